@@ -1,0 +1,1 @@
+//! The configuration of a Lampwire node, in the grammar of Asterisk's pjsip.conf.

@@ -1,0 +1,1 @@
+//! The Lampwire node without sockets, clock or threads.

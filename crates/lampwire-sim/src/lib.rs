@@ -1,0 +1,1 @@
+//! A fleet of Lampwire nodes on a simulated network with one seed.
