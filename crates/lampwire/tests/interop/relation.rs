@@ -1,0 +1,282 @@
+//! What two nodes have agreed on, and the `pjsip.conf` of each that follows from it. An Asterisk and
+//! Lampwire get the same sections.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// The port that every node of these tests takes SIP on.
+pub(crate) const SIP_PORT: u16 = 5060;
+
+/// The addresses of one case: a network of loopback addresses that no other case has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Addresses {
+    block: u8,
+    case: u8,
+}
+
+impl Addresses {
+    /// Network `127.block.case.0/24`.
+    pub(crate) fn new(block: u8, case: u8) -> Self {
+        Self { block, case }
+    }
+
+    /// The node that is tested.
+    pub(crate) fn subject(self) -> IpAddr {
+        self.host(1)
+    }
+
+    /// The Asterisk that it is tested with.
+    pub(crate) fn peer(self) -> IpAddr {
+        self.host(2)
+    }
+
+    /// What stands between the two, where something does.
+    pub(crate) fn relay(self) -> IpAddr {
+        self.host(3)
+    }
+
+    /// A phone system or stranger.
+    pub(crate) fn third_party(self) -> IpAddr {
+        self.host(4)
+    }
+
+    fn host(self, number: u8) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::new(127, self.block, self.case, number))
+    }
+}
+
+/// How a node recognises the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Recognition {
+    /// As the endpoint that bears the user name in From, or any other way: Asterisk's default.
+    #[default]
+    AsConfiguredByDefault,
+    /// By the user name in From and nothing else.
+    UserName,
+    /// By an `identify` section with the address and nothing else.
+    Address,
+}
+
+/// One node's side of a relation.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Side {
+    /// Only devices that match are sent.
+    pub(crate) sends_devices: Option<&'static str>,
+    /// Only mailboxes that match are sent.
+    pub(crate) sends_mailboxes: Option<&'static str>,
+    /// Only devices that match are taken.
+    pub(crate) takes_devices: Option<&'static str>,
+    /// Only mailboxes that match are taken.
+    pub(crate) takes_mailboxes: Option<&'static str>,
+    /// Who publishes here must know the password, in a digest of this algorithm.
+    pub(crate) challenges: Option<&'static str>,
+    /// How the other node is recognised.
+    pub(crate) recognises: Recognition,
+    /// Seconds that a publication of this node lives.
+    pub(crate) expiration: Option<u32>,
+}
+
+/// What two nodes have agreed on.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Relation {
+    /// The node that is tested.
+    pub(crate) subject: Side,
+    /// The Asterisk that it is tested with.
+    pub(crate) peer: Side,
+    /// The peer reaches the subject through a relay that can refuse.
+    pub(crate) relay_to_subject: bool,
+}
+
+/// What a node needs to know to write its configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct NodePlan {
+    /// `instance1` or `instance2`.
+    pub(crate) name: &'static str,
+    /// Where the node listens.
+    pub(crate) address: IpAddr,
+    /// Its entity id.
+    pub(crate) entity_id: &'static str,
+    own: Side,
+    other: Side,
+    other_name: &'static str,
+    other_address: IpAddr,
+    /// Where its publishes go: the other node, or what stands before it.
+    target: IpAddr,
+}
+
+/// Entity id of the node that is tested.
+pub(crate) const SUBJECT_EID: &str = "02:00:00:00:00:01";
+/// Entity id of the Asterisk that it is tested with.
+pub(crate) const PEER_EID: &str = "02:00:00:00:00:02";
+
+/// The user part of the request URI where the node is not to be recognised by it.
+const ANY_RESOURCE: &str = "exchange";
+const PASSWORD: &str = "correct horse";
+
+impl Relation {
+    /// The plan of the node that is tested.
+    pub(crate) fn subject_plan(&self, addresses: Addresses) -> NodePlan {
+        NodePlan {
+            name: "instance1",
+            address: addresses.subject(),
+            entity_id: SUBJECT_EID,
+            own: self.subject.clone(),
+            other: self.peer.clone(),
+            other_name: "instance2",
+            other_address: addresses.peer(),
+            target: addresses.peer(),
+        }
+    }
+
+    /// The plan of the Asterisk that it is tested with.
+    pub(crate) fn peer_plan(&self, addresses: Addresses) -> NodePlan {
+        NodePlan {
+            name: "instance2",
+            address: addresses.peer(),
+            entity_id: PEER_EID,
+            own: self.peer.clone(),
+            other: self.subject.clone(),
+            other_name: "instance1",
+            other_address: addresses.subject(),
+            target: if self.relay_to_subject {
+                addresses.relay()
+            } else {
+                addresses.subject()
+            },
+        }
+    }
+}
+
+impl NodePlan {
+    /// Where the node takes SIP.
+    pub(crate) fn sip(&self) -> SocketAddr {
+        SocketAddr::new(self.address, SIP_PORT)
+    }
+
+    /// The `pjsip.conf` of the node.
+    pub(crate) fn pjsip_conf(&self) -> String {
+        let mut text = String::new();
+        self.write(&mut text)
+            .expect("writing into a string does not fail");
+        text
+    }
+
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        let other = self.other_name;
+        writeln!(out, "[transport-udp]\ntype=transport\nprotocol=udp")?;
+        writeln!(out, "bind={}\n", self.sip())?;
+
+        let global = global(&self.own, &self.other);
+        if !global.is_empty() {
+            writeln!(out, "[global]\ntype=global\n{global}")?;
+        }
+
+        let endpoint = endpoint_name(&self.own, other);
+        writeln!(out, "[{endpoint}]\ntype=endpoint")?;
+        match self.own.recognises {
+            Recognition::AsConfiguredByDefault => {}
+            Recognition::UserName => writeln!(out, "identify_by=username")?,
+            Recognition::Address => writeln!(out, "identify_by=ip")?,
+        }
+        if self.own.challenges.is_some() {
+            writeln!(out, "auth=incoming\n\n[incoming]\n{}", credentials())?;
+        }
+        writeln!(out)?;
+        if self.own.recognises == Recognition::Address {
+            writeln!(out, "[{endpoint}]\ntype=identify\nendpoint={endpoint}")?;
+            writeln!(out, "match={}\n", self.other_address)?;
+        }
+        if self.other.challenges.is_some() {
+            writeln!(out, "[outgoing]\n{}", credentials())?;
+        }
+
+        let resource = resource_name(&self.other, self.name);
+        for (suffix, event, filter) in [
+            (
+                "devicestate",
+                "asterisk-devicestate",
+                self.own
+                    .sends_devices
+                    .map(|f| format!("@device_state_filter={f}")),
+            ),
+            (
+                "mwi",
+                "asterisk-mwi",
+                self.own
+                    .sends_mailboxes
+                    .map(|f| format!("@mailbox_state_filter={f}")),
+            ),
+        ] {
+            writeln!(out, "[{other}-{suffix}]\ntype=outbound-publish")?;
+            writeln!(out, "server_uri=sip:{resource}@{}", self.target)?;
+            writeln!(out, "event={event}")?;
+            if let Some(seconds) = self.own.expiration {
+                writeln!(out, "expiration={seconds}")?;
+            }
+            if self.other.challenges.is_some() {
+                writeln!(out, "outbound_auth=outgoing")?;
+            }
+            if let Some(line) = filter {
+                writeln!(out, "{line}")?;
+            }
+            writeln!(out)?;
+        }
+
+        writeln!(
+            out,
+            "[{}]\ntype=inbound-publication",
+            resource_name(&self.own, other)
+        )?;
+        if self.own.recognises == Recognition::Address {
+            writeln!(out, "endpoint={endpoint}")?;
+        }
+        writeln!(out, "event_asterisk-devicestate={other}")?;
+        writeln!(out, "event_asterisk-mwi={other}\n")?;
+
+        writeln!(out, "[{other}]\ntype=asterisk-publication")?;
+        writeln!(out, "devicestate_publish={other}-devicestate")?;
+        writeln!(out, "mailboxstate_publish={other}-mwi")?;
+        writeln!(out, "device_state=yes")?;
+        if let Some(filter) = self.own.takes_devices {
+            writeln!(out, "device_state_filter={filter}")?;
+        }
+        writeln!(out, "mailbox_state=yes")?;
+        if let Some(filter) = self.own.takes_mailboxes {
+            writeln!(out, "mailbox_state_filter={filter}")?;
+        }
+        writeln!(out)
+    }
+}
+
+/// The endpoint that stands for the other node. Where addresses decide, its name must not be the
+/// user name that comes in From.
+fn endpoint_name(own: &Side, other: &'static str) -> &'static str {
+    match own.recognises {
+        Recognition::AsConfiguredByDefault | Recognition::UserName => other,
+        Recognition::Address => "neighbour",
+    }
+}
+
+/// The resource that `sender` publishes to at a node.
+fn resource_name(receiver: &Side, sender: &'static str) -> &'static str {
+    match receiver.recognises {
+        Recognition::AsConfiguredByDefault | Recognition::UserName => sender,
+        Recognition::Address => ANY_RESOURCE,
+    }
+}
+
+/// The one algorithm that is offered and the one that is answered; MD5 is Asterisk's default, and
+/// 16.28 knows no other.
+fn global(own: &Side, other: &Side) -> String {
+    let mut text = String::new();
+    for (option, algorithm) in [("uas", own.challenges), ("uac", other.challenges)] {
+        if let Some(algorithm) = algorithm.filter(|name| *name != "MD5") {
+            text.push_str(&format!("default_auth_algorithms_{option}={algorithm}\n"));
+        }
+    }
+    text
+}
+
+fn credentials() -> String {
+    format!("type=auth\nauth_type=userpass\nusername=lamp\npassword={PASSWORD}\n")
+}

@@ -1,0 +1,131 @@
+//! The table of what ran, written by the run itself where LAMPWIRE_INTEROP_REPORT names a file.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crate::asterisk::Release;
+use crate::cases::CASES;
+use crate::subject::Subject;
+
+/// How one case ended.
+#[derive(Debug, Clone)]
+pub(crate) struct Verdict {
+    /// Whether the trial passed.
+    pub(crate) passed: bool,
+    /// How long it took.
+    pub(crate) took: Duration,
+}
+
+/// What is collected while the trials run.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    verdicts: Mutex<BTreeMap<(&'static str, Release, Subject), Verdict>>,
+    versions: Mutex<BTreeMap<String, String>>,
+}
+
+impl Report {
+    /// A trial has ended.
+    pub(crate) fn add(
+        &self,
+        case: &'static str,
+        peer: Release,
+        subject: Subject,
+        verdict: Verdict,
+    ) {
+        if let Ok(mut verdicts) = self.verdicts.lock() {
+            verdicts.insert((case, peer, subject), verdict);
+        }
+    }
+
+    /// A node has told its version.
+    pub(crate) fn add_version(&self, program: &str, version: &str) {
+        if let Ok(mut versions) = self.versions.lock() {
+            versions.insert(program.to_owned(), version.to_owned());
+        }
+    }
+
+    /// Writes the table. `missing` are the peers that could not run, with the reason.
+    pub(crate) fn write(
+        &self,
+        path: &Path,
+        partial: bool,
+        missing: &BTreeMap<Release, String>,
+    ) -> std::io::Result<()> {
+        let mut text = String::new();
+        self.print(&mut text, partial, missing)
+            .map_err(std::io::Error::other)?;
+        std::fs::write(path, text)
+    }
+
+    fn print(
+        &self,
+        out: &mut String,
+        partial: bool,
+        missing: &BTreeMap<Release, String>,
+    ) -> std::fmt::Result {
+        let verdicts = self.verdicts.lock().map_err(|_| std::fmt::Error)?;
+        let versions = self.versions.lock().map_err(|_| std::fmt::Error)?;
+
+        writeln!(out, "# Lampwire with real Asterisks\n")?;
+        writeln!(
+            out,
+            "<!-- Written by the interop tests (LAMPWIRE_INTEROP_REPORT); do not edit. -->\n"
+        )?;
+        let now = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC");
+        let passed = verdicts.values().filter(|verdict| verdict.passed).count();
+        write!(out, "Run of {now}: {passed} of {} passed. ", verdicts.len())?;
+        if partial {
+            write!(out, "Not all cases were chosen for this run. ")?;
+        }
+        writeln!(out, "How to run it yourself: [lab.md](lab.md).\n")?;
+        for (program, version) in versions.iter() {
+            writeln!(out, "- {program}: {version}")?;
+        }
+        for (release, reason) in missing {
+            writeln!(out, "- {release}: **did not run**: {reason}")?;
+        }
+        writeln!(
+            out,
+            "\nEvery case has a peer, which is always an Asterisk, and a subject. With Lampwire as \
+             the subject the case tests Lampwire; with Asterisk it tests the case; with `sleep`, a \
+             program that does nothing, \"fails\" is what must come out, and shows that the case \
+             cannot pass by accident.\n"
+        )?;
+
+        let columns = verdicts
+            .keys()
+            .map(|(_, peer, subject)| (*peer, *subject))
+            .collect::<std::collections::BTreeSet<_>>();
+        write!(out, "| case | what it shows |")?;
+        for (peer, subject) in &columns {
+            write!(out, " {subject} with {peer} |")?;
+        }
+        writeln!(out, "\n|---|---|{}", "---|".repeat(columns.len()))?;
+        for case in CASES {
+            write!(out, "| {} | {} |", case.name, case.shows)?;
+            for (peer, subject) in &columns {
+                let cell = match verdicts.get(&(case.name, *peer, *subject)) {
+                    Some(verdict) => cell(*subject, verdict),
+                    None if case.peers.contains(peer) => "not run".into(),
+                    None => "-".into(),
+                };
+                write!(out, " {cell} |")?;
+            }
+            writeln!(out)?;
+        }
+        Ok(())
+    }
+}
+
+fn cell(subject: Subject, verdict: &Verdict) -> String {
+    let word = match (subject, verdict.passed) {
+        (Subject::Sleep, true) => "fails",
+        (Subject::Sleep, false) => "**DOES NOT FAIL**",
+        (Subject::Lampwire | Subject::Asterisk(_), true) => "passed",
+        (Subject::Lampwire | Subject::Asterisk(_), false) => "**FAILED**",
+    };
+    format!("{word}, {:.1} s", verdict.took.as_secs_f32())
+}
