@@ -8,7 +8,7 @@
 //! - LAMPWIRE_CACHE: where `.ci/install-asterisks` has put the Asterisks (~/.cache/lampwire)
 //! - LAMPWIRE_REQUIRE: comma list; `asterisk22` and `asterisk16` in it make it a failure that one is missing
 //! - LAMPWIRE_SUBJECT: comma list of lampwire, asterisk22, asterisk16, sleep instead of the usual three
-//! - LAMPWIRE_INTEROP_REPORT: a file to write the table of results to
+//! - LAMPWIRE_INTEROP_REPORT: a file to write the table of results to, relative to the workspace
 //! - LAMPWIRE_BINARY: another program to test than the one just built
 
 #![allow(clippy::unwrap_used)]
@@ -91,7 +91,9 @@ fn main() -> ExitCode {
 
     if let Some(path) = std::env::var_os("LAMPWIRE_INTEROP_REPORT").filter(|_| !arguments.list) {
         let partial = arguments.filter.is_some() || !arguments.skip.is_empty();
-        let path = Path::new(&path);
+        // Cargo runs tests in the directory of their package.
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let path = &workspace.join(path);
         if let Err(error) = lab.report.write(path, partial, &missing) {
             eprintln!("{}: {error}", path.display());
             return ExitCode::FAILURE;
@@ -178,22 +180,20 @@ fn trial(
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .join("interop")
         .join(format!("{}-{peer}-{}-{subject}", lab.block, case.name));
-    let mut world = match world(lab, case, peer, subject, number, &directory) {
-        Ok(world) => world,
-        Err(failure) => return Err(failure.to_string()),
-    };
-    let outcome = (case.run)(&mut world);
-
-    for (program, version) in [
-        (peer.to_string(), world.peer.version()),
-        (subject.to_string(), world.subject.version()),
-    ] {
-        if let Some(version) = version {
-            lab.report.add_version(&program, &version);
+    let mut logs = Vec::new();
+    let outcome = world(lab, case, peer, subject, number, &directory).and_then(|mut world| {
+        let outcome = (case.run)(&mut world);
+        for (program, version) in [
+            (peer.to_string(), world.peer.version()),
+            (subject.to_string(), world.subject.version()),
+        ] {
+            if let Some(version) = version {
+                lab.report.add_version(&program, &version);
+            }
         }
-    }
-    let logs = [world.subject.logs(), world.peer.logs()].concat();
-    drop(world);
+        logs = [world.subject.logs(), world.peer.logs()].concat();
+        outcome
+    });
 
     let expected = match (lab.choice.expects_failure(subject), &outcome) {
         (false, Ok(())) | (true, Err(Failure::Expectation(_))) => Ok(()),
