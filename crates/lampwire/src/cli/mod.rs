@@ -1,0 +1,69 @@
+//! The command line: one file a command.
+
+mod check;
+mod client;
+mod completions;
+mod demo;
+mod node;
+pub(crate) mod output;
+mod refresh;
+mod run;
+mod set;
+mod show;
+mod table;
+pub(crate) use table::colour_of;
+mod unset;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::telemetry::LogArguments;
+
+/// Asterisk's exchange of device and mailbox states, as a program of its own
+#[derive(Debug, Parser)]
+#[command(
+    name = "lampwire",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    log: LogArguments,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Arguments),
+    Demo(demo::Arguments),
+    Check(check::Arguments),
+    Show(show::Arguments),
+    Watch(watch::Arguments),
+    Set(set::Arguments),
+    Unset(unset::Arguments),
+    Refresh(refresh::Arguments),
+    Completions(completions::Arguments),
+    Man(completions::ManArguments),
+}
+
+/// Does what the arguments ask for. The exit status is 0 or 1; an error is told by the caller.
+pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let done = |result: anyhow::Result<()>| result.map(|()| ExitCode::SUCCESS);
+    match arguments.command {
+        Command::Run(run) => run.execute(&arguments.log),
+        Command::Demo(demo) => demo.execute(&arguments.log),
+        Command::Check(check) => check.execute(),
+        Command::Show(show) => done(show.execute()),
+        Command::Watch(watch) => done(watch.execute()),
+        Command::Set(set) => done(set.execute()),
+        Command::Unset(unset) => done(unset.execute()),
+        Command::Refresh(refresh) => done(refresh.execute()),
+        Command::Completions(completions) => done(completions.execute()),
+        Command::Man(man) => done(man.execute()),
+    }
+}

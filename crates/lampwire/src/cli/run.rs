@@ -1,0 +1,95 @@
+//! `lampwire run`: a node in the foreground.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use lampwire_conf::Severity;
+
+use crate::configuration;
+use crate::instance::{Instance, Running};
+use crate::signals::{Asked, Signals};
+use crate::telemetry::{self, LogArguments};
+
+/// Run a node in the foreground
+///
+/// SIGTERM or Ctrl-C removes its publications at the peers and ends it; a second one ends it at once.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The configuration, in the grammar of pjsip.conf [default: ./lampwire.conf, then /etc/lampwire/lampwire.conf]
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Arguments {
+    /// Reads the configuration, binds everything, and runs until a signal.
+    pub(crate) fn execute(&self, log: &LogArguments) -> anyhow::Result<ExitCode> {
+        telemetry::log_to_stderr(log)?;
+        let path = configuration::find(self.config.as_deref())?;
+        let (config, diagnostics) = configuration::load(&path)?;
+        for diagnostic in &diagnostics {
+            match diagnostic.severity {
+                // Refusals are told whatever the log's level is.
+                Severity::Error => eprintln!("{diagnostic}"),
+                Severity::Warning => tracing::warn!("{diagnostic}"),
+                Severity::Note => tracing::info!("{diagnostic}"),
+            }
+        }
+        if configuration::has_errors(&diagnostics) {
+            return Ok(ExitCode::FAILURE);
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .context("the runtime cannot begin")?;
+        let code = runtime.block_on(async move {
+            let signals = Signals::register().context("signals cannot be taken")?;
+            let instance = match Instance::bind(Arc::new(config)) {
+                Ok(instance) => instance,
+                Err(wrong) => {
+                    wrong.iter().for_each(|error| eprintln!("error: {error}"));
+                    return Ok(ExitCode::FAILURE);
+                }
+            };
+            instance.introduce();
+            let running = instance.start()?;
+            tracing::info!("running with {}", path.display());
+            Ok(until_signal(running, signals).await)
+        });
+        // A name that is being resolved holds a thread for a while: nobody waits for it.
+        runtime.shutdown_background();
+        code
+    }
+}
+
+/// Runs until a signal asks for the end, then until everything is drained, or a second signal.
+async fn until_signal(mut running: Running, mut signals: Signals) -> ExitCode {
+    let mut ending = false;
+    loop {
+        tokio::select! {
+            whole = running.ended() => {
+                if !whole {
+                    tracing::error!("the node ended by a fault of its own");
+                    return ExitCode::FAILURE;
+                }
+                tracing::info!("ended");
+                return ExitCode::SUCCESS;
+            }
+            asked = signals.next() => match asked {
+                Asked::End if ending => {
+                    tracing::warn!("ended at once, peers are not told");
+                    return ExitCode::FAILURE;
+                }
+                Asked::End => {
+                    ending = true;
+                    tracing::info!("ending: publications are removed at the peers; a second signal ends at once");
+                    running.stop();
+                }
+                Asked::Reload => {
+                    tracing::warn!("SIGHUP: this version does not reload; restart it to read the configuration again");
+                }
+            },
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! The loop around a node: receive, one mutation, drain; and the handle by which the rest of the program asks.
+//!
+//! One task owns the node and all its sockets. Nothing is locked and nothing waits inside: who wants something of
+//! the node sends it a piece of work ([`Handle::ask`]), which is done between two batches of datagrams.
+
+mod clock;
+pub(crate) mod events;
+mod resolve;
+mod udp;
+mod unreachable;
+
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use lampwire_conf::Filter;
+use lampwire_core::{DeviceView, Event, MailboxView, Node, Now, Page, TransportId};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, MissedTickBehavior};
+
+pub(crate) use clock::{Clock, unix_millis};
+pub(crate) use udp::UdpTransport;
+
+use crate::http::types;
+use crate::signals::stopped;
+use crate::telemetry::notices::Notices;
+use events::{Begin, Hub, Kind, Reader};
+use resolve::Resolver;
+use udp::Sent;
+use unreachable::Unreachable;
+
+/// The most datagrams that are read at one wake-up, so that a flood on one socket cannot keep timers, commands and the other
+/// sockets waiting.
+const RECEIVE_BUDGET: usize = 64;
+
+/// The most commands that are done at one wake-up, for the same reason.
+const COMMAND_BUDGET: usize = 16;
+
+/// The most datagrams that leave in one drain; the rest leaves after a look at what has come in.
+const TRANSMIT_BUDGET: usize = 1024;
+
+/// The most commands that wait; who comes then waits with his own.
+const COMMANDS_WAITING: usize = 256;
+
+/// The largest datagram there is.
+const DATAGRAM_BYTES_MAX: usize = 65_535;
+
+/// How often leftovers are looked after: suppressed log lines, events that nobody follows.
+const HOUSEKEEPING: Duration = Duration::from_secs(5);
+
+/// How long events are recorded after the last reader has left, so that one whose connection broke can resume.
+const WATCH_LINGER: Duration = Duration::from_secs(120);
+
+/// How long peers may take to confirm the removal of our publications when the node ends.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// A piece of work on the node.
+type Command = Box<dyn FnOnce(&mut Node, Now) + Send>;
+
+/// A part of a listing: after a name, at most so many items and so many names looked at, those that are wanted.
+type Part<T> = fn(&Node, Option<&str>, usize, usize, &dyn Fn(&str) -> bool) -> Page<T>;
+
+/// The node has ended: it answers nothing more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stopped;
+
+/// Asks the node, from any task.
+#[derive(Clone, Debug)]
+pub(crate) struct Handle {
+    commands: mpsc::Sender<Command>,
+    hub: Arc<Hub>,
+}
+
+impl Handle {
+    /// Does the work on the node, between two batches of datagrams, and gives its result. What it does must be short.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Node, Now) -> T + Send + 'static,
+    ) -> Result<T, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        let command: Command = Box::new(move |node, now| {
+            // An error: who asked has gone.
+            let _ = reply.send(work(node, now));
+        });
+        self.commands.send(command).await.map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
+    }
+
+    /// Follows events. Everything that the node does after this returns is seen.
+    pub(crate) async fn read_events(&self, begin: Begin) -> Result<Reader, Stopped> {
+        let hub = Arc::clone(&self.hub);
+        self.ask(move |node, _| {
+            node.watch(true);
+            hub.read(begin)
+        })
+        .await
+    }
+
+    /// How many readers follow events.
+    pub(crate) fn event_readers(&self) -> usize {
+        self.hub.readers()
+    }
+
+    /// A page of devices in the order of their names' bytes: those after `after` that the filter matches, at most `limit`.
+    pub(crate) async fn devices(&self, list: List) -> Result<Page<DeviceView>, Stopped> {
+        self.scan(list, |node, after, limit, budget, wanted| {
+            node.devices(after, limit, budget, wanted)
+        })
+        .await
+    }
+
+    /// A page of mailboxes, as [`Self::devices`].
+    pub(crate) async fn mailboxes(&self, list: List) -> Result<Page<MailboxView>, Stopped> {
+        self.scan(list, |node, after, limit, budget, wanted| {
+            node.mailboxes(after, limit, budget, wanted)
+        })
+        .await
+    }
+
+    /// Goes through the names a bounded number at a time; between two turns the node does its other work.
+    async fn scan<T: Send + 'static>(&self, list: List, part: Part<T>) -> Result<Page<T>, Stopped> {
+        let mut page = Page {
+            items: Vec::new(),
+            next: list.after,
+        };
+        loop {
+            let (after, filter) = (page.next.take(), list.filter.clone());
+            let limit = list.limit - page.items.len();
+            let found = self
+                .ask(move |node, _| {
+                    let wanted =
+                        |name: &str| filter.as_ref().is_none_or(|filter| filter.is_match(name));
+                    part(node, after.as_deref(), limit, list.scan_budget, &wanted)
+                })
+                .await?;
+            page.items.extend(found.items);
+            page.next = found.next;
+            if page.next.is_none() || page.items.len() >= list.limit {
+                return Ok(page);
+            }
+        }
+    }
+}
+
+/// Which part of a listing is wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct List {
+    /// Names after this one.
+    pub(crate) after: Option<String>,
+    /// At most so many, at least 1.
+    pub(crate) limit: usize,
+    /// Only names that it matches.
+    pub(crate) filter: Option<Arc<Filter>>,
+    /// How many names one turn may look at.
+    pub(crate) scan_budget: usize,
+}
+
+/// The task's state.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    node: Node,
+    clock: Clock,
+    sockets: Vec<UdpTransport>,
+    /// The socket that is asked first at the next wake-up: each gets its turn.
+    turn: usize,
+    buffer: Box<[u8]>,
+    commands: mpsc::Receiver<Command>,
+    resolver: Resolver,
+    unreachable: mpsc::Receiver<Unreachable>,
+    hub: Arc<Hub>,
+    notices: Notices,
+    /// Since when nobody follows events; `None` while somebody does.
+    unwatched_since: Option<Instant>,
+    /// The last drain ended on its budget.
+    more: bool,
+}
+
+impl Driver {
+    /// Takes the node and its bound sockets. Nothing moves before [`Driver::run`].
+    pub(crate) fn new(node: Node, clock: Clock, sockets: Vec<UdpTransport>) -> (Self, Handle) {
+        let (sender, commands) = mpsc::channel(COMMANDS_WAITING);
+        let (tell, unreachable) = mpsc::channel(unreachable::WAITING_MAX);
+        sockets
+            .iter()
+            .for_each(|socket| socket.tell_unreachable(tell.clone()));
+        // Numbers of events rise across restarts: a thousand to the millisecond is more than there can be.
+        let hub = Hub::new(unix_millis().saturating_mul(1000));
+        let handle = Handle {
+            commands: sender,
+            hub: Arc::clone(&hub),
+        };
+        let driver = Self {
+            node,
+            clock,
+            sockets,
+            turn: 0,
+            buffer: vec![0; DATAGRAM_BYTES_MAX].into_boxed_slice(),
+            commands,
+            resolver: Resolver::new(),
+            unreachable,
+            hub,
+            notices: Notices::default(),
+            unwatched_since: None,
+            more: false,
+        };
+        (driver, handle)
+    }
+
+    /// Runs the node until `stop` is told true (or dropped), then removes its publications and ends, at the latest after
+    /// [`DRAIN_TIME_MAX`].
+    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let bound: Vec<_> = self
+            .sockets
+            .iter()
+            .map(|socket| (socket.id, socket.local))
+            .collect();
+        self.node.start(self.clock.now(), &bound);
+        let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+        housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut end: Option<Instant> = None;
+        loop {
+            self.drain().await;
+            if end.is_some_and(|end| self.node.is_drained() || Instant::now() >= end) {
+                break;
+            }
+            let timeout = self.node.poll_timeout().map(|at| self.clock.instant(at));
+            let deadline = [timeout, end].into_iter().flatten().min();
+            tokio::select! {
+                index = readable(&self.sockets, self.turn) => self.receive(index),
+                Some(command) = self.commands.recv() => self.obey(command),
+                Some((transport, remote)) = self.unreachable.recv() => {
+                    self.node.handle_unreachable(self.clock.now(), transport, remote);
+                }
+                answer = self.resolver.next() => {
+                    self.node.handle_resolved(self.clock.now(), &answer.host, answer.addresses);
+                }
+                () = at(deadline) => self.node.handle_timeout(self.clock.now()),
+                () = stopped(&mut stop), if end.is_none() => {
+                    self.node.shutdown(self.clock.now());
+                    end = Some(Instant::now() + DRAIN_TIME_MAX);
+                }
+                _ = housekeeping.tick() => self.keep_house(),
+                () = std::future::ready(()), if self.more => (),
+            }
+        }
+        self.hub.end();
+    }
+
+    /// Reads what one socket has, up to the budget.
+    fn receive(&mut self, index: usize) {
+        self.turn = (index + 1) % self.sockets.len();
+        let socket = &self.sockets[index];
+        for _ in 0..RECEIVE_BUDGET {
+            match socket.try_receive(&mut self.buffer) {
+                Ok(Some((length, remote))) => {
+                    let bytes = &self.buffer[..length];
+                    self.node
+                        .handle_datagram(self.clock.now(), socket.id, remote, bytes);
+                }
+                Ok(None) => break,
+                // Not this socket's end: it is what ICMP says of a datagram sent earlier.
+                Err(_) => (),
+            }
+        }
+    }
+
+    /// Does one command and those that wait behind it, up to the budget.
+    fn obey(&mut self, first: Command) {
+        first(&mut self.node, self.clock.now());
+        for _ in 1..COMMAND_BUDGET {
+            let Ok(command) = self.commands.try_recv() else {
+                break;
+            };
+            command(&mut self.node, self.clock.now());
+        }
+    }
+
+    /// Carries out what the node wants done.
+    async fn drain(&mut self) {
+        self.more = true;
+        for _ in 0..TRANSMIT_BUDGET {
+            let Some(transmit) = self.node.poll_transmit() else {
+                self.more = false;
+                break;
+            };
+            let (transport, remote) = (transmit.transport, transmit.remote);
+            let Some(socket) = self.sockets.iter().find(|socket| socket.id == transport) else {
+                tracing::debug!(
+                    "a datagram for {remote} has no socket: transport {} is not served",
+                    transport.0
+                );
+                continue;
+            };
+            match socket.send(transmit.bytes, remote).await {
+                Sent::Yes => (),
+                Sent::Unreachable => {
+                    self.node
+                        .handle_unreachable(self.clock.now(), transport, remote)
+                }
+                Sent::No(reason) => {
+                    tracing::debug!("a datagram for {remote} was dropped: {reason}")
+                }
+            }
+        }
+        while let Some(host) = self.node.poll_query() {
+            self.resolver.ask(host);
+        }
+        while let Some(event) = self.node.poll_event() {
+            self.tell(event);
+        }
+        self.hub.wake();
+    }
+
+    /// Hands an event of the node on: notices to the log, changes to the readers.
+    fn tell(&mut self, event: Event) {
+        let (kind, name, data) = match event {
+            Event::Notice(notice) => return self.notices.log(self.clock.now().at, &notice),
+            Event::Device {
+                device,
+                eid,
+                previous,
+            } => {
+                let event = types::DeviceEvent {
+                    device: device.into(),
+                    eid: eid.to_string(),
+                    previous: previous.map(|state| state.as_str().to_owned()),
+                };
+                (
+                    Kind::Device,
+                    event.device.device.clone(),
+                    serde_json::to_string(&event),
+                )
+            }
+            Event::Mailbox {
+                mailbox,
+                eid,
+                previous,
+            } => {
+                let mut mailbox = types::Mailbox::from(mailbox);
+                mailbox.eid = eid.to_string();
+                let event = types::MailboxEvent {
+                    mailbox,
+                    previous: previous.map(types::Counts::from),
+                };
+                (
+                    Kind::Mailbox,
+                    event.mailbox.mailbox.clone(),
+                    serde_json::to_string(&event),
+                )
+            }
+            Event::Peer { peer } => {
+                let event = types::Peer::from(peer);
+                (
+                    Kind::Peer,
+                    event.name.clone(),
+                    serde_json::to_string(&event),
+                )
+            }
+            Event::Publication { publication, ended } => {
+                let event = types::PublicationEvent {
+                    publication: publication.into(),
+                    ended: ended.map(str::to_owned),
+                };
+                (
+                    Kind::Publication,
+                    event.publication.resource.clone(),
+                    serde_json::to_string(&event),
+                )
+            }
+        };
+        match data {
+            Ok(data) => self.hub.push(kind, name, data),
+            Err(error) => tracing::error!("an event could not be written: {error}"),
+        }
+    }
+
+    fn keep_house(&mut self) {
+        self.notices.flush(self.clock.now().at);
+        if self.hub.readers() > 0 {
+            self.unwatched_since = None;
+        } else if self
+            .unwatched_since
+            .get_or_insert_with(Instant::now)
+            .elapsed()
+            >= WATCH_LINGER
+        {
+            // No reader can come between: they come by a command, on this task.
+            self.node.watch(false);
+            self.hub.forget();
+        }
+    }
+}
+
+/// Waits until one of the sockets has something, asked in order from `turn` on.
+async fn readable(sockets: &[UdpTransport], turn: usize) -> usize {
+    std::future::poll_fn(|context| {
+        for index in (0..sockets.len()).map(|offset| (turn + offset) % sockets.len()) {
+            if sockets[index].poll_readable(context).is_ready() {
+                return Poll::Ready(index);
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Waits for the moment, or for ever.
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The number of a transport: its place in the configuration.
+pub(crate) fn transport_id(index: usize) -> Option<TransportId> {
+    u16::try_from(index).ok().map(TransportId)
+}

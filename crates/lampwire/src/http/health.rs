@@ -1,0 +1,30 @@
+//! Whether the process is up and whether the node works: open to all, and without names or states.
+
+use axum::Json;
+use axum::extract::State;
+use lampwire_core::PeerStatus;
+use serde_json::{Value, json};
+
+use super::Service;
+use super::problem::Problem;
+
+/// GET /healthz: the process is up.
+pub(crate) async fn alive() -> Json<Value> {
+    Json(json!({"status": "ok"}))
+}
+
+/// GET /readyz: the node answers, so its configuration is in force and its sockets are bound. Peers that are away are told and make no
+/// difference: a balancer that took the node out for them would make it worse.
+pub(crate) async fn ready(State(service): State<Service>) -> Result<Json<Value>, Problem> {
+    let peers = service.node.ask(|node, now| node.peers(now)).await?;
+    let count = |status| peers.iter().filter(|peer| peer.status == status).count();
+    Ok(Json(json!({
+        "status": "ready",
+        "version": env!("CARGO_PKG_VERSION"),
+        "peers": {
+            "up": count(PeerStatus::Up),
+            "down": count(PeerStatus::Down),
+            "unknown": count(PeerStatus::Unknown),
+        },
+    })))
+}

@@ -1,0 +1,39 @@
+//! The bounds of the HTTP interface, each with its reason.
+
+use std::time::Duration;
+
+/// The longest body that is read, in bytes. The largest honest one has some three hundred.
+pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// How long a client may take to send a request's head, and how long an idle connection is kept: a client that sends a byte a
+/// minute holds a connection no longer than this.
+pub(crate) const HEADER_TIME_MAX: Duration = Duration::from_secs(15);
+
+/// How long a client may take to send a body of at most [`BODY_BYTES_MAX`].
+pub(crate) const BODY_TIME_MAX: Duration = Duration::from_secs(15);
+
+/// The most connections at a time; the next one waits in the system's queue.
+pub(crate) const CONNECTIONS_MAX: usize = 512;
+
+/// The most clients that follow events at a time: each holds a connection for as long as it likes.
+pub(crate) const EVENT_CLIENTS_MAX: usize = 128;
+
+/// What the system may hold of one connection's unread answers, in bytes. Without it Linux keeps up to 4 MB for each
+/// client that does not read.
+pub(crate) const SEND_BUFFER_BYTES: usize = 128 * 1024;
+
+/// How often a comment is sent to a client of quiet events, so that both sides and what lies between see a live connection.
+pub(crate) const EVENTS_KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// The page size where none is asked for.
+pub(crate) const PAGE_DEFAULT: usize = 100;
+
+/// The largest page; who asks for more gets this and `next`.
+pub(crate) const PAGE_MAX: usize = 1000;
+
+/// How many names one turn of the node may look at for a page, so that a search through a million names holds up no
+/// datagram for longer than about a millisecond.
+pub(crate) const SCAN_NAMES: usize = 2000;
+
+/// How long open requests may go on once the node ends.
+pub(crate) const END_TIME_MAX: Duration = Duration::from_secs(1);

@@ -1,0 +1,116 @@
+//! The HTTP interface.
+//!
+//!     GET    /api/v1/devices?match=REGEX&limit=N&after=NAME      a page of devices
+//!     GET    /api/v1/devices/{device}                            PUT sets our own state, DELETE takes it back
+//!     GET    /api/v1/mailboxes?match=REGEX&limit=N&after=NAME    a page of mailboxes
+//!     GET    /api/v1/mailboxes/{uniqueid}                        PUT sets our own counts, DELETE takes them back
+//!     GET    /api/v1/peers, /api/v1/publishers, /api/v1/publications
+//!     POST   /api/v1/refresh                                     asks peers for everything
+//!     GET    /api/v1/events                                      server-sent events; Last-Event-ID resumes
+//!     GET    /healthz, /readyz                                   open, without data
+//!
+//! All refusals are problem documents. With a token configured, everything under /api wants it.
+
+mod body;
+mod devices;
+mod events;
+mod health;
+mod limits;
+mod mailboxes;
+mod overview;
+mod problem;
+mod query;
+mod refresh;
+mod refusal;
+mod server;
+mod token;
+pub(crate) mod types;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware;
+use axum::routing::{get, post};
+
+use crate::driver::Handle;
+use problem::Problem;
+pub(crate) use server::{Listener, serve};
+pub(crate) use token::Token;
+
+/// What every request may use.
+#[derive(Clone, Debug)]
+pub(crate) struct Service {
+    /// The node.
+    pub(crate) node: Handle,
+    /// Who may ask; `None`: everybody who can reach the port.
+    pub(crate) token: Option<Arc<Token>>,
+}
+
+/// All routes.
+pub(crate) fn routes(service: Service) -> Router {
+    let api = Router::new()
+        .route("/devices", get(devices::list))
+        // A name may hold slashes, percent-encoded or not.
+        .route(
+            "/devices/{*device}",
+            get(devices::show).put(devices::set).delete(devices::unset),
+        )
+        .route("/mailboxes", get(mailboxes::list))
+        .route(
+            "/mailboxes/{*uniqueid}",
+            get(mailboxes::show)
+                .put(mailboxes::set)
+                .delete(mailboxes::unset),
+        )
+        .route("/peers", get(overview::peers))
+        .route("/publishers", get(overview::publishers))
+        .route("/publications", get(overview::publications))
+        .route("/refresh", post(refresh::ask))
+        .route("/events", get(events::follow))
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(
+            service.clone(),
+            token::demand,
+        ));
+    Router::new()
+        .nest("/api/v1", api)
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .fallback(no_such_route_outside)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(service)
+}
+
+async fn no_such_route(uri: Uri) -> Problem {
+    Problem::not_found(
+        "unknown-route",
+        format!("{} is nothing that this node serves", uri.path()),
+    )
+}
+
+/// As [`no_such_route`], but what begins with /api tells nothing to those without a token.
+async fn no_such_route_outside(
+    State(service): State<Service>,
+    request: axum::extract::Request,
+) -> Problem {
+    if request.uri().path().starts_with("/api")
+        && let Err(refusal) = token::check(&service, request.headers())
+    {
+        return refusal;
+    }
+    no_such_route(request.uri().clone()).await
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method-not-allowed",
+        format!(
+            "{method} is not what {} takes; the Allow header has what it does",
+            uri.path()
+        ),
+    )
+}

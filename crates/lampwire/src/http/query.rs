@@ -1,0 +1,89 @@
+//! Parameters of listings and names in paths.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::request::Parts;
+use lampwire_conf::Filter;
+use serde::Deserialize;
+
+use super::limits;
+use super::problem::Problem;
+use crate::driver::List;
+
+/// `?match=REGEX&limit=N&after=NAME`, as written.
+#[derive(Debug, Deserialize)]
+struct Parameters {
+    #[serde(rename = "match")]
+    pattern: Option<String>,
+    limit: Option<usize>,
+    after: Option<String>,
+}
+
+/// A listing's parameters, read.
+#[derive(Debug)]
+pub(crate) struct ListQuery(pub(crate) List);
+
+impl<S: Send + Sync> FromRequestParts<S> for ListQuery {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Query(parameters) = Query::<Parameters>::from_request_parts(parts, state)
+            .await
+            .map_err(|error: QueryRejection| {
+                Problem::bad_request("bad-query", error.body_text())
+            })?;
+        let limit = match parameters.limit {
+            None => limits::PAGE_DEFAULT,
+            Some(0) => {
+                return Err(Problem::bad_request(
+                    "bad-query",
+                    "limit=0 asks for nothing: give 1 to 1000",
+                ));
+            }
+            Some(limit) => limit.min(limits::PAGE_MAX),
+        };
+        Ok(Self(List {
+            after: parameters.after,
+            limit,
+            filter: filter(parameters.pattern.as_deref())?,
+            scan_budget: limits::SCAN_NAMES,
+        }))
+    }
+}
+
+/// The filter that `match=` means; an empty one matches everything.
+pub(crate) fn filter(pattern: Option<&str>) -> Result<Option<Arc<Filter>>, Problem> {
+    match pattern {
+        None | Some("") => Ok(None),
+        Some(pattern) => Filter::parse(pattern)
+            .map(|filter| Some(Arc::new(filter)))
+            .map_err(|error| {
+                Problem::bad_request(
+                    "bad-match",
+                    format!("match= is no POSIX extended regular expression: {error}"),
+                )
+            }),
+    }
+}
+
+/// The name at the end of a path, decoded.
+#[derive(Debug)]
+pub(crate) struct Name(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path(name) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|error: PathRejection| {
+                Problem::bad_request(
+                    "bad-name",
+                    format!("the name in the path cannot be read: {}", error.body_text()),
+                )
+            })?;
+        Ok(Self(name))
+    }
+}

@@ -1,0 +1,107 @@
+//! The listening socket and its connections: bounded in number, and none held for long by a client that says nothing.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::limits;
+use crate::signals::stopped;
+
+/// A bound socket that does not answer yet.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: TcpListener,
+    /// Where it is bound.
+    pub(crate) local: SocketAddr,
+}
+
+impl Listener {
+    /// Binds it. Needs a running tokio runtime.
+    pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let socket = TcpListener::from_std(listener)?;
+        Ok(Self {
+            local: socket.local_addr()?,
+            socket,
+        })
+    }
+}
+
+/// Serves until `stop` is told true (or dropped); then open requests have a moment to end.
+pub(crate) async fn serve(listener: Listener, routes: Router, mut stop: watch::Receiver<bool>) {
+    let room = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = accept(&listener, &room) => {
+                let (stream, permit) = accepted;
+                connections.spawn(converse(stream, permit, routes.clone(), stop.clone()));
+            }
+            // Takes the ended ones out, so that the set holds only what lives.
+            Some(_) = connections.join_next() => (),
+            () = stopped(&mut stop) => break,
+        }
+    }
+    drop(listener);
+    let all = async { while connections.join_next().await.is_some() {} };
+    // What is still open then is cut by dropping the set.
+    let _ = tokio::time::timeout(limits::END_TIME_MAX, all).await;
+}
+
+/// The next connection, once there is room for one.
+async fn accept(listener: &Listener, room: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+    loop {
+        let Ok(permit) = Arc::clone(room).acquire_owned().await else {
+            // Never: the semaphore is not closed.
+            std::future::pending().await
+        };
+        match listener.socket.accept().await {
+            Ok((stream, _)) => return (stream, permit),
+            Err(error) => {
+                // Out of file descriptors, most likely: the next one may fare better in a moment.
+                tracing::warn!("an HTTP connection could not be taken: {error}");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// Everything that happens on one connection.
+async fn converse(
+    stream: TcpStream,
+    permit: OwnedSemaphorePermit,
+    routes: Router,
+    mut stop: watch::Receiver<bool>,
+) {
+    let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(&stream).set_send_buffer_size(limits::SEND_BUFFER_BYTES);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits::HEADER_TIME_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        result = connection.as_mut() => note(result),
+        () = stopped(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            note(connection.await);
+        }
+    }
+    drop(permit);
+}
+
+fn note(result: hyper::Result<()>) {
+    if let Err(error) = result {
+        tracing::trace!("an HTTP connection ended: {error}");
+    }
+}

@@ -1,0 +1,365 @@
+//! What stands in the bodies of the interface: types of their own, so that neither the core nor a command of this
+//! program can change them by accident. The server writes them, the commands read them.
+
+use lampwire_core as core;
+use serde::{Deserialize, Serialize};
+
+/// A device and what each entity says of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Device {
+    pub(crate) device: String,
+    /// The sum of the entities' states.
+    pub(crate) state: String,
+    pub(crate) entities: Vec<Entity>,
+}
+
+/// What one entity says of a device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entity {
+    pub(crate) eid: String,
+    pub(crate) state: String,
+    pub(crate) cachable: bool,
+    /// `local`, `publication`, `ami` or `cluster`.
+    pub(crate) source: String,
+    /// `null`: this node itself.
+    pub(crate) peer: Option<String>,
+    pub(crate) updated_at: String,
+    /// The entity is lost: the state is its last and does not count. Absent: false.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) lost: bool,
+}
+
+/// A mailbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mailbox {
+    pub(crate) mailbox: String,
+    pub(crate) new: u16,
+    pub(crate) old: u16,
+    pub(crate) eid: String,
+    pub(crate) source: String,
+    pub(crate) peer: Option<String>,
+    pub(crate) updated_at: String,
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) lost: bool,
+}
+
+/// The counts of a mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Counts {
+    pub(crate) new: u16,
+    pub(crate) old: u16,
+}
+
+/// A page of devices.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Devices {
+    pub(crate) devices: Vec<Device>,
+    /// Where to go on: `after=` of the next request. `null`: that was all.
+    pub(crate) next: Option<String>,
+}
+
+/// A page of mailboxes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Mailboxes {
+    pub(crate) mailboxes: Vec<Mailbox>,
+    pub(crate) next: Option<String>,
+}
+
+/// A node on the other side.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Peer {
+    pub(crate) name: String,
+    pub(crate) entity_id: Option<String>,
+    /// `up`, `down` or `unknown`.
+    pub(crate) status: String,
+    pub(crate) endpoints: Vec<String>,
+    pub(crate) publishers: Vec<String>,
+    /// How many publications it has here.
+    pub(crate) publications: usize,
+    pub(crate) last_heard: Option<String>,
+    pub(crate) round_trip_ms: Option<f64>,
+    /// States that it has not confirmed yet.
+    pub(crate) behind: u64,
+    pub(crate) notes: Vec<String>,
+}
+
+/// All peers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Peers {
+    pub(crate) peers: Vec<Peer>,
+}
+
+/// An outbound-publish at work.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Publisher {
+    pub(crate) name: String,
+    pub(crate) peer: Option<String>,
+    pub(crate) event: String,
+    pub(crate) server_uri: String,
+    /// Where the datagrams go, once it is known.
+    pub(crate) target: Option<String>,
+    /// `idle`, `publishing`, `back-off`, `resolving` or `stopped`.
+    pub(crate) status: String,
+    pub(crate) lanes: Vec<Lane>,
+    pub(crate) behind: u64,
+    pub(crate) sent: u64,
+    pub(crate) confirmed: u64,
+    pub(crate) refused: u64,
+    pub(crate) last_answer: Option<Answer>,
+    pub(crate) retry_at: Option<String>,
+}
+
+/// One of the publications that a publisher keeps at its peer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Lane {
+    pub(crate) index: u16,
+    /// The peer has given it an entity tag.
+    pub(crate) open: bool,
+    pub(crate) expires_at: Option<String>,
+    pub(crate) in_flight: bool,
+}
+
+/// The last final answer of a peer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) reason: String,
+    pub(crate) at: String,
+}
+
+/// All publishers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Publishers {
+    pub(crate) publishers: Vec<Publisher>,
+}
+
+/// What a peer publishes here.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Publication {
+    pub(crate) id: u32,
+    pub(crate) endpoint: String,
+    pub(crate) resource: String,
+    pub(crate) event: String,
+    pub(crate) remote: String,
+    pub(crate) created_at: String,
+    pub(crate) changed_at: String,
+    pub(crate) expires_at: String,
+    /// How many states have come over it.
+    pub(crate) states: u64,
+}
+
+/// All publications.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Publications {
+    pub(crate) publications: Vec<Publication>,
+}
+
+/// Body of `PUT /api/v1/devices/{device}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SetDevice {
+    pub(crate) state: String,
+    #[serde(default = "yes")]
+    pub(crate) cachable: bool,
+}
+
+/// Body of `PUT /api/v1/mailboxes/{uniqueid}`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SetMailbox {
+    pub(crate) new: u16,
+    #[serde(default)]
+    pub(crate) old: u16,
+}
+
+/// Body of `POST /api/v1/refresh`, which may also be empty.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Refresh {
+    #[serde(default)]
+    pub(crate) publisher: Option<String>,
+}
+
+/// Answer to `POST /api/v1/refresh`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Refreshed {
+    /// How many publishers carry the request to their peer.
+    pub(crate) asked: usize,
+}
+
+/// Data of a `device` event.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct DeviceEvent {
+    #[serde(flatten)]
+    pub(crate) device: Device,
+    /// The entity that spoke.
+    pub(crate) eid: String,
+    /// What it had said before.
+    pub(crate) previous: Option<String>,
+}
+
+/// Data of a `mailbox` event. Its `eid` is the entity that spoke.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct MailboxEvent {
+    #[serde(flatten)]
+    pub(crate) mailbox: Mailbox,
+    pub(crate) previous: Option<Counts>,
+}
+
+/// Data of a `publication` event.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct PublicationEvent {
+    #[serde(flatten)]
+    pub(crate) publication: Publication,
+    /// Why it ended; `null`: it began.
+    pub(crate) ended: Option<String>,
+}
+
+/// Data of a `lost` event: so many events were dropped because the client read too slowly.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct LostEvent {
+    pub(crate) lost: u64,
+}
+
+/// Data of a `reset` event: the events after the given Last-Event-ID are not kept any more. Read the lists anew.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ResetEvent {
+    pub(crate) reason: String,
+}
+
+/// A problem document (RFC 9457), as far as the commands read it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ProblemDocument {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    pub(crate) title: String,
+    pub(crate) status: u16,
+    pub(crate) detail: String,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl From<core::DeviceView> for Device {
+    fn from(view: core::DeviceView) -> Self {
+        Self {
+            device: view.device,
+            state: view.state.as_str().to_owned(),
+            entities: view.entities.into_iter().map(Entity::from).collect(),
+        }
+    }
+}
+
+impl From<core::EntityView> for Entity {
+    fn from(view: core::EntityView) -> Self {
+        Self {
+            eid: view.eid.to_string(),
+            state: view.state.as_str().to_owned(),
+            cachable: view.cachable,
+            source: view.source.as_str().to_owned(),
+            peer: view.peer,
+            updated_at: view.updated_at.to_string(),
+            lost: view.lost,
+        }
+    }
+}
+
+impl From<core::MailboxView> for Mailbox {
+    fn from(view: core::MailboxView) -> Self {
+        Self {
+            mailbox: view.mailbox,
+            new: view.new,
+            old: view.old,
+            eid: view.eid.to_string(),
+            source: view.source.as_str().to_owned(),
+            peer: view.peer,
+            updated_at: view.updated_at.to_string(),
+            lost: view.lost,
+        }
+    }
+}
+
+impl From<core::PeerView> for Peer {
+    fn from(view: core::PeerView) -> Self {
+        Self {
+            name: view.name,
+            entity_id: view.entity_id.map(|eid| eid.to_string()),
+            status: view.status.as_str().to_owned(),
+            endpoints: view.endpoints,
+            publishers: view.publishers,
+            publications: view.publications,
+            last_heard: view.last_heard.map(|at| at.to_string()),
+            round_trip_ms: view.round_trip.map(|time| time.as_secs_f64() * 1000.0),
+            behind: view.behind,
+            notes: view.notes,
+        }
+    }
+}
+
+impl From<core::PublisherView> for Publisher {
+    fn from(view: core::PublisherView) -> Self {
+        Self {
+            name: view.name,
+            peer: view.peer,
+            event: view.event.as_str().to_owned(),
+            server_uri: view.server_uri,
+            target: view.target.map(|target| target.to_string()),
+            status: view.status.as_str().to_owned(),
+            lanes: view.lanes.into_iter().map(Lane::from).collect(),
+            behind: view.behind,
+            sent: view.sent,
+            confirmed: view.confirmed,
+            refused: view.refused,
+            last_answer: view.last_answer.map(Answer::from),
+            retry_at: view.retry_at.map(|at| at.to_string()),
+        }
+    }
+}
+
+impl From<core::LaneView> for Lane {
+    fn from(view: core::LaneView) -> Self {
+        Self {
+            index: view.index,
+            open: view.open,
+            expires_at: view.expires_at.map(|at| at.to_string()),
+            in_flight: view.in_flight,
+        }
+    }
+}
+
+impl From<core::AnswerView> for Answer {
+    fn from(view: core::AnswerView) -> Self {
+        Self {
+            status: view.status,
+            reason: view.reason,
+            at: view.at.to_string(),
+        }
+    }
+}
+
+impl From<core::PublicationView> for Publication {
+    fn from(view: core::PublicationView) -> Self {
+        Self {
+            id: view.id,
+            endpoint: view.endpoint,
+            resource: view.resource,
+            event: view.event.as_str().to_owned(),
+            remote: view.remote.to_string(),
+            created_at: view.created_at.to_string(),
+            changed_at: view.changed_at.to_string(),
+            expires_at: view.expires_at.to_string(),
+            states: view.states,
+        }
+    }
+}
+
+impl From<(u16, u16)> for Counts {
+    fn from((new, old): (u16, u16)) -> Self {
+        Self { new, old }
+    }
+}

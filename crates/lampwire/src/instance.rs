@@ -1,0 +1,315 @@
+//! One node with all that it needs: everything is bound first, then it is started, and later it ends with grace.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use lampwire_conf::{Config, Location, Protocol, Transport};
+use lampwire_core::{Node, Setup};
+use lampwire_sip::EntityId;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::driver::{self, Clock, Driver, Handle, UdpTransport};
+use crate::http::{self, Listener, Service, Token};
+use crate::identity::{self, Identity};
+
+/// A node whose sockets are bound, and which has not begun.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    config: Arc<Config>,
+    identity: Identity,
+    sockets: Vec<UdpTransport>,
+    listener: Option<Listener>,
+}
+
+/// A node at work.
+#[derive(Debug)]
+pub(crate) struct Running {
+    /// Asks the node.
+    pub(crate) node: Handle,
+    stop: watch::Sender<bool>,
+    driver: JoinHandle<()>,
+    http: Option<JoinHandle<()>>,
+}
+
+/// Why a node cannot begin: one line that says what is wrong, and what to do.
+#[derive(Debug)]
+pub(crate) struct CannotBegin {
+    /// What it is about.
+    pub(crate) subject: Subject,
+    /// Where it stands in the configuration; empty or the beginning of a line.
+    place: String,
+    /// What is wrong.
+    pub(crate) problem: String,
+    /// What to do about it, where the configuration can help.
+    advice: Option<String>,
+}
+
+/// What cannot begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// A transport.
+    Sip,
+    /// The HTTP interface.
+    Http,
+    /// The node as a whole.
+    Node,
+}
+
+impl CannotBegin {
+    fn node(problem: impl Into<String>) -> Self {
+        Self {
+            subject: Subject::Node,
+            place: String::new(),
+            problem: problem.into(),
+            advice: None,
+        }
+    }
+}
+
+impl fmt::Display for CannotBegin {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}{}", self.place, self.problem)?;
+        match &self.advice {
+            Some(advice) => write!(out, "; {advice}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for CannotBegin {}
+
+impl Instance {
+    /// Chooses the entity id and binds every socket. The configuration is one without errors. Needs a running tokio
+    /// runtime. All that is wrong is told at once, not only the first.
+    pub(crate) fn bind(config: Arc<Config>) -> Result<Self, Vec<CannotBegin>> {
+        let mut wrong = Vec::new();
+        let mut sockets = Vec::new();
+        for (index, transport) in config.transports.iter().enumerate() {
+            match bind_transport(&config, index, transport) {
+                Ok(Some(socket)) => sockets.push(socket),
+                Ok(None) => (),
+                Err(error) => wrong.push(error),
+            }
+        }
+        if sockets.is_empty() && wrong.is_empty() {
+            wrong.push(CannotBegin::node(
+                "no transport can be served: this version has protocol=udp only; add a transport section with it",
+            ));
+        }
+        let listener = match config
+            .lampwire
+            .http_bind
+            .map(|address| bind_http(&config, address))
+        {
+            Some(Ok(listener)) => Some(listener),
+            Some(Err(error)) => {
+                wrong.push(error);
+                None
+            }
+            None => None,
+        };
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
+        let identity = identity::choose(
+            config.lampwire.entity_id,
+            config.lampwire.state_dir.as_deref(),
+            sockets[0].local,
+        );
+        Ok(Self {
+            config,
+            identity,
+            sockets,
+            listener,
+        })
+    }
+
+    /// Where its SIP sockets are bound.
+    pub(crate) fn sip_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.sockets.iter().map(|socket| socket.local)
+    }
+
+    /// Where its HTTP is bound, if it is.
+    pub(crate) fn http_address(&self) -> Option<SocketAddr> {
+        self.listener.as_ref().map(|listener| listener.local)
+    }
+
+    /// Its entity id.
+    pub(crate) fn entity_id(&self) -> EntityId {
+        self.identity.entity_id
+    }
+
+    /// Says in the log what it is and where it listens.
+    pub(crate) fn introduce(&self) {
+        if let Some(trouble) = &self.identity.trouble {
+            tracing::warn!("{trouble}; states are kept in memory only");
+        }
+        tracing::info!(
+            "entity id {}, {}",
+            self.identity.entity_id,
+            self.identity.origin
+        );
+        for socket in &self.sockets {
+            let name = &self.config.transports[usize::from(socket.id.0)].name;
+            tracing::info!("transport {name}: SIP on {}/udp", socket.local);
+        }
+        match self.http_address() {
+            Some(address) => tracing::info!("HTTP on http://{address}"),
+            None => tracing::info!("no HTTP: http_bind= is empty"),
+        }
+    }
+
+    /// Starts it. Fails only where the system has no random numbers.
+    pub(crate) fn start(self) -> Result<Running, CannotBegin> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| {
+            CannotBegin::node(format!("the system gives no random numbers: {error}"))
+        })?;
+        let clock = Clock::start();
+        let setup = Setup {
+            config: Arc::clone(&self.config),
+            entity_id: self.identity.entity_id,
+            seed,
+        };
+        let node = Node::new(clock.now(), setup);
+        let (driver, node) = Driver::new(node, clock, self.sockets);
+        let (stop, stopped) = watch::channel(false);
+        let http = self.listener.map(|listener| {
+            let token = self
+                .config
+                .lampwire
+                .http_token
+                .clone()
+                .map(|secret| Arc::new(Token::new(secret)));
+            let routes = http::routes(Service {
+                node: node.clone(),
+                token,
+            });
+            tokio::spawn(http::serve(listener, routes, stopped.clone()))
+        });
+        let driver = tokio::spawn(driver.run(stopped));
+        Ok(Running {
+            node,
+            stop,
+            driver,
+            http,
+        })
+    }
+}
+
+impl Running {
+    /// Asks it to end: its publications are removed, open HTTP requests end. [`Self::ended`] tells when.
+    pub(crate) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Waits for its end, which comes a few seconds after [`Self::stop`] at the latest. False: it ended by a fault of its own.
+    pub(crate) async fn ended(&mut self) -> bool {
+        let whole = (&mut self.driver).await.is_ok();
+        // Without its node the HTTP has nothing more to say, whoever ended it.
+        self.stop();
+        match self.http.take() {
+            Some(http) => http.await.is_ok() && whole,
+            None => whole,
+        }
+    }
+}
+
+/// The socket of a transport; none for one that nothing refers to and that is not served.
+fn bind_transport(
+    config: &Config,
+    index: usize,
+    transport: &Transport,
+) -> Result<Option<UdpTransport>, CannotBegin> {
+    let Transport { name, at, bind, .. } = transport;
+    let cannot = |problem: String, advice: String| CannotBegin {
+        subject: Subject::Sip,
+        place: place(at),
+        problem,
+        advice: Some(advice),
+    };
+    match transport.protocol {
+        Protocol::Udp => (),
+        Protocol::Tcp | Protocol::Tls => {
+            let problem = format!(
+                "transport {name}: protocol={} is not served by this version",
+                transport.protocol.as_str()
+            );
+            if is_referred_to(config, name) {
+                return Err(cannot(
+                    problem,
+                    "let what names it use a transport with protocol=udp".to_owned(),
+                ));
+            }
+            tracing::warn!(
+                "{}{problem}; nothing names it, so it is passed over",
+                place(at)
+            );
+            return Ok(None);
+        }
+    }
+    let Some(id) = driver::transport_id(index) else {
+        return Err(cannot(
+            format!("transport {name}: there are too many transports"),
+            "remove some".to_owned(),
+        ));
+    };
+    match UdpTransport::bind(id, *bind) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(error) => Err(cannot(
+            format!(
+                "transport {name}: {bind}/udp cannot be bound: {}",
+                why(&error, "Asterisk or another SIP server")
+            ),
+            format!("change bind= of [{name}]"),
+        )),
+    }
+}
+
+fn bind_http(config: &Config, address: SocketAddr) -> Result<Listener, CannotBegin> {
+    Listener::bind(address).map_err(|error| CannotBegin {
+        subject: Subject::Http,
+        place: config.lampwire.at.as_ref().map(place).unwrap_or_default(),
+        problem: format!(
+            "http_bind: {address}/tcp cannot be bound: {}",
+            why(&error, "another lampwire")
+        ),
+        advice: Some("change http_bind= of [lampwire]".to_owned()),
+    })
+}
+
+fn is_referred_to(config: &Config, transport: &str) -> bool {
+    let is = |name: &Option<String>| name.as_deref() == Some(transport);
+    config
+        .outbound_publishes
+        .iter()
+        .any(|publish| is(&publish.transport))
+        || config
+            .endpoints
+            .iter()
+            .any(|endpoint| is(&endpoint.transport))
+}
+
+/// Where it stands in the configuration, as the beginning of a line.
+fn place(at: &Location) -> String {
+    if at.line == 0 {
+        String::new()
+    } else {
+        format!("{}:{}: ", at.file, at.line)
+    }
+}
+
+/// What a failed bind means.
+fn why(error: &io::Error, who: &str) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!("the port is in use, perhaps by {who}"),
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "permission denied (ports below 1024 want CAP_NET_BIND_SERVICE)".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,143 @@
+//! Logs: text lines on standard error, or into the demo's board.
+
+pub(crate) mod notices;
+
+use std::collections::VecDeque;
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context;
+use tracing_subscriber::EnvFilter;
+
+/// How much is logged where nothing is said about it.
+const DEFAULT_LEVEL: &str = "info";
+
+/// The most lines that the demo's board keeps.
+const LINES_MAX: usize = 50;
+
+/// How much is logged.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct LogArguments {
+    /// Log more: -v debug, -vv trace
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
+
+    /// What to log: error, warn, info, debug, trace, off, or a filter as `info,lampwire::driver=trace`
+    #[arg(long, value_name = "LEVEL", env = "LAMPWIRE_LOG", global = true)]
+    log_level: Option<String>,
+}
+
+/// Begins to log to standard error, in colour where that is a terminal. Call it once, before anything is logged.
+pub(crate) fn log_to_stderr(arguments: &LogArguments) -> anyhow::Result<()> {
+    tracing_subscriber::fmt()
+        .with_env_filter(filter(arguments)?)
+        .with_target(false)
+        .with_ansi(colour_wanted(&io::stderr()))
+        .with_writer(io::stderr)
+        .try_init()
+        .map_err(|error| anyhow::anyhow!("logging cannot begin: {error}"))
+}
+
+/// Begins to log into memory, the last lines only, for a screen that would be torn by lines on standard error.
+pub(crate) fn log_to_memory(arguments: &LogArguments) -> anyhow::Result<Lines> {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter(arguments)?)
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .try_init()
+        .map_err(|error| anyhow::anyhow!("logging cannot begin: {error}"))?;
+    Ok(lines)
+}
+
+/// Whether to write colours there: only to a terminal, and not where NO_COLOR asks for none (no-color.org).
+pub(crate) fn colour_wanted(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn filter(arguments: &LogArguments) -> anyhow::Result<EnvFilter> {
+    let directives = match (arguments.verbose, &arguments.log_level) {
+        (0, Some(level)) => level.as_str(),
+        (0, None) => DEFAULT_LEVEL,
+        // What the libraries say at these levels would bury what the node says.
+        (1, _) => "info,lampwire=debug",
+        (_, _) => "debug,lampwire=trace",
+    };
+    EnvFilter::builder().parse(directives).with_context(|| {
+        format!("--log-level {directives:?} is none: give error, warn, info, debug, trace, off, or a filter as info,lampwire=debug")
+    })
+}
+
+/// The last lines of a log in memory.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lines(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    lines: VecDeque<String>,
+    /// The line that has no end yet.
+    open: Vec<u8>,
+}
+
+impl Lines {
+    /// The last `count` lines, oldest first.
+    pub(crate) fn last(&self, count: usize) -> Vec<String> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let skipped = kept.lines.len().saturating_sub(count);
+        kept.lines.iter().skip(skipped).cloned().collect()
+    }
+}
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for &byte in bytes {
+            if byte != b'\n' {
+                kept.open.push(byte);
+                continue;
+            }
+            let line = String::from_utf8_lossy(&std::mem::take(&mut kept.open)).into_owned();
+            if kept.lines.len() == LINES_MAX {
+                kept.lines.pop_front();
+            }
+            kept.lines.push_back(line);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_memory_keeps_the_last_lines() {
+        let mut lines = Lines::default();
+        for n in 0..LINES_MAX + 2 {
+            writeln!(lines, "line {n}").unwrap();
+        }
+        assert_eq!(lines.last(2), ["line 50", "line 51"]);
+        assert_eq!(lines.last(1000).len(), LINES_MAX);
+    }
+
+    #[test]
+    fn a_level_that_is_none_is_refused() {
+        let arguments = LogArguments {
+            verbose: 0,
+            log_level: Some("lampwire=loud".to_owned()),
+        };
+        assert!(filter(&arguments).unwrap_err().to_string().contains("loud"));
+        let arguments = LogArguments {
+            verbose: 0,
+            log_level: Some("warn".to_owned()),
+        };
+        assert_eq!(filter(&arguments).unwrap().to_string(), "warn");
+    }
+}
