@@ -351,7 +351,6 @@ const EMPTY_FILES: &[&str] = &[
     "http.conf",
     "indications.conf",
     "pjproject.conf",
-    "stasis.conf",
     "udptl.conf",
     "users.conf",
 ];

@@ -51,7 +51,7 @@ const PATIENCE: Duration = Duration::from_secs(45);
 const PATIENCE_WITH_SLEEP: Duration = Duration::from_secs(2);
 
 /// Trials at a time where the command line names no number. They mostly wait.
-const TRIALS_AT_A_TIME: usize = 4;
+const TRIALS_AT_A_TIME: usize = 6;
 
 /// Lines of each log that are shown when a case fails.
 const LOG_LINES_SHOWN: usize = 120;
