@@ -1,0 +1,155 @@
+//! The command line itself.
+
+use super::harness::{Node, address, lampwire, run};
+
+#[test]
+fn help_names_every_command_and_hides_the_token() {
+    let (code, out, _) = run(&["--help"]);
+    assert_eq!(code, 0);
+    for command in [
+        "run",
+        "demo",
+        "check",
+        "show",
+        "watch",
+        "set",
+        "unset",
+        "refresh",
+        "completions",
+        "man",
+    ] {
+        assert!(
+            out.lines()
+                .any(|line| line.trim_start().starts_with(command)),
+            "{command}: {out}"
+        );
+    }
+    let output = lampwire()
+        .env("LAMPWIRE_TOKEN", "s3cret")
+        .args(["show", "--help"])
+        .output()
+        .unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        help.contains("LAMPWIRE_TOKEN") && !help.contains("s3cret"),
+        "{help}"
+    );
+    let (code, out, _) = run(&["--version"]);
+    assert_eq!((code, out.starts_with("lampwire ")), (0, true));
+}
+
+#[test]
+fn the_help_of_every_command_is_as_it_was() {
+    let mut all = String::new();
+    for command in [
+        "run", "demo", "check", "show", "watch", "set", "unset", "refresh",
+    ] {
+        let (code, out, _) = run(&[command, "--help"]);
+        assert_eq!(code, 0);
+        all.push_str(&format!("==> lampwire {command} --help\n{out}\n"));
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/help.txt");
+    if std::env::var_os("LAMPWIRE_UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, &all).unwrap();
+    }
+    let golden = std::fs::read_to_string(path).unwrap();
+    assert_eq!(
+        all, golden,
+        "look at the difference, then set LAMPWIRE_UPDATE_GOLDEN=1 to take it over"
+    );
+}
+
+#[test]
+fn bad_usage_is_exit_status_2() {
+    for arguments in [
+        &["nonsense"][..],
+        &[],
+        &["show"],
+        &["show", "nonsense"],
+        &["set", "device", "x"],
+        &["set", "mailbox", "x", "--new", "many"],
+        &["run", "--nonsense"],
+        &["demo", "--sip-port", "0"],
+    ] {
+        let (code, out, error) = run(arguments);
+        assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn a_node_that_is_not_there_is_told_with_what_to_do() {
+    let url = format!("http://{}:7060", address());
+    for arguments in [
+        &["show", "devices"][..],
+        &["watch"],
+        &["set", "device", "x", "BUSY"],
+        &["refresh"],
+    ] {
+        let output = lampwire()
+            .env("LAMPWIRE_NODE", &url)
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(
+            String::from_utf8(output.stderr).unwrap(),
+            format!(
+                "error: no node answers at {url}: start one with `lampwire run`, or give --node URL\n"
+            )
+        );
+    }
+}
+
+#[test]
+fn what_the_node_refuses_is_said_in_its_words() {
+    let node = Node::alone();
+    let (code, _, error) = node.command(&["set", "device", "Custom:x", "BUSSY"]);
+    assert_eq!(code, 1);
+    assert!(
+        error.starts_with("error: \"BUSSY\" is no device state"),
+        "{error}"
+    );
+    let (code, _, error) = node.command(&["unset", "device", "Custom:x"]);
+    assert_eq!(code, 1);
+    assert!(error.contains("Custom:x"), "{error}");
+    let (code, _, error) = node.command(&["show", "devices", "("]);
+    assert_eq!(code, 1);
+    assert!(error.contains("regular expression"), "{error}");
+    let (code, _, error) = node.command(&["show", "peers", "("]);
+    assert_eq!(code, 1);
+    assert!(error.contains("regular expression"), "{error}");
+}
+
+#[test]
+fn a_closed_pipe_is_no_panic() {
+    let node = Node::alone();
+    for n in 0..300 {
+        node.put(
+            &format!("/api/v1/devices/Custom%3A{n}"),
+            r#"{"state":"INUSE"}"#,
+        );
+    }
+    let program = env!("CARGO_BIN_EXE_lampwire");
+    let script = format!(
+        "{program} show devices --json --node {} | head -c 10; {program} show devices --node {} | head -n 1",
+        node.url, node.url
+    );
+    let output = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[test]
+fn completions_and_the_manual_come_from_the_definition() {
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, out, _) = run(&["completions", shell]);
+        assert_eq!(code, 0);
+        assert!(out.contains("publications"), "{shell}");
+    }
+    let (code, out, _) = run(&["man"]);
+    assert_eq!(code, 0);
+    assert!(out.contains(".TH lampwire"), "{out}");
+    assert!(out.contains("LAMPWIRE REFRESH"), "{out}");
+}

@@ -1,0 +1,181 @@
+//! The event stream.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use super::harness::{DEADLINE, Events, Node, Request, address};
+
+fn set(node: &Node, device: &str, state: &str) {
+    let answer = node.put(
+        &format!("/api/v1/devices/{device}"),
+        &format!("{{\"state\":\"{state}\"}}"),
+    );
+    assert!(answer.status < 300, "{answer:?}");
+}
+
+#[test]
+fn changes_come_in_order_with_what_was_before() {
+    let node = Node::start(address(), "entity_id=02:00:00:00:00:01", "");
+    let events = Events::follow(&node, None);
+    set(&node, "Custom:a", "INUSE");
+    set(&node, "Custom:a", "BUSY");
+    node.put("/api/v1/mailboxes/100%40default", r#"{"new":1,"old":0}"#);
+    node.put("/api/v1/mailboxes/100%40default", r#"{"new":2,"old":0}"#);
+
+    let first = events.next();
+    assert_eq!(
+        (
+            first.kind.as_str(),
+            &first.data["device"],
+            &first.data["state"]
+        ),
+        ("device", &"Custom:a".into(), &"INUSE".into())
+    );
+    assert!(first.data["previous"].is_null());
+    assert_eq!(first.data["eid"], "02:00:00:00:00:01");
+    assert_eq!(first.data["entities"][0]["state"], "INUSE");
+    let second = events.next();
+    assert_eq!(
+        (&second.data["state"], &second.data["previous"]),
+        (&"BUSY".into(), &"INUSE".into())
+    );
+    assert_eq!(second.id, first.id + 1);
+    let third = events.next();
+    assert_eq!(
+        (
+            third.kind.as_str(),
+            &third.data["mailbox"],
+            &third.data["new"]
+        ),
+        ("mailbox", &"100@default".into(), &1.into())
+    );
+    let fourth = events.next();
+    assert_eq!(
+        fourth.data["previous"],
+        serde_json::json!({"new": 1, "old": 0})
+    );
+    assert_eq!(fourth.id, first.id + 3);
+}
+
+#[test]
+fn a_broken_connection_resumes_without_a_gap() {
+    let node = Node::alone();
+    let events = Events::follow(&node, None);
+    set(&node, "Custom:a", "INUSE");
+    let seen = events.next();
+    drop(events);
+    for state in ["BUSY", "RINGING", "NOT_INUSE"] {
+        set(&node, "Custom:a", state);
+    }
+    let again = Events::follow(&node, Some(seen.id));
+    for (offset, state) in [(1, "BUSY"), (2, "RINGING"), (3, "NOT_INUSE")] {
+        let event = again.next();
+        assert_eq!(
+            (event.id, &event.data["state"]),
+            (seen.id + offset, &state.into())
+        );
+    }
+}
+
+#[test]
+fn what_is_not_kept_any_more_is_told_by_a_reset() {
+    let node = Node::alone();
+    let events = Events::follow(&node, None);
+    set(&node, "Custom:a", "INUSE");
+    let seen = events.next();
+    for unknown in [1, seen.id + 1000] {
+        let again = Events::follow(&node, Some(unknown));
+        let reset = again.next();
+        assert_eq!((reset.kind.as_str(), reset.id), ("reset", seen.id));
+        set(
+            &node,
+            "Custom:b",
+            if unknown == 1 { "INUSE" } else { "BUSY" },
+        );
+        let event = again.next();
+        assert_eq!(event.data["device"], "Custom:b");
+    }
+    // What is no number at all is none of this node's either.
+    let mut stream = TcpStream::connect(node.url.strip_prefix("http://").unwrap()).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream
+        .write_all(b"GET /api/v1/events HTTP/1.1\r\nhost: x\r\nlast-event-id: x\r\n\r\n")
+        .unwrap();
+    let mut text = String::new();
+    let mut buffer = [0; 1024];
+    while !text.contains("event: reset") {
+        let length = stream.read(&mut buffer).unwrap();
+        assert!(length > 0, "{text}");
+        text.push_str(&String::from_utf8_lossy(&buffer[..length]));
+    }
+}
+
+#[test]
+fn events_can_be_filtered_by_name() {
+    let node = Node::alone();
+    let events = Events::of(&node, "/api/v1/events?match=^pjsip/", None);
+    set(&node, "Custom:a", "INUSE");
+    set(&node, "PJSIP%2F1", "INUSE");
+    assert_eq!(events.next().data["device"], "PJSIP/1");
+    Request::get(&node.url, "/api/v1/events?match=%28")
+        .send()
+        .problem(400);
+}
+
+#[test]
+fn a_reader_that_is_too_slow_is_told_how_much_it_lost() {
+    let node = Node::alone();
+    let host = node.url.strip_prefix("http://").unwrap().to_owned();
+    let mut slow = TcpStream::connect(&host).unwrap();
+    slow.set_read_timeout(Some(DEADLINE)).unwrap();
+    slow.write_all(b"GET /api/v1/events HTTP/1.1\r\nhost: x\r\n\r\n")
+        .unwrap();
+    let mut text = String::new();
+    let mut buffer = [0; 65536];
+    while !text.contains(": following") {
+        let length = slow.read(&mut buffer).unwrap();
+        text.push_str(&String::from_utf8_lossy(&buffer[..length]));
+    }
+    // More than the history and the system's buffers hold, over one connection, without waiting for each answer. Long names make long
+    // events.
+    let mut writer = TcpStream::connect(&host).unwrap();
+    let mut reader = writer.try_clone().unwrap();
+    let padding = "x".repeat(240);
+    let writing = std::thread::spawn(move || {
+        for n in 0..20_000 {
+            let body = format!(
+                "{{\"state\":\"{}\"}}",
+                if n % 2 == 0 { "INUSE" } else { "BUSY" }
+            );
+            write!(
+                writer,
+                "PUT /api/v1/devices/{padding} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            )
+            .unwrap();
+        }
+        write!(
+            writer,
+            "GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        )
+        .unwrap();
+    });
+    std::io::copy(&mut reader, &mut std::io::sink()).unwrap();
+    writing.join().unwrap();
+    let lost = loop {
+        let length = slow.read(&mut buffer).unwrap();
+        assert!(
+            length > 0,
+            "the stream ended without a word about what was lost"
+        );
+        text.push_str(&String::from_utf8_lossy(&buffer[..length]));
+        if let Some((_, rest)) = text.split_once("event: lost\ndata: ")
+            && let Some((data, _)) = rest.split_once('\n')
+        {
+            break serde_json::from_str::<serde_json::Value>(data).unwrap()["lost"]
+                .as_u64()
+                .unwrap();
+        }
+    };
+    assert!(lost > 0);
+}

@@ -1,0 +1,11 @@
+//! The program from outside: its command line, its HTTP interface, and whole nodes that exchange states on loopback.
+
+#![allow(clippy::unwrap_used)]
+
+mod api;
+mod commands;
+mod demo;
+mod events;
+mod exchange;
+mod harness;
+mod refusals;
