@@ -1,0 +1,465 @@
+//! The event state compositor of RFC 3903: which resource, which event, which publication, for how long.
+//!
+//! [`Compositor::check`] reads and decides; [`Compositor::commit`] is called once nothing can be refused any more.
+
+mod tag;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use lampwire_conf::Config;
+use lampwire_sip::{EventPackage, Message, Uri};
+
+use self::tag::Binding;
+pub(crate) use self::tag::{EntityTag, TagKey};
+use crate::limits;
+use crate::refusal::{Refusal, RefusalHeader};
+use crate::time::{Now, Time, WallTime};
+use crate::transaction::server::TransactionKey;
+
+/// A publication's number in its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct PublicationId(pub(crate) u32);
+
+/// What a 200 to a PUBLISH says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Accepted {
+    /// The tag for the next request.
+    pub(crate) tag: EntityTag,
+    /// The expiry granted, in seconds; 0 for a removal.
+    pub(crate) expires: u32,
+}
+
+/// What a PUBLISH wants (RFC 3903 4.1, table 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Intent {
+    /// A new publication with a body.
+    Initial,
+    /// A body for a publication.
+    Modify(PublicationId),
+    /// More time for a publication.
+    Refresh(PublicationId),
+    /// The end of a publication, with or without a last body.
+    Remove(PublicationId),
+}
+
+/// A PUBLISH that the compositor would take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Checked {
+    pub(crate) intent: Intent,
+    /// Index of the endpoint in the configuration.
+    pub(crate) endpoint: usize,
+    /// Index of the inbound-publication in the configuration.
+    pub(crate) resource: usize,
+    pub(crate) event: EventPackage,
+    /// Index of the asterisk-publication in the configuration.
+    pub(crate) rule: usize,
+    /// Seconds; 0 for a removal.
+    pub(crate) expires: u32,
+}
+
+/// All publications that peers hold here.
+#[derive(Debug)]
+pub(crate) struct Compositor {
+    key: TagKey,
+    resources: BTreeMap<String, usize>,
+    rules: BTreeMap<String, usize>,
+    slots: Vec<Slot>,
+    free: Vec<PublicationId>,
+    of_endpoint: Vec<usize>,
+}
+
+/// A place for a publication. Its generation goes on rising over all publications that it holds, so no tag is given twice.
+#[derive(Debug)]
+struct Slot {
+    generation: u32,
+    publication: Option<Publication>,
+}
+
+/// A publication (RFC 3903 event state with its tag).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Publication {
+    pub(crate) endpoint: usize,
+    pub(crate) resource: usize,
+    pub(crate) event: EventPackage,
+    pub(crate) rule: usize,
+    pub(crate) remote: SocketAddr,
+    pub(crate) created_at: WallTime,
+    pub(crate) changed_at: WallTime,
+    pub(crate) expires_at: Time,
+    pub(crate) states: u64,
+    /// The last request that was taken and the expiry it was granted: a copy of it is answered alike.
+    last_request: Option<TransactionKey>,
+    expires: u32,
+}
+
+impl Compositor {
+    pub(crate) fn new(config: &Config, key: TagKey) -> Self {
+        let index = |names: Vec<&String>| {
+            names
+                .into_iter()
+                .enumerate()
+                .map(|(index, name)| (name.clone(), index))
+                .collect()
+        };
+        Self {
+            key,
+            resources: index(
+                config
+                    .inbound_publications
+                    .iter()
+                    .map(|it| &it.name)
+                    .collect(),
+            ),
+            rules: index(
+                config
+                    .asterisk_publications
+                    .iter()
+                    .map(|it| &it.name)
+                    .collect(),
+            ),
+            slots: Vec::new(),
+            free: Vec::new(),
+            of_endpoint: vec![0; config.endpoints.len()],
+        }
+    }
+
+    /// The answer to a request that has been taken before: a modify or refresh is known by its publication.
+    pub(crate) fn answered(
+        &self,
+        config: &Config,
+        if_match: &str,
+        key: TransactionKey,
+    ) -> Option<Accepted> {
+        let id = PublicationId(EntityTag::parse(if_match)?.publication);
+        let publication = self.get(id)?;
+        (publication.last_request == Some(key)).then(|| Accepted {
+            tag: self.tag(config, id, publication),
+            expires: publication.expires,
+        })
+    }
+
+    /// Resource, event, tag and expiry of a PUBLISH from `endpoint`, in this order. Changes nothing.
+    pub(crate) fn check(
+        &self,
+        now: Now,
+        config: &Config,
+        request: &Message<'_>,
+        uri: &str,
+        endpoint: usize,
+    ) -> Result<Checked, Refusal> {
+        let resource = self.check_resource(config, uri, endpoint)?;
+        let (event, rule) = self.check_event(config, request, resource)?;
+        let held = match request.if_match() {
+            Some(tag) => Some(self.check_tag(now, config, tag, endpoint, resource, event)?),
+            None => None,
+        };
+        let expires = check_expires(config, request)?;
+        let intent = match (held, expires, request.body().is_empty()) {
+            (Some(id), 0, _) => Intent::Remove(id),
+            (Some(id), _, true) => Intent::Refresh(id),
+            (Some(id), _, false) => Intent::Modify(id),
+            // RFC 3903 4.1: there is nothing without a tag that could be ended.
+            (None, 0, _) => {
+                return Err(Refusal::new(
+                    412,
+                    "removal-without-tag",
+                    "Expires: 0 without SIP-If-Match",
+                ));
+            }
+            (None, _, true) => {
+                return Err(
+                    Refusal::new(400, "empty-initial", "a new publication without body")
+                        .saying("A new publication needs a body"),
+                );
+            }
+            (None, _, false) => Intent::Initial,
+        };
+        if intent == Intent::Initial {
+            self.check_room(endpoint)?;
+        }
+        Ok(Checked {
+            intent,
+            endpoint,
+            resource,
+            event,
+            rule,
+            expires,
+        })
+    }
+
+    /// Writes what was checked: the publication's new tag and end. `taken` states came with it.
+    pub(crate) fn commit(
+        &mut self,
+        now: Now,
+        config: &Config,
+        checked: &Checked,
+        key: Option<TransactionKey>,
+        remote: SocketAddr,
+        taken: u64,
+    ) -> (PublicationId, Accepted) {
+        let ends = now.at + Duration::from_secs(u64::from(checked.expires));
+        let id = match checked.intent {
+            Intent::Modify(id) | Intent::Refresh(id) | Intent::Remove(id) => id,
+            Intent::Initial => self.add(Publication {
+                endpoint: checked.endpoint,
+                resource: checked.resource,
+                event: checked.event,
+                rule: checked.rule,
+                remote,
+                created_at: now.wall,
+                changed_at: now.wall,
+                expires_at: ends,
+                states: 0,
+                last_request: None,
+                expires: checked.expires,
+            }),
+        };
+        let slot = &mut self.slots[id.0 as usize];
+        slot.generation = slot.generation.wrapping_add(1);
+        if let Some(publication) = &mut slot.publication {
+            publication.last_request = key;
+            publication.remote = remote;
+            publication.changed_at = now.wall;
+            publication.expires_at = ends;
+            publication.expires = checked.expires;
+            publication.states += taken;
+        }
+        let binding = self.binding(config, checked.endpoint, checked.resource, checked.event);
+        let generation = self.slots[id.0 as usize].generation;
+        let tag = EntityTag::seal(&self.key, id.0, generation, binding);
+        if matches!(checked.intent, Intent::Remove(_)) {
+            self.end(id);
+        }
+        (
+            id,
+            Accepted {
+                tag,
+                expires: checked.expires,
+            },
+        )
+    }
+
+    /// Looks at a publication whose time may have come: its true end, or the publication that has ended.
+    pub(crate) fn expire(&mut self, now: Time, id: PublicationId) -> Expiry {
+        let Some(publication) = self.get(id) else {
+            return Expiry::Gone;
+        };
+        let forgotten_at = publication.expires_at + limits::TAG_GRACE;
+        if forgotten_at > now {
+            return Expiry::At(forgotten_at);
+        }
+        let ended = *publication;
+        self.end(id);
+        Expiry::Ended(ended)
+    }
+
+    pub(crate) fn get(&self, id: PublicationId) -> Option<&Publication> {
+        self.slots.get(id.0 as usize)?.publication.as_ref()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (PublicationId, &Publication)> + '_ {
+        (0..)
+            .map(PublicationId)
+            .zip(&self.slots)
+            .filter_map(|(id, slot)| Some((id, slot.publication.as_ref()?)))
+    }
+
+    fn check_resource(
+        &self,
+        config: &Config,
+        uri: &str,
+        endpoint: usize,
+    ) -> Result<usize, Refusal> {
+        let unknown = |user: &str| {
+            Refusal::new(
+                404,
+                "unknown-resource",
+                format!("no inbound-publication {user:?}"),
+            )
+        };
+        let parsed = Uri::parse(uri)
+            .map_err(|error| Refusal::new(400, "bad-request-uri", format!("{uri:?}: {error}")))?;
+        let user = parsed.user_unescaped().unwrap_or_default();
+        let name = if config.global.ignore_uri_user_options {
+            user.split(';').next().unwrap_or_default()
+        } else {
+            &user
+        };
+        let resource = *self.resources.get(name).ok_or_else(|| unknown(name))?;
+        match &config.inbound_publications[resource].endpoint {
+            Some(owner) if *owner != config.endpoints[endpoint].name => Err(Refusal::new(
+                403,
+                "resource-of-another",
+                format!("inbound-publication {name:?} is for endpoint {owner:?}"),
+            )),
+            Some(_) | None => Ok(resource),
+        }
+    }
+
+    fn check_event(
+        &self,
+        config: &Config,
+        request: &Message<'_>,
+        resource: usize,
+    ) -> Result<(EventPackage, usize), Refusal> {
+        let refused = |cause: String| {
+            Refusal::new(489, "unknown-event", cause).with(RefusalHeader::AllowEvents)
+        };
+        let event = request
+            .event()
+            .map_err(|defect| refused(defect.to_string()))?
+            .ok_or_else(|| refused("no Event header".to_owned()))?;
+        let package = EventPackage::parse(event.package)
+            .ok_or_else(|| refused(format!("event {:?}", event.package)))?;
+        let inbound = &config.inbound_publications[resource];
+        let rule = match package {
+            EventPackage::DeviceState => &inbound.device_state,
+            EventPackage::Mwi => &inbound.mwi,
+        };
+        let missing = |cause| Err(Refusal::new(404, "event-not-configured", cause));
+        let Some(name) = rule else {
+            return missing(format!(
+                "[{}] has no event_{}",
+                inbound.name,
+                package.as_str()
+            ));
+        };
+        match self.rules.get(name) {
+            Some(rule) => Ok((package, *rule)),
+            None => missing(format!("no asterisk-publication {name:?}")),
+        }
+    }
+
+    /// The publication that a tag stands for. Whatever is wrong with it, the answer is the same (RFC 3903 6, step 4).
+    fn check_tag(
+        &self,
+        now: Now,
+        config: &Config,
+        text: &str,
+        endpoint: usize,
+        resource: usize,
+        event: EventPackage,
+    ) -> Result<PublicationId, Refusal> {
+        let refused = |cause: &'static str| Refusal::new(412, "unknown-tag", cause);
+        let tag = EntityTag::parse(text).ok_or_else(|| refused("not a tag of this node"))?;
+        if !tag.is_sealed(&self.key, self.binding(config, endpoint, resource, event)) {
+            return Err(refused(
+                "a tag of another node, endpoint, resource or event",
+            ));
+        }
+        let id = PublicationId(tag.publication);
+        let publication = self
+            .get(id)
+            .ok_or_else(|| refused("a publication that has ended"))?;
+        if self.slots[id.0 as usize].generation != tag.generation {
+            return Err(refused("a tag that has been used"));
+        }
+        if now.at >= publication.expires_at + limits::TAG_GRACE {
+            return Err(refused("a publication that has run out"));
+        }
+        Ok(id)
+    }
+
+    fn check_room(&self, endpoint: usize) -> Result<(), Refusal> {
+        let full = |cause| {
+            Err(Refusal::new(503, "too-many-publications", cause)
+                .with(RefusalHeader::RetryAfter(60)))
+        };
+        if self.of_endpoint[endpoint] >= limits::PUBLICATIONS_OF_AN_ENDPOINT {
+            return full("the endpoint holds as many publications as one may");
+        }
+        if self.free.is_empty() && self.slots.len() >= limits::PUBLICATIONS {
+            return full("the node holds as many publications as it may");
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, publication: Publication) -> PublicationId {
+        self.of_endpoint[publication.endpoint] += 1;
+        match self.free.pop() {
+            Some(id) => {
+                self.slots[id.0 as usize].publication = Some(publication);
+                id
+            }
+            None => {
+                self.slots.push(Slot {
+                    generation: 0,
+                    publication: Some(publication),
+                });
+                PublicationId(u32::try_from(self.slots.len() - 1).expect("bounded by PUBLICATIONS"))
+            }
+        }
+    }
+
+    fn end(&mut self, id: PublicationId) {
+        if let Some(publication) = self.slots[id.0 as usize].publication.take() {
+            self.of_endpoint[publication.endpoint] -= 1;
+            self.free.push(id);
+        }
+    }
+
+    fn tag(&self, config: &Config, id: PublicationId, publication: &Publication) -> EntityTag {
+        let binding = self.binding(
+            config,
+            publication.endpoint,
+            publication.resource,
+            publication.event,
+        );
+        EntityTag::seal(
+            &self.key,
+            id.0,
+            self.slots[id.0 as usize].generation,
+            binding,
+        )
+    }
+
+    fn binding<'a>(
+        &self,
+        config: &'a Config,
+        endpoint: usize,
+        resource: usize,
+        event: EventPackage,
+    ) -> Binding<'a> {
+        Binding {
+            endpoint: &config.endpoints[endpoint].name,
+            resource: &config.inbound_publications[resource].name,
+            event: event.as_str(),
+        }
+    }
+}
+
+/// What a look at a publication's end found.
+#[derive(Debug)]
+pub(crate) enum Expiry {
+    /// It lives until then.
+    At(Time),
+    /// It has just ended.
+    Ended(Publication),
+    /// It had ended before.
+    Gone,
+}
+
+/// The expiry that is granted, in seconds (RFC 3903 6, step 5).
+fn check_expires(config: &Config, request: &Message<'_>) -> Result<u32, Refusal> {
+    let (min, max) = (config.lampwire.expires_min, config.lampwire.expires_max);
+    let asked = request
+        .expires()
+        .map_err(|defect| {
+            Refusal::new(400, "bad-expires", defect.to_string()).saying(defect.to_string())
+        })?
+        .unwrap_or(DEFAULT_EXPIRES);
+    if asked != 0 && asked < min {
+        return Err(Refusal::new(
+            423,
+            "interval-too-brief",
+            format!("Expires {asked} below {min}"),
+        )
+        .with(RefusalHeader::MinExpires(min)));
+    }
+    Ok(asked.min(max))
+}
+
+/// Seconds granted to a PUBLISH without Expires, as Asterisk grants.
+const DEFAULT_EXPIRES: u32 = 3600;

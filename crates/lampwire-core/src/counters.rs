@@ -1,0 +1,36 @@
+//! What the node counts. Plain numbers that only rise; the program turns them into metrics.
+
+use std::collections::BTreeMap;
+
+/// Everything that is counted.
+#[derive(Clone, Debug, Default)]
+pub struct Counters {
+    /// Datagrams handed to the node.
+    pub datagrams_received: u64,
+    /// Datagrams that are no SIP message, or none that can be answered.
+    pub unparsable: u64,
+    /// Requests, ACK included.
+    pub requests_received: u64,
+    /// Requests that were answered as before, since they had come before.
+    pub retransmissions: u64,
+    /// PUBLISH requests that were granted.
+    pub accepted: u64,
+    /// Refusals by their code.
+    pub refused: BTreeMap<&'static str, u64>,
+    /// Answers to requests of ours.
+    pub responses_received: u64,
+    /// Answers to nothing that we asked.
+    pub stray_responses: u64,
+    /// States taken in that said something new.
+    pub changes_received: u64,
+    /// States taken in that said nothing new.
+    pub repeats_received: u64,
+    /// States that an asterisk-publication does not want: granted and dropped.
+    pub filtered: u64,
+    /// States under our own entity id from somebody else: granted and dropped.
+    pub own_entity_id_received: u64,
+    /// Requests for everything that peers sent.
+    pub refreshes_received: u64,
+    /// Publications that ran out.
+    pub publications_expired: u64,
+}

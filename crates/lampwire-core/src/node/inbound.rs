@@ -1,0 +1,591 @@
+//! The life of a PUBLISH, from bytes to the answer and to whoever hears of the change.
+
+use std::net::SocketAddr;
+
+use lampwire_conf::{Auth, RequestFacts};
+use lampwire_sip::{
+    BodyError, EventPackage, HeaderName, Message, Method, ParseError, Scheme, StartLine,
+    StateChange, Uri, Writer,
+};
+
+use super::Node;
+use crate::auth::server::Verdict;
+use crate::compositor::{Accepted, Checked, Intent};
+use crate::io::{Event, Level, TransportId};
+use crate::publisher::request::user_agent;
+use crate::refusal::{Refusal, RefusalHeader};
+use crate::table::{Assertion, Change, Kind, Source, Value};
+use crate::time::Now;
+use crate::timers::Timer;
+use crate::transaction::server::TransactionKey;
+
+/// A request and where it came from.
+struct Arrival<'a> {
+    now: Now,
+    transport: TransportId,
+    remote: SocketAddr,
+    request: &'a Message<'a>,
+    method: Method<'a>,
+    uri: &'a str,
+}
+
+/// What a request that is not refused leads to.
+enum Granted {
+    /// The answer that was given before.
+    Again(Accepted),
+    /// A PUBLISH is taken.
+    Published {
+        accepted: Accepted,
+        change: Option<Change>,
+        refresh: Option<usize>,
+    },
+    /// OPTIONS: what this node understands.
+    Options,
+}
+
+impl Node {
+    /// Takes a datagram in.
+    pub(super) fn receive(
+        &mut self,
+        now: Now,
+        transport: TransportId,
+        remote: SocketAddr,
+        bytes: &[u8],
+    ) {
+        let message = match Message::parse(bytes) {
+            Ok(message) => message,
+            Err(ParseError::KeepAlive) => return,
+            Err(error) => {
+                self.counters.unparsable += 1;
+                let text = format!(
+                    "{remote}: {} bytes that are no request: {error}",
+                    bytes.len()
+                );
+                self.outbox.notice(Level::Debug, "unparsable", text);
+                return;
+            }
+        };
+        match message.start() {
+            StartLine::Response { status, reason } => {
+                self.handle_response(now, &message, status, reason);
+            }
+            StartLine::Request { method, uri } => {
+                self.counters.requests_received += 1;
+                // An ACK is never answered (RFC 3261 17.1.1.3): it belongs to an INVITE, of which there are none here.
+                if method != Method::Ack {
+                    let arrival = Arrival {
+                        now,
+                        transport,
+                        remote,
+                        request: &message,
+                        method,
+                        uri,
+                    };
+                    self.handle_request(&arrival);
+                }
+            }
+        }
+    }
+
+    /// Decides, answers, and then lets others hear: the 200 leaves before the fan-out.
+    fn handle_request(&mut self, arrival: &Arrival<'_>) {
+        let mut endpoint = None;
+        match self.decide(arrival, &mut endpoint) {
+            Ok(Granted::Again(accepted)) => {
+                self.counters.retransmissions += 1;
+                self.reply_accepted(arrival, &accepted);
+            }
+            Ok(Granted::Options) => self.reply(arrival, 200, "", |writer, _| {
+                writer
+                    .header(HeaderName::Allow, ALLOW)
+                    .header(HeaderName::Accept, MEDIA_TYPE)
+                    .header(HeaderName::AllowEvents, ALLOW_EVENTS);
+            }),
+            Ok(Granted::Published {
+                accepted,
+                change,
+                refresh,
+            }) => {
+                self.counters.accepted += 1;
+                self.reply_accepted(arrival, &accepted);
+                if let Some(change) = change {
+                    self.fan_out(arrival.now, change);
+                }
+                if let Some(publisher) = refresh {
+                    let (publishers, mut ctx) = self.lend(arrival.now);
+                    publishers[publisher].say_all(&mut ctx);
+                }
+            }
+            Err(refusal) => self.refuse(arrival, endpoint, &refusal),
+        }
+    }
+
+    /// The stages of a request, in order. Everything up to the comment reads only, so a refusal leaves no trace.
+    fn decide(
+        &mut self,
+        arrival: &Arrival<'_>,
+        identified: &mut Option<usize>,
+    ) -> Result<Granted, Refusal> {
+        let Arrival {
+            now,
+            request,
+            method,
+            uri,
+            remote,
+            ..
+        } = *arrival;
+
+        // well-formed?
+        if let Some(defect) = request.defect() {
+            return Err(malformed(defect.to_string()));
+        }
+        mandatory_headers(request)?;
+
+        // transaction: seen before?
+        let key = self
+            .transactions
+            .key(request, method.as_str(), arrival.transport, remote);
+        if method == Method::Publish
+            && let Some(accepted) = self.answered_before(request, key)
+        {
+            return Ok(Granted::Again(accepted));
+        }
+
+        // endpoint: who is it?
+        let endpoint = self.identify(arrival)?;
+        *identified = Some(endpoint);
+
+        // auth: can it prove that?
+        self.authenticate(arrival, endpoint)?;
+
+        // method and extensions
+        match method {
+            Method::Publish => {}
+            Method::Options => return Ok(Granted::Options),
+            Method::Cancel => {
+                // RFC 3261 9.2: every request here is answered at once, so there is never anything to cancel.
+                return Err(Refusal::new(481, "cancel", "CANCEL of nothing"));
+            }
+            _ => {
+                return Err(
+                    Refusal::new(405, "method", format!("method {}", method.as_str()))
+                        .with(RefusalHeader::Allow),
+                );
+            }
+        }
+        let required: Vec<&str> = request.require().collect();
+        if !required.is_empty() {
+            let tags = required.join(", ");
+            return Err(Refusal::new(420, "extension", format!("Require: {tags}"))
+                .with(RefusalHeader::Unsupported(tags)));
+        }
+
+        // compositor: scheme, resource, event, tag, expiry
+        scheme(uri)?;
+        let checked = self
+            .compositor
+            .check(now, &self.config, request, uri, endpoint)?;
+
+        // body
+        let change = body(request, checked.event)?;
+
+        // filter
+        let wanted = change
+            .as_ref()
+            .is_some_and(|change| self.is_wanted(arrival, &checked, change));
+
+        // ---- the first write ----
+        let peer_name = &self.config.asterisk_publications[checked.rule].name;
+        let peer = self.peers.of_asterisk_publication(peer_name);
+        let (mut applied, mut refresh) = (None, None);
+        match &change {
+            Some(StateChange::Refresh { eid }) => {
+                self.counters.refreshes_received += 1;
+                if let Some(peer) = peer {
+                    let peer = self.peers.get_mut(peer);
+                    peer.entity_id = Some(*eid);
+                    refresh = peer.publisher(checked.event).map(|id| usize::from(id.0));
+                }
+            }
+            Some(change) if wanted => {
+                let assertion = Assertion {
+                    peer,
+                    ..assertion(change, now)
+                };
+                applied = self.table.apply(&assertion).map_err(|full| {
+                    Refusal::new(503, "table-full", full.to_string())
+                        .with(RefusalHeader::RetryAfter(60))
+                })?;
+                match applied {
+                    Some(_) => self.counters.changes_received += 1,
+                    None => self.counters.repeats_received += 1,
+                }
+            }
+            Some(_) | None => {}
+        }
+        if let Some(peer) = peer {
+            self.peers.get_mut(peer).heard(now);
+        }
+        let accepted = self.commit(arrival, &checked, key, u64::from(change.is_some()));
+        Ok(Granted::Published {
+            accepted,
+            change: applied,
+            refresh,
+        })
+    }
+
+    /// The answer that a copy of a request gets.
+    fn answered_before(
+        &self,
+        request: &Message<'_>,
+        key: Option<TransactionKey>,
+    ) -> Option<Accepted> {
+        let key = key?;
+        request
+            .if_match()
+            .and_then(|tag| self.compositor.answered(&self.config, tag, key))
+            .or_else(|| self.transactions.answer(key))
+    }
+
+    /// The endpoint whose request it is, by the configured rules and its access list.
+    fn identify(&self, arrival: &Arrival<'_>) -> Result<usize, Refusal> {
+        let request = arrival.request;
+        let from = request
+            .from()
+            .map_err(|defect| malformed(defect.to_string()))?;
+        let from_uri = Uri::parse(from.uri).ok();
+        let user = from_uri.as_ref().and_then(Uri::user_unescaped);
+        let host = from_uri
+            .as_ref()
+            .map(|uri| uri.host.to_string())
+            .unwrap_or_default();
+        let credentials: Vec<_> = request.credentials().flatten().collect();
+        let usernames: Vec<&str> = credentials.iter().map(|it| &*it.username).collect();
+        let facts = RequestFacts {
+            source: arrival.remote.ip(),
+            from_user: user.as_deref(),
+            from_host: &host,
+            auth_usernames: &usernames,
+            request_uri: arrival.uri,
+            headers: &|name, found| request.header_named(name).for_each(found),
+        };
+        let Some(endpoint) = self.identifier.identify(&facts) else {
+            let who = format!("no endpoint for From user {:?}", user.unwrap_or_default());
+            // A stock Asterisk that gets a 401 it cannot answer is silent until its restart; a 403 costs it only the one state.
+            return Err(if self.is_of_a_peer(arrival.remote.ip()) {
+                Refusal::new(
+                    403,
+                    "unknown-endpoint",
+                    format!("{who}, from a configured peer's address"),
+                )
+            } else {
+                Refusal::new(401, "unknown-endpoint", who)
+                    .with(RefusalHeader::Challenge { stale: false })
+            });
+        };
+        if !self.config.allows(endpoint, arrival.remote.ip()) {
+            let name = &self.config.endpoints[endpoint].name;
+            let cause = format!("the access list of endpoint {name:?} denies the address");
+            return Err(Refusal::new(403, "access-list", cause));
+        }
+        Ok(endpoint)
+    }
+
+    fn authenticate(&self, arrival: &Arrival<'_>, endpoint: usize) -> Result<(), Refusal> {
+        let auths = self.auths_of(Some(endpoint));
+        if auths.is_empty() {
+            return Ok(());
+        }
+        let verdict = self.authenticator.verify(
+            arrival.now.at,
+            &self.config,
+            &auths,
+            arrival.request,
+            arrival.method.as_str(),
+            arrival.uri,
+        );
+        let refused = |code, cause: &'static str, stale| {
+            Err(Refusal::new(401, code, cause).with(RefusalHeader::Challenge { stale }))
+        };
+        match verdict {
+            Verdict::Right => Ok(()),
+            Verdict::Stale => refused("stale-nonce", "credentials with an old nonce", true),
+            Verdict::Missing => refused("no-credentials", "no credentials yet", false),
+            Verdict::Wrong(why) => refused("wrong-credentials", why, false),
+        }
+    }
+
+    fn auths_of(&self, endpoint: Option<usize>) -> Vec<&Auth> {
+        let names = endpoint.map_or(&[][..], |index| &self.config.endpoints[index].auth);
+        names
+            .iter()
+            .filter_map(|name| self.config.auths.iter().find(|auth| auth.name == *name))
+            .collect()
+    }
+
+    /// Whether a state is taken: its kind and name by the asterisk-publication, its entity id because it is not ours.
+    fn is_wanted(
+        &mut self,
+        arrival: &Arrival<'_>,
+        checked: &Checked,
+        change: &StateChange<'_>,
+    ) -> bool {
+        let rule = &self.config.asterisk_publications[checked.rule];
+        let (device_filter, mailbox_filter) = self.taken[checked.rule];
+        let wanted = match change {
+            StateChange::Device { device, .. } => {
+                rule.device_state && self.filters.matches(device_filter, device)
+            }
+            StateChange::Mailbox { uniqueid, .. } => {
+                rule.mailbox_state && self.filters.matches(mailbox_filter, uniqueid)
+            }
+            StateChange::Refresh { .. } => return true,
+        };
+        if !wanted {
+            self.counters.filtered += 1;
+            return false;
+        }
+        if change.eid() == self.entity_id {
+            self.counters.own_entity_id_received += 1;
+            self.report_own_entity_id(arrival, checked);
+            return false;
+        }
+        true
+    }
+
+    /// Somebody speaks under our entity id: two nodes share one, or a peer sends ours back. Reported once for each peer.
+    fn report_own_entity_id(&mut self, arrival: &Arrival<'_>, checked: &Checked) {
+        if !self.reported.insert((checked.endpoint, self.entity_id)) {
+            return;
+        }
+        let text = format!(
+            "endpoint {} ({}) sends states under our own entity id {}: give each server its own; such states are dropped",
+            self.config.endpoints[checked.endpoint].name, arrival.remote, self.entity_id
+        );
+        self.outbox.notice(Level::Error, "own-entity-id", text);
+    }
+
+    /// Writes the publication's new state, and remembers the answer where a copy of the request could not be known by it.
+    fn commit(
+        &mut self,
+        arrival: &Arrival<'_>,
+        checked: &Checked,
+        key: Option<TransactionKey>,
+        taken: u64,
+    ) -> Accepted {
+        let now = arrival.now;
+        let ended = match checked.intent {
+            Intent::Remove(id) => self.compositor.get(id).copied().map(|it| (id, it)),
+            Intent::Initial | Intent::Modify(_) | Intent::Refresh(_) => None,
+        };
+        let (id, accepted) =
+            self.compositor
+                .commit(now, &self.config, checked, key, arrival.remote, taken);
+        match checked.intent {
+            Intent::Initial | Intent::Remove(_) => {
+                if let Some(key) = key {
+                    self.transactions.remember(now.at, key, accepted);
+                    self.timers.set_if_unset(
+                        Timer::Transactions,
+                        now.at + crate::limits::TRANSACTION_LIFETIME,
+                    );
+                }
+            }
+            Intent::Modify(_) | Intent::Refresh(_) => {}
+        }
+        if let Some((id, publication)) = ended {
+            self.timers.clear(Timer::Publication(id.0));
+            self.tell_of_publication(now, id, &publication, Some("removed"));
+        } else if let Some(publication) = self.compositor.get(id).copied() {
+            if checked.intent == Intent::Initial {
+                let ends = publication.expires_at + crate::limits::TAG_GRACE;
+                self.timers.set(Timer::Publication(id.0), ends);
+                self.tell_of_publication(now, id, &publication, None);
+            }
+        }
+        accepted
+    }
+
+    pub(super) fn tell_of_publication(
+        &mut self,
+        now: Now,
+        id: crate::compositor::PublicationId,
+        publication: &crate::compositor::Publication,
+        ended: Option<&'static str>,
+    ) {
+        if self.watched {
+            let publication = self.publication_view(now, id, publication);
+            self.outbox.event(Event::Publication { publication, ended });
+        }
+    }
+
+    fn reply_accepted(&mut self, arrival: &Arrival<'_>, accepted: &Accepted) {
+        self.reply(arrival, 200, "", |writer, _| {
+            writer
+                .header(HeaderName::SipETag, accepted.tag)
+                .header(HeaderName::Expires, accepted.expires);
+        });
+    }
+
+    fn refuse(&mut self, arrival: &Arrival<'_>, endpoint: Option<usize>, refusal: &Refusal) {
+        *self.counters.refused.entry(refusal.code).or_default() += 1;
+        let level = match refusal.code {
+            // The first half of every authenticated request.
+            "no-credentials" | "stale-nonce" => Level::Debug,
+            _ => Level::Warn,
+        };
+        let who = match endpoint {
+            Some(endpoint) => format!("endpoint {}", self.config.endpoints[endpoint].name),
+            None => "nobody we know".to_owned(),
+        };
+        let text = format!(
+            "{} {} from {} ({who}) refused with {}: {}",
+            arrival.method.as_str(),
+            arrival.uri,
+            arrival.remote,
+            refusal.status,
+            refusal.cause
+        );
+        self.outbox.notice(level, refusal.code, text);
+        let (header, reason) = (&refusal.header, refusal.reason.clone());
+        self.reply(arrival, refusal.status, &reason, |writer, node| {
+            match header {
+                RefusalHeader::None => writer,
+                RefusalHeader::Challenge { stale } => {
+                    let auths = node.auths_of(endpoint);
+                    let now = arrival.now.at;
+                    node.authenticator
+                        .challenge(writer, now, &node.config, &auths, *stale);
+                    writer
+                }
+                RefusalHeader::Allow => writer.header(HeaderName::Allow, ALLOW),
+                RefusalHeader::Accept => writer.header(HeaderName::Accept, MEDIA_TYPE),
+                RefusalHeader::AllowEvents => writer.header(HeaderName::AllowEvents, ALLOW_EVENTS),
+                RefusalHeader::MinExpires(seconds) => {
+                    writer.header(HeaderName::MinExpires, seconds)
+                }
+                RefusalHeader::Unsupported(tags) => writer.header(HeaderName::Unsupported, tags),
+                RefusalHeader::RetryAfter(seconds) => {
+                    writer.header(HeaderName::RetryAfter, seconds)
+                }
+            };
+        });
+    }
+
+    /// Sends an answer to where the request came from (RFC 3581 4, as with Asterisk's force_rport even where Via has no rport).
+    fn reply(
+        &mut self,
+        arrival: &Arrival<'_>,
+        status: u16,
+        reason: &str,
+        headers: impl FnOnce(&mut Writer<'_>, &Self),
+    ) {
+        let mut outbox = std::mem::take(&mut self.outbox);
+        let key = self.transactions.key(
+            arrival.request,
+            arrival.method.as_str(),
+            arrival.transport,
+            arrival.remote,
+        );
+        // RFC 3261 8.2.6.2: the same tag for each copy of a request.
+        let to_tag = key.map_or_else(|| "0".to_owned(), |key| key.to_tag());
+        outbox.transmit(arrival.transport, arrival.remote, |out| {
+            let request = arrival.request;
+            let mut writer = Writer::reply(out, request, arrival.remote, status, reason, &to_tag)
+                .compact(self.config.system.compact_headers);
+            headers(&mut writer, self);
+            writer.header(HeaderName::Server, user_agent(&self.config));
+            writer.finish();
+        });
+        self.outbox = outbox;
+    }
+}
+
+/// Methods that are understood, for Allow.
+const ALLOW: &str = "OPTIONS, PUBLISH";
+
+/// Events that are understood, for Allow-Events.
+const ALLOW_EVENTS: &str = "asterisk-devicestate, asterisk-mwi";
+
+/// The media type that is understood, for Accept.
+const MEDIA_TYPE: &str = "application/json";
+
+fn malformed(reason: String) -> Refusal {
+    Refusal::new(400, "malformed", reason.clone()).saying(reason)
+}
+
+/// RFC 3261 8.1.1: what every request has. Max-Forwards may be missing, as Asterisk takes it.
+fn mandatory_headers(request: &Message<'_>) -> Result<(), Refusal> {
+    let refused = |defect: lampwire_sip::Defect| malformed(defect.to_string());
+    request.via().map_err(refused)?;
+    request.from().map_err(refused)?;
+    request.to().map_err(refused)?;
+    request.call_id().map_err(refused)?;
+    request.cseq().map_err(refused)?;
+    Ok(())
+}
+
+fn scheme(uri: &str) -> Result<(), Refusal> {
+    match Uri::parse(uri) {
+        Ok(Uri {
+            scheme: Scheme::Sip | Scheme::Sips,
+            ..
+        }) => Ok(()),
+        Ok(Uri {
+            scheme: Scheme::Tel | Scheme::Other(_),
+            ..
+        }) => Err(Refusal::new(
+            416,
+            "scheme",
+            "the request-URI is not sip or sips",
+        )),
+        Err(error) => Err(malformed(format!("request-URI: {error}"))),
+    }
+}
+
+/// The state change in a body; `None` without body.
+fn body<'a>(
+    request: &Message<'a>,
+    event: EventPackage,
+) -> Result<Option<StateChange<'a>>, Refusal> {
+    if request.body().is_empty() {
+        return Ok(None);
+    }
+    let media_type = request
+        .content_type()
+        .ok_or_else(|| malformed("A body needs a Content-Type".to_owned()))?;
+    if !media_type.is("application", "json") {
+        let cause = format!("Content-Type {}/{}", media_type.kind, media_type.subtype);
+        return Err(Refusal::new(415, "media-type", cause).with(RefusalHeader::Accept));
+    }
+    StateChange::parse(event, request.body())
+        .map(Some)
+        .map_err(|error: BodyError| {
+            Refusal::new(400, "body", error.to_string()).saying(error.to_string())
+        })
+}
+
+fn assertion<'a>(change: &'a StateChange<'_>, now: Now) -> Assertion<'a> {
+    let (kind, name, value, cachable) = match change {
+        StateChange::Device {
+            device,
+            state,
+            cachable,
+            ..
+        } => (Kind::Device, &**device, Value::device(*state), *cachable),
+        StateChange::Mailbox {
+            uniqueid, new, old, ..
+        } => (Kind::Mailbox, &**uniqueid, Value::mailbox(*new, *old), true),
+        StateChange::Refresh { .. } => (Kind::Device, "", Value::mailbox(0, 0), false),
+    };
+    Assertion {
+        kind,
+        name,
+        eid: change.eid(),
+        value,
+        cachable,
+        source: Source::Publication,
+        peer: None,
+        at: now.wall,
+    }
+}

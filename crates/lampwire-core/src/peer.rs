@@ -1,0 +1,161 @@
+//! What belongs together: a peer is an asterisk-publication, the publishes it names, the inbound-publications that name it and their
+//! endpoints.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lampwire_conf::Config;
+use lampwire_sip::{EntityId, EventPackage};
+
+use crate::publisher::PublisherId;
+use crate::time::Now;
+use crate::time::WallTime;
+
+/// A peer's number in its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct PeerId(pub(crate) u16);
+
+/// Another node, as far as we know it.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    /// The name of its asterisk-publication; of its publish, where no asterisk-publication names that.
+    pub(crate) name: String,
+    /// The publishes by which it is told, by event; what a `refresh` from it starts.
+    pub(crate) device_publisher: Option<PublisherId>,
+    pub(crate) mailbox_publisher: Option<PublisherId>,
+    /// Names of the endpoints that may publish as this peer.
+    pub(crate) endpoints: Vec<String>,
+    /// Its own entity id: configured, or told by its `refresh`.
+    pub(crate) entity_id: Option<EntityId>,
+    /// When it last sent a request that we took, or answered one of ours.
+    pub(crate) last_heard: Option<WallTime>,
+    /// The time from our last request to its answer.
+    pub(crate) round_trip: Option<Duration>,
+}
+
+impl Peer {
+    /// A sign of life.
+    pub(crate) fn heard(&mut self, now: Now) {
+        self.last_heard = Some(now.wall);
+    }
+
+    /// The publish that tells this peer of `event`.
+    pub(crate) const fn publisher(&self, event: EventPackage) -> Option<PublisherId> {
+        match event {
+            EventPackage::DeviceState => self.device_publisher,
+            EventPackage::Mwi => self.mailbox_publisher,
+        }
+    }
+}
+
+/// All peers, and who is whose.
+#[derive(Debug, Default)]
+pub(crate) struct Peers {
+    list: Vec<Peer>,
+    of_asterisk_publication: BTreeMap<String, PeerId>,
+    of_publisher: Vec<Option<PeerId>>,
+}
+
+impl Peers {
+    /// The peers of a configuration. An asterisk-publication that neither takes nor sends anything is one too: what it is named by may
+    /// still publish to it.
+    pub(crate) fn of(config: &Config) -> Self {
+        let mut peers = Self {
+            of_publisher: vec![None; config.outbound_publishes.len()],
+            ..Self::default()
+        };
+        let publisher_of = |name: &Option<String>| {
+            let name = name.as_deref()?;
+            let index = config
+                .outbound_publishes
+                .iter()
+                .position(|publish| publish.name == name)?;
+            u16::try_from(index).ok().map(PublisherId)
+        };
+        for publication in &config.asterisk_publications {
+            let endpoints = config
+                .inbound_publications
+                .iter()
+                .filter(|inbound| {
+                    [&inbound.device_state, &inbound.mwi]
+                        .into_iter()
+                        .any(|named| named.as_deref() == Some(publication.name.as_str()))
+                })
+                .filter_map(|inbound| inbound.endpoint.clone())
+                .collect();
+            let id = peers.add(
+                &publication.name,
+                publisher_of(&publication.devicestate_publish),
+                publisher_of(&publication.mailboxstate_publish),
+                endpoints,
+            );
+            peers
+                .of_asterisk_publication
+                .insert(publication.name.clone(), id);
+        }
+        for (index, publish) in config.outbound_publishes.iter().enumerate() {
+            if peers.of_publisher[index].is_none() {
+                let publisher = u16::try_from(index).ok().map(PublisherId);
+                let (device, mailbox) = match publish.event {
+                    EventPackage::DeviceState => (publisher, None),
+                    EventPackage::Mwi => (None, publisher),
+                };
+                peers.add(&publish.name, device, mailbox, Vec::new());
+            }
+        }
+        for peer in &mut peers.list {
+            let configured = |endpoint: &String| {
+                config
+                    .endpoints
+                    .iter()
+                    .find(|known| known.name == *endpoint)?
+                    .entity_id
+            };
+            peer.entity_id = peer.endpoints.iter().find_map(configured);
+        }
+        peers
+    }
+
+    fn add(
+        &mut self,
+        name: &str,
+        device_publisher: Option<PublisherId>,
+        mailbox_publisher: Option<PublisherId>,
+        endpoints: Vec<String>,
+    ) -> PeerId {
+        let id = PeerId(u16::try_from(self.list.len()).expect("sections are bounded below 65,536"));
+        for publisher in [device_publisher, mailbox_publisher].into_iter().flatten() {
+            self.of_publisher[usize::from(publisher.0)].get_or_insert(id);
+        }
+        self.list.push(Peer {
+            name: name.to_owned(),
+            device_publisher,
+            mailbox_publisher,
+            endpoints,
+            entity_id: None,
+            last_heard: None,
+            round_trip: None,
+        });
+        id
+    }
+
+    pub(crate) fn of_asterisk_publication(&self, name: &str) -> Option<PeerId> {
+        self.of_asterisk_publication.get(name).copied()
+    }
+
+    pub(crate) fn of_publisher(&self, publisher: PublisherId) -> Option<PeerId> {
+        self.of_publisher[usize::from(publisher.0)]
+    }
+
+    pub(crate) fn get(&self, id: PeerId) -> &Peer {
+        &self.list[usize::from(id.0)]
+    }
+
+    pub(crate) fn get_mut(&mut self, id: PeerId) -> &mut Peer {
+        &mut self.list[usize::from(id.0)]
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (PeerId, &Peer)> + '_ {
+        (0..).map(PeerId).zip(&self.list)
+    }
+}

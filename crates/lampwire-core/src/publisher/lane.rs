@@ -1,0 +1,337 @@
+//! A lane: one publication at the peer, with one request on its way at most (RFC 3903 4).
+
+use std::collections::BTreeMap;
+
+use super::{request, wants};
+use crate::filters::Filters;
+use crate::limits;
+use crate::publisher::Settings;
+use crate::random::Random;
+use crate::table::{CellId, Entry, Rev, Table, Value};
+use crate::time::Time;
+use crate::transaction::client::ClientTransaction;
+
+/// One publication of a publisher, and what it still has to say. Each name belongs to one lane, so its values leave in order.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    /// Stays for the life of a publication.
+    pub(crate) call_id: String,
+    pub(crate) cseq: u32,
+    /// The tag for the next request; `None`: the next request begins a publication.
+    pub(crate) tag: Option<String>,
+    pub(crate) expires_at: Time,
+    pub(crate) refresh_at: Time,
+    /// Until then the publication is so new that a stock Asterisk may answer 412 to it: it lets its 200 out before the publication can
+    /// be found.
+    pub(crate) fresh_until: Time,
+    /// The first change of the log that has not been looked at; `None`: all have.
+    pub(crate) live: Option<Rev>,
+    /// Values to be said once more, oldest first, the newest of each cell only.
+    pub(crate) dump: Option<Dump>,
+    /// What is being said; it stays until the peer has confirmed or refused it.
+    pub(crate) job: Option<Job>,
+    pub(crate) flight: Option<Flight>,
+    /// States that the peer refused, each with its next try.
+    pub(crate) exceptions: BTreeMap<CellId, Exception>,
+    pub(crate) idle_since: Time,
+    pub(crate) challenges_in_a_row: u32,
+    pub(crate) briefs_in_a_row: u32,
+    pub(crate) restarts_in_a_row: u32,
+    pub(crate) failures_of_job: u32,
+    /// The bytes of the request on its way, for its copies.
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// A walk over all cells that changed last between two revisions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Dump {
+    pub(crate) next: Rev,
+    pub(crate) until: Rev,
+}
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Job {
+    /// To tell a value.
+    State {
+        cell: CellId,
+        rev: Rev,
+        value: Value,
+    },
+    /// To ask the peer for all it has.
+    AskRefresh,
+    /// To keep the publication, or to see whether the peer still has it.
+    KeepAlive,
+    /// To end the publication.
+    Close,
+}
+
+/// A request that is on its way.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    pub(crate) transaction: ClientTransaction,
+    /// The random part of its branch.
+    pub(crate) branch: u64,
+    /// It carried a tag.
+    pub(crate) with_tag: bool,
+    /// It carried credentials.
+    pub(crate) with_credentials: bool,
+    /// How often the publisher had begun anew when it left.
+    pub(crate) epoch: u32,
+}
+
+/// A state that the peer refused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exception {
+    pub(crate) rev: Rev,
+    pub(crate) retry_at: Time,
+    pub(crate) tries: u32,
+}
+
+/// What a lane does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    Job(Job),
+    /// There is nothing to say.
+    Nothing,
+    /// More was to be looked at than one turn may.
+    Yield,
+}
+
+impl Lane {
+    pub(crate) fn new(now: Time, call_id: String, cseq: u32) -> Self {
+        Self {
+            call_id,
+            cseq,
+            tag: None,
+            expires_at: now,
+            refresh_at: now,
+            fresh_until: now,
+            live: None,
+            dump: None,
+            job: None,
+            flight: None,
+            exceptions: BTreeMap::new(),
+            idle_since: now,
+            challenges_in_a_row: 0,
+            briefs_in_a_row: 0,
+            restarts_in_a_row: 0,
+            failures_of_job: 0,
+            bytes: Vec::new(),
+        }
+    }
+
+    /// A change of one of this lane's names, at `rev`.
+    pub(crate) fn note(&mut self, rev: Rev) {
+        self.live.get_or_insert(rev);
+    }
+
+    /// Everything up to `head` is to be said once more.
+    pub(crate) fn say_all(&mut self, head: Rev) {
+        self.live = None;
+        self.exceptions.clear();
+        self.dump = Some(Dump {
+            next: Rev::default(),
+            until: head,
+        });
+    }
+
+    /// What waits is said without the values that newer ones have overtaken.
+    pub(crate) fn coalesce(&mut self, head: Rev) {
+        if let Some(live) = self.live.take() {
+            let next = self.dump.map_or(live, |dump| dump.next.min(live));
+            self.dump = Some(Dump { next, until: head });
+        }
+    }
+
+    /// The publication is over; the next request begins another (RFC 3903 4.1: under a Call-ID of its own).
+    pub(crate) fn begin_anew(&mut self, random: &mut Random) {
+        self.tag = None;
+        self.call_id = request::call_id(random);
+        self.cseq = request::first_cseq(random);
+    }
+
+    /// Nothing more is said.
+    pub(crate) fn drop_work(&mut self) {
+        self.live = None;
+        self.dump = None;
+        self.job = None;
+        self.flight = None;
+        self.tag = None;
+        self.exceptions.clear();
+    }
+
+    /// Whether the peer has confirmed this entry of one of this lane's names.
+    pub(crate) fn has_confirmed(&self, entry: &Entry) -> bool {
+        let being_said = matches!(self.job, Some(Job::State { rev, .. }) if rev == entry.rev);
+        let live = self.live.is_some_and(|live| entry.rev >= live);
+        let dump = self
+            .dump
+            .is_some_and(|dump| (dump.next..=dump.until).contains(&entry.rev));
+        let refused = self
+            .exceptions
+            .get(&entry.cell)
+            .is_some_and(|it| it.rev == entry.rev);
+        !(being_said || live || dump || refused)
+    }
+
+    /// The revision up to which the peer has confirmed all of this lane's values.
+    pub(crate) fn confirmed(&self, head: Rev) -> Rev {
+        let job = match self.job {
+            Some(Job::State { rev, .. }) => Some(rev),
+            Some(Job::AskRefresh | Job::KeepAlive | Job::Close) | None => None,
+        };
+        let exceptions = self
+            .exceptions
+            .values()
+            .map(|exception| exception.rev)
+            .min();
+        [job, exceptions, self.live, self.dump.map(|dump| dump.next)]
+            .into_iter()
+            .flatten()
+            .min()
+            .map_or(head, Rev::before)
+    }
+
+    /// Chooses what is said next and moves the cursors past it. A live change goes before what is said once more.
+    pub(crate) fn next(
+        &mut self,
+        now: Time,
+        index: u16,
+        settings: &Settings,
+        table: &Table,
+        filters: &Filters,
+    ) -> Next {
+        if let Some(job) = self.retry(table) {
+            return Next::Job(job);
+        }
+        if let Some(job) = self.exception(now, table) {
+            return Next::Job(job);
+        }
+        match self.next_live(index, settings, table, filters) {
+            Next::Nothing => self.next_of_dump(index, settings, table, filters),
+            next @ (Next::Job(_) | Next::Yield) => next,
+        }
+    }
+
+    /// What was being said, unless a newer value has overtaken it: that one lies before a cursor.
+    fn retry(&mut self, table: &Table) -> Option<Job> {
+        let job = self.job.take()?;
+        match job {
+            Job::State { cell, rev, .. } if table.cell(cell).rev != rev => None,
+            Job::KeepAlive | Job::Close if self.tag.is_none() => None,
+            Job::State { .. } | Job::AskRefresh | Job::KeepAlive | Job::Close => Some(job),
+        }
+    }
+
+    fn exception(&mut self, now: Time, table: &Table) -> Option<Job> {
+        // The number of exceptions is bounded and small: a peer that refuses everything is not asked state by state.
+        self.exceptions
+            .retain(|&cell, exception| table.cell(cell).rev == exception.rev);
+        let (&cell, exception) = self
+            .exceptions
+            .iter()
+            .find(|(_, exception)| exception.retry_at <= now)?;
+        Some(Job::State {
+            cell,
+            rev: exception.rev,
+            value: table.cell(cell).value,
+        })
+    }
+
+    fn next_live(
+        &mut self,
+        index: u16,
+        settings: &Settings,
+        table: &Table,
+        filters: &Filters,
+    ) -> Next {
+        let Some(from) = self.live else {
+            return Next::Nothing;
+        };
+        if from < table.window_start() {
+            self.coalesce(table.head());
+            return Next::Nothing;
+        }
+        for (looked_at, entry) in table.entries_from(from).enumerate() {
+            if looked_at >= limits::SCAN_BUDGET {
+                self.live = Some(entry.rev);
+                return Next::Yield;
+            }
+            if wants(settings, index, table, filters, &entry) {
+                self.live = (entry.rev < table.head()).then(|| entry.rev.next());
+                return Next::Job(Job::State {
+                    cell: entry.cell,
+                    rev: entry.rev,
+                    value: entry.value,
+                });
+            }
+        }
+        self.live = None;
+        Next::Nothing
+    }
+
+    fn next_of_dump(
+        &mut self,
+        index: u16,
+        settings: &Settings,
+        table: &Table,
+        filters: &Filters,
+    ) -> Next {
+        let Some(Dump { next, until }) = self.dump else {
+            return Next::Nothing;
+        };
+        let within = table
+            .entries_from(next)
+            .take_while(|entry| entry.rev <= until);
+        for (looked_at, entry) in within.enumerate() {
+            if looked_at >= limits::SCAN_BUDGET {
+                self.dump = Some(Dump {
+                    next: entry.rev,
+                    until,
+                });
+                return Next::Yield;
+            }
+            let kept = table.is_newest(&entry) && table.cell(entry.cell).cachable;
+            if kept && wants(settings, index, table, filters, &entry) {
+                self.dump = (entry.rev < until).then(|| Dump {
+                    next: entry.rev.next(),
+                    until,
+                });
+                return Next::Job(Job::State {
+                    cell: entry.cell,
+                    rev: entry.rev,
+                    value: entry.value,
+                });
+            }
+        }
+        self.dump = None;
+        Next::Nothing
+    }
+
+    /// Puts a refused state aside until `retry_at`. With too many aside the lane goes back to the oldest of them in its walk.
+    pub(crate) fn except(&mut self, cell: CellId, rev: Rev, retry_at: Time, head: Rev) {
+        let tries = self
+            .exceptions
+            .get(&cell)
+            .map_or(0, |exception| exception.tries)
+            + 1;
+        self.exceptions.insert(
+            cell,
+            Exception {
+                rev,
+                retry_at,
+                tries,
+            },
+        );
+        if self.exceptions.len() > limits::EXCEPTIONS_OF_A_LANE {
+            let oldest = self.confirmed(head).next();
+            self.exceptions.clear();
+            self.live = None;
+            self.dump = Some(Dump {
+                next: oldest,
+                until: head,
+            });
+        }
+    }
+}

@@ -1,0 +1,980 @@
+//! The event publication agent of RFC 3903: one publisher for each outbound-publish, working until its peer has confirmed what it should
+//! hold.
+//!
+//! Nothing is queued: a lane is a pair of cursors over the table's journal. Whatever goes wrong, the cursors stay where the peer's last
+//! confirmation left them, and the work goes on from there.
+
+mod lane;
+pub(crate) mod request;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use lampwire_conf::Config;
+use lampwire_sip::{EntityId, EventPackage, Message};
+
+use self::lane::{Flight, Job, Lane, Next};
+use self::request::TargetHost;
+use crate::auth::client::{Answered, ClientAuth};
+use crate::filters::{FilterId, Filters};
+use crate::io::{Level, Outbox, TransportId};
+use crate::limits;
+use crate::peer::{PeerId, Peers};
+use crate::random::Random;
+use crate::table::{Entry, Kind, Rev, Source, Table};
+use crate::time::{Now, Time};
+use crate::timers::{Timer, Timers};
+use crate::transaction::client::{ClientTransaction, Due};
+use crate::view::{AnswerView, LaneView, PublisherStatus};
+
+/// A publisher's number: its place in the configuration's list of outbound-publishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct PublisherId(pub(crate) u16);
+
+/// What a publisher works with: the node's parts, lent for one step.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Now,
+    pub(crate) config: &'a Config,
+    pub(crate) entity_id: EntityId,
+    pub(crate) table: &'a Table,
+    pub(crate) filters: &'a Filters,
+    pub(crate) outbox: &'a mut Outbox,
+    pub(crate) timers: &'a mut Timers,
+    pub(crate) random: &'a mut Random,
+    pub(crate) peers: &'a mut Peers,
+    /// The local address of each transport, as it is bound.
+    pub(crate) bound: &'a BTreeMap<TransportId, SocketAddr>,
+}
+
+/// What of the configuration decides which values a publisher sends.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) kind: Kind,
+    pub(crate) lanes: u16,
+    pub(crate) filter: Option<FilterId>,
+}
+
+/// One outbound-publish at work.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    pub(crate) id: PublisherId,
+    pub(crate) peer: Option<PeerId>,
+    settings: Settings,
+    pub(crate) event: EventPackage,
+    /// The peer's states are taken here (an asterisk-publication names this publish), so it can be asked for them.
+    may_ask: bool,
+    /// The peer is to be asked for all it has, and has not confirmed that it was.
+    asking: bool,
+    lanes: Vec<Lane>,
+    state: State,
+    target: Option<Target>,
+    auth: ClientAuth,
+    /// Seconds asked for; raised by 423.
+    expiration: u32,
+    /// How often everything was begun anew because the peer had forgotten us.
+    epoch: u32,
+    refusals_in_a_row: u32,
+    pub(crate) counters: PublisherCounters,
+    last_answer: Option<AnswerView>,
+}
+
+/// What a publisher counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PublisherCounters {
+    pub(crate) sent: u64,
+    pub(crate) copies: u64,
+    pub(crate) confirmed: u64,
+    pub(crate) refused: u64,
+}
+
+/// Where the requests go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) transport: TransportId,
+    pub(crate) remote: SocketAddr,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The node has not started, or the peer's name is not resolved yet.
+    Resolving,
+    /// The peer answers, or has not been tried.
+    Up,
+    /// The peer is silent or unable: one lane tries at times.
+    Away { retry_at: Time, failures: u32 },
+    /// The peer refuses: one lane tries, seldom.
+    Refused { retry_at: Time, failures: u32 },
+    /// What waits is still said, then every publication is ended.
+    Stopping,
+}
+
+/// Why a peer is left alone for a while.
+enum Trouble {
+    Away(Option<Duration>),
+    Refused(Option<Duration>),
+}
+
+impl Publisher {
+    pub(crate) fn new(
+        now: Now,
+        config: &Config,
+        id: PublisherId,
+        peers: &Peers,
+        filters: &mut Filters,
+        random: &mut Random,
+    ) -> Self {
+        let publish = &config.outbound_publishes[usize::from(id.0)];
+        let (kind, filter) = match publish.event {
+            EventPackage::DeviceState => (Kind::Device, &publish.device_state_filter),
+            EventPackage::Mwi => (Kind::Mailbox, &publish.mailbox_state_filter),
+        };
+        let filter = filter.as_ref().map(|filter| filters.intern(filter));
+        let named = config.asterisk_publications.iter().any(|publication| {
+            [
+                &publication.devicestate_publish,
+                &publication.mailboxstate_publish,
+            ]
+            .into_iter()
+            .any(|name| name.as_deref() == Some(publish.name.as_str()))
+        });
+        let lanes = (0..publish.lanes)
+            .map(|_| {
+                Lane::new(
+                    now.at,
+                    request::call_id(random),
+                    request::first_cseq(random),
+                )
+            })
+            .collect();
+        Self {
+            id,
+            peer: peers.of_publisher(id),
+            settings: Settings {
+                kind,
+                lanes: publish.lanes,
+                filter,
+            },
+            event: publish.event,
+            may_ask: named,
+            asking: false,
+            lanes,
+            state: State::Resolving,
+            target: None,
+            auth: ClientAuth::new(config, &publish.outbound_auth),
+            expiration: publish.expiration,
+            epoch: 0,
+            refusals_in_a_row: 0,
+            counters: PublisherCounters::default(),
+            last_answer: None,
+        }
+    }
+
+    // ---- what makes work
+
+    /// The node starts: all own states are to be said, and the peer is asked for all of its.
+    pub(crate) fn start(&mut self, ctx: &mut Context<'_>) {
+        for lane in &mut self.lanes {
+            lane.say_all(ctx.table.head());
+        }
+        self.asking = self.may_ask;
+        self.resolve(ctx);
+    }
+
+    /// The host name that is to be resolved, where the target is no address.
+    pub(crate) fn host_name(&self, config: &Config) -> Option<String> {
+        match request::target_host(&config.outbound_publishes[usize::from(self.id.0)]) {
+            TargetHost::Name(name) => Some(name),
+            TargetHost::Address(_) => None,
+        }
+    }
+
+    /// The peer's host name has these addresses; none: it did not resolve, and what was known before is kept.
+    pub(crate) fn resolved(&mut self, ctx: &mut Context<'_>, addresses: &[IpAddr]) {
+        let publish = &ctx.config.outbound_publishes[usize::from(self.id.0)];
+        match request::choose_target(ctx.config, publish, ctx.bound, addresses) {
+            Some(target) => {
+                if self.target.is_some_and(|known| known != target) {
+                    let text = format!(
+                        "publish {}: {} is now at {}",
+                        publish.name, publish.server_uri, target.remote
+                    );
+                    ctx.outbox.notice(Level::Info, "peer-moved", text);
+                }
+                self.target = Some(target);
+                if self.state == State::Resolving {
+                    self.state = State::Up;
+                }
+            }
+            None if self.target.is_none() => {
+                let text = format!(
+                    "publish {}: no address of {} that a transport can reach; asked again in {} s",
+                    publish.name,
+                    publish.server_uri,
+                    limits::RESOLVE_AGAIN.as_secs()
+                );
+                ctx.outbox.notice(Level::Warn, "peer-not-resolved", text);
+            }
+            None => {}
+        }
+        self.set_timer(ctx);
+        self.pump_all(ctx);
+    }
+
+    /// The lane to which a change belongs, where this publisher tells of it.
+    pub(crate) fn lane_for(&self, table: &Table, filters: &Filters, entry: &Entry) -> Option<u16> {
+        let lane = table
+            .names
+            .lane_of(table.cell(entry.cell).name, self.settings.lanes);
+        wants(&self.settings, lane, table, filters, entry).then_some(lane)
+    }
+
+    /// A change that this publisher tells of, on the lane that `lane_for` gave.
+    pub(crate) fn note(&mut self, ctx: &mut Context<'_>, lane: u16, rev: Rev) {
+        self.lanes[usize::from(lane)].note(rev);
+        self.pump(ctx, lane);
+    }
+
+    /// The peer asks for everything it should hold.
+    pub(crate) fn say_all(&mut self, ctx: &mut Context<'_>) {
+        for lane in &mut self.lanes {
+            lane.say_all(ctx.table.head());
+        }
+        self.pump_all(ctx);
+    }
+
+    /// Asks the peer for all it has, where its states are taken here; tells whether they are.
+    pub(crate) fn ask(&mut self, ctx: &mut Context<'_>) -> bool {
+        self.asking = self.may_ask;
+        self.pump_all(ctx);
+        self.may_ask
+    }
+
+    /// The node ends: what waits is still said where the peer takes it, then each publication is ended.
+    pub(crate) fn stop(&mut self, ctx: &mut Context<'_>) {
+        let gave_up = !matches!(self.state, State::Up);
+        self.state = State::Stopping;
+        self.asking = false;
+        if gave_up {
+            // A peer that is away or refuses is not waited for; its publications run out by themselves.
+            for lane in &mut self.lanes {
+                lane.drop_work();
+            }
+        }
+        self.pump_all(ctx);
+    }
+
+    /// Nothing is on its way any more.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.lanes
+            .iter()
+            .all(|lane| lane.flight.is_none() && lane.job.is_none())
+    }
+
+    // ---- what comes back
+
+    /// An answer to a request of the lane `index`, if `branch` is that of its request on the way. Tells whether it was.
+    pub(crate) fn handle_response(
+        &mut self,
+        ctx: &mut Context<'_>,
+        index: u16,
+        branch: u64,
+        response: &Message<'_>,
+        status: u16,
+        reason: &str,
+    ) -> bool {
+        let Some(lane) = self.lanes.get_mut(usize::from(index)) else {
+            return false;
+        };
+        let Some(flight) = &mut lane.flight else {
+            return false;
+        };
+        if flight.branch != branch {
+            return false;
+        }
+        if status < 200 {
+            flight.transaction.provisional();
+            return true;
+        }
+        let Some(flight) = lane.flight.take() else {
+            return false;
+        };
+        self.last_answer = Some(AnswerView {
+            status,
+            reason: reason.chars().take(128).collect(),
+            at: ctx.now.wall,
+        });
+        if let Some(peer) = self.peer {
+            let peer = ctx.peers.get_mut(peer);
+            peer.heard(ctx.now);
+            peer.round_trip = Some(ctx.now.at.since(flight.transaction.started()));
+        }
+        match status {
+            200..300 => {
+                if flight.with_credentials {
+                    self.auth.accepted();
+                }
+                self.on_accepted(ctx, index, response);
+            }
+            401 | 407 => self.on_challenge(ctx, index, &flight, response),
+            412 => self.on_forgotten(ctx, index, &flight, reason),
+            423 => self.on_too_brief(ctx, index, response, reason),
+            408 | 500..600 => {
+                let after = response.retry_after().ok().flatten();
+                let after = after.map(|seconds| Duration::from_secs(seconds.into()));
+                self.on_unable(ctx, index, status, reason, after);
+            }
+            300..400 | 400..500 | _ => self.on_refused(ctx, index, status, reason),
+        }
+        true
+    }
+
+    /// The time of a lane: a copy is due, an answer is overdue, its publication wants care.
+    pub(crate) fn handle_lane_timer(&mut self, ctx: &mut Context<'_>, index: u16) {
+        let away = matches!(self.state, State::Away { .. });
+        let Some(lane) = self.lanes.get_mut(usize::from(index)) else {
+            return;
+        };
+        let Some(flight) = &mut lane.flight else {
+            self.pump(ctx, index);
+            return;
+        };
+        match flight.transaction.due(ctx.now.at, away) {
+            Due::Wait(_) => {}
+            Due::Resend => {
+                self.counters.copies += 1;
+                if let Some(target) = self.target {
+                    let bytes = &lane.bytes;
+                    ctx.outbox.transmit(target.transport, target.remote, |out| {
+                        out.extend_from_slice(bytes);
+                    });
+                }
+            }
+            Due::TimedOut => {
+                lane.flight = None;
+                let seconds = ctx.config.system.timer_b.as_secs();
+                self.trouble(
+                    ctx,
+                    Trouble::Away(None),
+                    format!("no answer within {seconds} s"),
+                );
+            }
+        }
+        self.set_lane_timer(ctx, index);
+    }
+
+    /// The time of the publisher: its pause is over, or its peer's name is to be resolved again.
+    pub(crate) fn handle_timer(&mut self, ctx: &mut Context<'_>) {
+        self.resolve(ctx);
+        self.pump_all(ctx);
+    }
+
+    /// The network said that nothing listens at `remote`.
+    pub(crate) fn handle_unreachable(&mut self, ctx: &mut Context<'_>, target: Target) {
+        if self.target != Some(target) {
+            return;
+        }
+        let mut lost = false;
+        for lane in &mut self.lanes {
+            lost |= lane.flight.take().is_some();
+        }
+        if lost {
+            self.trouble(
+                ctx,
+                Trouble::Away(None),
+                format!("{} is unreachable", target.remote),
+            );
+        }
+    }
+
+    /// 2xx: what was said is confirmed, and a new tag is given.
+    fn on_accepted(&mut self, ctx: &mut Context<'_>, index: u16, response: &Message<'_>) {
+        let granted = response.expires().ok().flatten().unwrap_or(self.expiration);
+        let lane = &mut self.lanes[usize::from(index)];
+        match lane.job.take() {
+            Some(Job::State { cell, rev, .. }) => {
+                self.counters.confirmed += 1;
+                if lane
+                    .exceptions
+                    .get(&cell)
+                    .is_some_and(|exception| exception.rev == rev)
+                {
+                    lane.exceptions.remove(&cell);
+                }
+            }
+            Some(Job::AskRefresh) => self.asking = false,
+            Some(Job::KeepAlive | Job::Close) | None => {}
+        }
+        let is_first = lane.tag.is_none();
+        lane.tag = match response.etag() {
+            Some(tag) if granted > 0 && !tag.is_empty() && tag.len() <= limits::TAG_LENGTH => {
+                Some(tag.to_owned())
+            }
+            Some(_) | None => None,
+        };
+        if is_first {
+            lane.fresh_until = ctx.now.at + limits::FRESH_PUBLICATION;
+        } else {
+            lane.restarts_in_a_row = 0;
+        }
+        if lane.tag.is_none() {
+            lane.begin_anew(ctx.random);
+        }
+        let granted_for = Duration::from_secs(granted.into());
+        lane.expires_at = ctx.now.at + granted_for;
+        lane.refresh_at = ctx.now.at + refresh_after(granted_for);
+        lane.idle_since = ctx.now.at;
+        lane.challenges_in_a_row = 0;
+        lane.briefs_in_a_row = 0;
+        lane.failures_of_job = 0;
+        self.refusals_in_a_row = 0;
+        self.recovered(ctx);
+        self.pump(ctx, index);
+    }
+
+    /// 401, 407: the same again with credentials (RFC 3261 22.2), where we have what the peer asks for.
+    fn on_challenge(
+        &mut self,
+        ctx: &mut Context<'_>,
+        index: u16,
+        flight: &Flight,
+        response: &Message<'_>,
+    ) {
+        let publish = &ctx.config.outbound_publishes[usize::from(self.id.0)];
+        let attempts = publish.max_auth_attempts;
+        let answered = self.auth.take_challenge(response, flight.with_credentials);
+        let lane = &mut self.lanes[usize::from(index)];
+        let problem = match answered {
+            Answered::Ready { stale } => {
+                // An old nonce is no wrong password (RFC 7616 3.3), but a peer that finds every nonce old is not asked for ever.
+                lane.challenges_in_a_row += 1;
+                let free = u32::from(stale);
+                if lane.challenges_in_a_row <= attempts.max(1) + free {
+                    self.send(ctx, index);
+                    return;
+                }
+                format!(
+                    "credentials refused {attempts} times: compare username, password and realm"
+                )
+            }
+            Answered::Impossible(why) => why,
+        };
+        self.auth.forget();
+        lane.challenges_in_a_row = 0;
+        let pause = Some(limits::REFUSED_MAX);
+        self.trouble(ctx, Trouble::Refused(pause), problem);
+    }
+
+    /// 412: the peer does not know our tag (RFC 3903 4.1).
+    fn on_forgotten(&mut self, ctx: &mut Context<'_>, index: u16, flight: &Flight, reason: &str) {
+        let lane = &mut self.lanes[usize::from(index)];
+        if !flight.with_tag {
+            // A new publication cannot be forgotten; whoever answers so is treated like any other that refuses.
+            self.on_refused(ctx, index, 412, reason);
+            return;
+        }
+        let raced = lane.fresh_until > ctx.now.at;
+        let known = flight.epoch != self.epoch;
+        lane.begin_anew(ctx.random);
+        lane.restarts_in_a_row += 1;
+        if matches!(lane.job, Some(Job::KeepAlive | Job::Close)) {
+            lane.job = None;
+        }
+        if lane.restarts_in_a_row > limits::RESTARTS_IN_A_ROW {
+            lane.restarts_in_a_row = 0;
+            let text = "the peer forgets each publication at once".to_owned();
+            self.trouble(ctx, Trouble::Refused(None), text);
+            return;
+        }
+        // Whoever answers so is there.
+        self.recovered(ctx);
+        if !raced && !known {
+            self.begin_anew(ctx);
+        }
+        let lane = &self.lanes[usize::from(index)];
+        if lane.flight.is_none() && lane.job.is_some() && self.may_send(ctx.now.at, index) {
+            self.send(ctx, index);
+        } else {
+            self.pump(ctx, index);
+        }
+    }
+
+    /// 423: the peer wants longer publications (RFC 3903 6).
+    fn on_too_brief(
+        &mut self,
+        ctx: &mut Context<'_>,
+        index: u16,
+        response: &Message<'_>,
+        reason: &str,
+    ) {
+        let lane = &mut self.lanes[usize::from(index)];
+        lane.briefs_in_a_row += 1;
+        let asked = response.min_expires().ok().flatten();
+        let longer = asked.unwrap_or_else(|| self.expiration.saturating_mul(2));
+        let sensible = longer > self.expiration && longer <= limits::MIN_EXPIRES_FOLLOWED_S;
+        if !sensible || lane.briefs_in_a_row > limits::INTERVAL_TOO_BRIEF_IN_A_ROW {
+            lane.briefs_in_a_row = 0;
+            self.on_refused(ctx, index, 423, reason);
+            return;
+        }
+        self.expiration = longer;
+        self.send(ctx, index);
+    }
+
+    /// 408, 5xx: the peer cannot at the moment. A state that it can never take does not hold up the others.
+    fn on_unable(
+        &mut self,
+        ctx: &mut Context<'_>,
+        index: u16,
+        status: u16,
+        reason: &str,
+        after: Option<Duration>,
+    ) {
+        let head = ctx.table.head();
+        let lane = &mut self.lanes[usize::from(index)];
+        lane.failures_of_job += 1;
+        if lane.failures_of_job >= limits::REFUSALS_IN_A_ROW
+            && let Some(Job::State { cell, rev, .. }) = lane.job
+        {
+            lane.job = None;
+            lane.failures_of_job = 0;
+            lane.except(cell, rev, ctx.now.at + limits::REFUSED_FIRST, head);
+        }
+        self.trouble(ctx, Trouble::Away(after), format!("{status} {reason}"));
+    }
+
+    /// 3xx, 4xx, 6xx: this request is not wanted. The state stays to be said; several such in a row concern the whole relation.
+    fn on_refused(&mut self, ctx: &mut Context<'_>, index: u16, status: u16, reason: &str) {
+        self.counters.refused += 1;
+        self.refusals_in_a_row += 1;
+        let head = ctx.table.head();
+        let publish = &ctx.config.outbound_publishes[usize::from(self.id.0)];
+        let lane = &mut self.lanes[usize::from(index)];
+        let about_state = match lane.job {
+            Some(Job::State { cell, rev, .. }) => {
+                lane.job = None;
+                let tries = lane
+                    .exceptions
+                    .get(&cell)
+                    .map_or(0, |exception| exception.tries);
+                let pause = back_off(
+                    limits::REFUSED_FIRST,
+                    limits::REFUSED_MAX,
+                    tries,
+                    ctx.random,
+                );
+                lane.except(cell, rev, ctx.now.at + pause, head);
+                let name = &ctx.table.names.get(ctx.table.cell(cell).name).text;
+                let text = format!(
+                    "publish {}: {} answered {status} {reason} to {name:?}; tried again in {} s",
+                    publish.name,
+                    publish.server_uri,
+                    pause.as_secs()
+                );
+                ctx.outbox.notice(Level::Warn, "state-refused", text);
+                true
+            }
+            Some(Job::KeepAlive | Job::Close) => {
+                // What this says about the publication cannot be known, so once the peer takes anything it is told everything.
+                lane.job = None;
+                lane.begin_anew(ctx.random);
+                lane.say_all(head);
+                self.asking = self.may_ask;
+                false
+            }
+            Some(Job::AskRefresh) | None => false,
+        };
+        if about_state && self.refusals_in_a_row < limits::REFUSALS_IN_A_ROW {
+            self.recovered(ctx);
+            self.pump(ctx, index);
+        } else {
+            self.trouble(ctx, Trouble::Refused(None), format!("{status} {reason}"));
+        }
+    }
+
+    // ---- how the work goes on
+
+    /// Leaves the peer alone for a while, and says so when that begins.
+    fn trouble(&mut self, ctx: &mut Context<'_>, trouble: Trouble, why: String) {
+        let publish = &ctx.config.outbound_publishes[usize::from(self.id.0)];
+        let (failures, was_up) = match self.state {
+            State::Away { failures, .. } | State::Refused { failures, .. } => (failures, false),
+            State::Resolving | State::Up => (0, true),
+            State::Stopping => {
+                for lane in &mut self.lanes {
+                    lane.drop_work();
+                }
+                return;
+            }
+        };
+        let (level, code, first, longest, asked) = match trouble {
+            Trouble::Away(asked) => (
+                Level::Warn,
+                "peer-away",
+                limits::BACK_OFF_FIRST,
+                limits::BACK_OFF_AWAY_MAX,
+                asked,
+            ),
+            Trouble::Refused(asked) => (
+                Level::Error,
+                "peer-refuses",
+                limits::REFUSED_FIRST,
+                limits::REFUSED_MAX,
+                asked,
+            ),
+        };
+        let pause = asked
+            .map(|asked| asked.clamp(first, limits::REFUSED_MAX))
+            .unwrap_or_else(|| back_off(first, longest, failures, ctx.random));
+        let retry_at = ctx.now.at + pause;
+        let failures = failures.saturating_add(1);
+        self.state = match trouble {
+            Trouble::Away(_) => State::Away { retry_at, failures },
+            Trouble::Refused(_) => State::Refused { retry_at, failures },
+        };
+        let text = format!(
+            "publish {}: {}: {why}; tried again in {:.1} s, and nothing is lost until then",
+            publish.name,
+            publish.server_uri,
+            pause.as_secs_f32()
+        );
+        let level = if was_up { level } else { Level::Debug };
+        ctx.outbox.notice(level, code, text);
+        self.set_timer(ctx);
+    }
+
+    /// The peer has answered: every lane goes on, and values that newer ones have overtaken meanwhile are passed over.
+    fn recovered(&mut self, ctx: &mut Context<'_>) {
+        match self.state {
+            State::Away { .. } | State::Refused { .. } => {}
+            State::Resolving | State::Up | State::Stopping => return,
+        }
+        self.state = State::Up;
+        let publish = &ctx.config.outbound_publishes[usize::from(self.id.0)];
+        let text = format!(
+            "publish {}: {} takes states again",
+            publish.name, publish.server_uri
+        );
+        ctx.outbox.notice(Level::Info, "peer-back", text);
+        for lane in &mut self.lanes {
+            lane.coalesce(ctx.table.head());
+        }
+        self.set_timer(ctx);
+        self.pump_all(ctx);
+    }
+
+    /// The peer has forgotten us, so it has restarted: every publication is begun anew and everything is said again.
+    fn begin_anew(&mut self, ctx: &mut Context<'_>) {
+        self.epoch += 1;
+        let publish = &ctx.config.outbound_publishes[usize::from(self.id.0)];
+        let text = format!(
+            "publish {}: {} has forgotten our publications; everything is sent again",
+            publish.name, publish.server_uri
+        );
+        ctx.outbox.notice(Level::Info, "peer-restarted", text);
+        for lane in &mut self.lanes {
+            lane.say_all(ctx.table.head());
+            if lane.flight.is_none() {
+                lane.begin_anew(ctx.random);
+            }
+        }
+        self.pump_all(ctx);
+        if self.lanes.iter().all(|lane| lane.job.is_none()) {
+            // There is nothing to say by which the peer would hear of us: asking for its states does.
+            self.asking = self.may_ask;
+            self.pump(ctx, 0);
+        }
+    }
+
+    fn pump_all(&mut self, ctx: &mut Context<'_>) {
+        for index in 0..self.settings.lanes {
+            self.pump(ctx, index);
+        }
+    }
+
+    /// Lets a lane that is free say what it has to say.
+    fn pump(&mut self, ctx: &mut Context<'_>, index: u16) {
+        let lane = &self.lanes[usize::from(index)];
+        if lane.flight.is_none() && self.may_send(ctx.now.at, index) {
+            if lane.tag.is_some() && lane.expires_at <= ctx.now.at {
+                // Not refreshed in time, so the peer may have forgotten us. A new publication says so without a 412.
+                self.begin_anew(ctx);
+                return;
+            }
+            match self.next(ctx, index) {
+                Next::Job(job) => {
+                    self.lanes[usize::from(index)].job = Some(job);
+                    self.send(ctx, index);
+                    return;
+                }
+                Next::Yield => {
+                    let timer = Timer::Lane {
+                        publisher: self.id.0,
+                        lane: index,
+                    };
+                    ctx.timers.set(timer, ctx.now.at);
+                    return;
+                }
+                Next::Nothing => {}
+            }
+        }
+        self.set_lane_timer(ctx, index);
+    }
+
+    /// Whether the lane may send now: each lane while the peer answers, one at a time to try a peer in trouble.
+    fn may_send(&self, now: Time, index: u16) -> bool {
+        if self.target.is_none() {
+            return false;
+        }
+        match self.state {
+            State::Up | State::Stopping => true,
+            State::Resolving => false,
+            State::Away { retry_at, .. } | State::Refused { retry_at, .. } => {
+                let others = self.lanes.iter().enumerate();
+                retry_at <= now
+                    && others
+                        .filter(|(other, _)| *other != usize::from(index))
+                        .all(|(_, lane)| lane.flight.is_none())
+            }
+        }
+    }
+
+    fn next(&mut self, ctx: &mut Context<'_>, index: u16) -> Next {
+        let now = ctx.now.at;
+        let open_below = self.lanes[..usize::from(index)]
+            .iter()
+            .any(|lane| lane.tag.is_some());
+        let stopping = self.state == State::Stopping;
+        let asks = self.asking && index == 0;
+        let lane = &mut self.lanes[usize::from(index)];
+        if asks && lane.job.is_none() {
+            return Next::Job(Job::AskRefresh);
+        }
+        match lane.next(now, index, &self.settings, ctx.table, ctx.filters) {
+            Next::Nothing => {}
+            next @ (Next::Job(_) | Next::Yield) => return next,
+        }
+        let idle = lane.idle_since + limits::LANE_IDLE <= now && open_below;
+        if lane.tag.is_some() && (idle || stopping) {
+            Next::Job(Job::Close)
+        } else if lane.tag.is_some() && lane.refresh_at <= now {
+            Next::Job(Job::KeepAlive)
+        } else {
+            Next::Nothing
+        }
+    }
+
+    /// Writes the request for the lane's job and sends it.
+    fn send(&mut self, ctx: &mut Context<'_>, index: u16) {
+        let publish = &ctx.config.outbound_publishes[usize::from(self.id.0)];
+        let lane = &mut self.lanes[usize::from(index)];
+        let (Some(job), Some(target)) = (lane.job, self.target) else {
+            return;
+        };
+        lane.cseq = lane.cseq.wrapping_add(1) & request::CSEQ_MASK;
+        let branch = ctx.random.next_u64();
+        let with_credentials = request::write(
+            &mut lane.bytes,
+            &request::Parts {
+                config: ctx.config,
+                publish,
+                event: self.event,
+                table: ctx.table,
+                entity_id: ctx.entity_id,
+                local: ctx.bound.get(&target.transport).copied(),
+                target,
+                branch: request::Branch {
+                    publisher: self.id.0,
+                    lane: index,
+                    random: branch,
+                },
+                call_id: &lane.call_id,
+                cseq: lane.cseq,
+                tag: lane.tag.as_deref(),
+                expires: if job == Job::Close {
+                    0
+                } else {
+                    self.expiration
+                },
+                job,
+            },
+            &mut self.auth,
+            ctx.random,
+        );
+        let system = &ctx.config.system;
+        lane.flight = Some(Flight {
+            transaction: ClientTransaction::new(ctx.now.at, system.timer_t1, system.timer_b),
+            branch,
+            with_tag: lane.tag.is_some(),
+            with_credentials,
+            epoch: self.epoch,
+        });
+        self.counters.sent += 1;
+        let bytes = &lane.bytes;
+        ctx.outbox.transmit(target.transport, target.remote, |out| {
+            out.extend_from_slice(bytes)
+        });
+        self.set_lane_timer(ctx, index);
+    }
+
+    fn resolve(&mut self, ctx: &mut Context<'_>) {
+        let publish = &ctx.config.outbound_publishes[usize::from(self.id.0)];
+        match request::target_host(publish) {
+            TargetHost::Address(address) if self.target.is_none() => self.resolved(ctx, &[address]),
+            TargetHost::Address(_) => self.set_timer(ctx),
+            TargetHost::Name(name) => {
+                ctx.outbox.query(name);
+                self.set_timer(ctx);
+            }
+        }
+    }
+
+    fn set_timer(&self, ctx: &mut Context<'_>) {
+        let publish = &ctx.config.outbound_publishes[usize::from(self.id.0)];
+        let resolve_at = match (request::target_host(publish), self.target) {
+            (TargetHost::Address(_), _) => None,
+            (TargetHost::Name(_), Some(_)) => Some(ctx.now.at + limits::RESOLVED_FOR),
+            (TargetHost::Name(_), None) => Some(ctx.now.at + limits::RESOLVE_AGAIN),
+        };
+        let retry_at = match self.state {
+            State::Away { retry_at, .. } | State::Refused { retry_at, .. } => {
+                (retry_at > ctx.now.at).then_some(retry_at)
+            }
+            State::Resolving | State::Up | State::Stopping => None,
+        };
+        let timer = Timer::Publisher(self.id.0);
+        match [resolve_at, retry_at].into_iter().flatten().min() {
+            Some(at) => ctx.timers.set(timer, at),
+            None => ctx.timers.clear(timer),
+        }
+    }
+
+    fn set_lane_timer(&self, ctx: &mut Context<'_>, index: u16) {
+        let lane = &self.lanes[usize::from(index)];
+        let timer = Timer::Lane {
+            publisher: self.id.0,
+            lane: index,
+        };
+        let at = match &lane.flight {
+            Some(flight) => Some(flight.transaction.next_due()),
+            // While the peer is in trouble the publisher's own timer wakes.
+            None if !matches!(self.state, State::Up | State::Stopping) => None,
+            None => {
+                let exception = lane
+                    .exceptions
+                    .values()
+                    .map(|exception| exception.retry_at)
+                    .min();
+                let care = lane.tag.as_ref().map(|_| {
+                    let open_below = self.lanes[..usize::from(index)]
+                        .iter()
+                        .any(|lane| lane.tag.is_some());
+                    let idle = lane.idle_since + limits::LANE_IDLE;
+                    if open_below {
+                        idle.min(lane.refresh_at)
+                    } else {
+                        lane.refresh_at
+                    }
+                });
+                [exception, care].into_iter().flatten().min()
+            }
+        };
+        match at {
+            Some(at) => ctx.timers.set(timer, at),
+            None => ctx.timers.clear(timer),
+        }
+    }
+
+    // ---- what is shown
+
+    /// The revision up to which the peer has confirmed everything that this publisher tells.
+    pub(crate) fn confirmed(&self, head: Rev) -> Rev {
+        self.lanes
+            .iter()
+            .map(|lane| lane.confirmed(head))
+            .min()
+            .unwrap_or(head)
+    }
+
+    /// States that the peer should hold and has not confirmed; counted up to the bound of the change log.
+    pub(crate) fn behind(&self, table: &Table, filters: &Filters) -> u64 {
+        let head = table.head();
+        let mut behind = 0;
+        let oldest = self.confirmed(head).next();
+        for entry in table.entries_from(oldest).take(limits::CHANGE_LOG_ENTRIES) {
+            let Some(index) = self.lane_for(table, filters, &entry) else {
+                continue;
+            };
+            let lane = &self.lanes[usize::from(index)];
+            if table.is_newest(&entry) && !lane.has_confirmed(&entry) {
+                behind += 1;
+            }
+        }
+        behind
+    }
+
+    pub(crate) fn status(&self) -> PublisherStatus {
+        match self.state {
+            State::Resolving => PublisherStatus::Resolving,
+            State::Stopping => PublisherStatus::Stopped,
+            State::Away { .. } | State::Refused { .. } => PublisherStatus::BackOff,
+            State::Up if self.lanes.iter().any(|lane| lane.flight.is_some()) => {
+                PublisherStatus::Publishing
+            }
+            State::Up => PublisherStatus::Idle,
+        }
+    }
+
+    pub(crate) fn retry_at(&self) -> Option<Time> {
+        match self.state {
+            State::Away { retry_at, .. } | State::Refused { retry_at, .. } => Some(retry_at),
+            State::Resolving | State::Up | State::Stopping => None,
+        }
+    }
+
+    pub(crate) fn lanes(&self, now: Now) -> Vec<LaneView> {
+        let shown = |(index, lane): (u16, &Lane)| {
+            (lane.tag.is_some() || lane.flight.is_some()).then(|| LaneView {
+                index,
+                open: lane.tag.is_some(),
+                expires_at: lane.tag.as_ref().map(|_| now.wall_at(lane.expires_at)),
+                in_flight: lane.flight.is_some(),
+            })
+        };
+        (0..).zip(&self.lanes).filter_map(shown).collect()
+    }
+
+    pub(crate) fn last_answer(&self) -> Option<&AnswerView> {
+        self.last_answer.as_ref()
+    }
+
+    pub(crate) fn target(&self) -> Option<Target> {
+        self.target
+    }
+}
+
+/// When a publication is refreshed: a minute before its end, so that a request may take its whole 32 s; a short one at half its time.
+fn refresh_after(granted: Duration) -> Duration {
+    let minute = Duration::from_secs(60);
+    if granted >= 4 * minute {
+        granted - minute
+    } else {
+        granted / 2
+    }
+}
+
+/// `first`, doubled with each failure up to `longest`, give or take a quarter so that many do not come at once.
+fn back_off(first: Duration, longest: Duration, failures: u32, random: &mut Random) -> Duration {
+    let pause = first.saturating_mul(1 << failures.min(16)).min(longest);
+    let spread = u64::try_from(pause.as_micros() / 2).unwrap_or(u64::MAX);
+    pause * 3 / 4 + Duration::from_micros(random.below(spread))
+}
+
+/// Whether an entry is one that the lane `index` tells of: of its event, ours to tell, wanted by the filter, and of a name of this lane.
+fn wants(settings: &Settings, index: u16, table: &Table, filters: &Filters, entry: &Entry) -> bool {
+    let cell = table.cell(entry.cell);
+    table.names.get(cell.name).kind == settings.kind
+        && table.names.lane_of(cell.name, settings.lanes) == index
+        && matches!(cell.source, Source::Local | Source::Ami)
+        && filters.wants(settings.filter, &table.names, cell.name)
+}

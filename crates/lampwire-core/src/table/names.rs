@@ -1,0 +1,225 @@
+//! The names of devices and mailboxes, each kept once.
+
+use std::collections::BTreeMap;
+use std::hash::Hasher;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+use siphasher::sip::SipHasher13;
+
+use super::CellId;
+
+/// What a name names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Kind {
+    /// A device, as `PJSIP/1001`.
+    Device,
+    /// A mailbox, as `100@default`.
+    Mailbox,
+}
+
+/// A name's number in its table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct NameId(pub(crate) u32);
+
+/// Names by number, by text and in order. A name whose cells are all gone is forgotten and its number used again.
+#[derive(Debug)]
+pub(crate) struct Names {
+    entries: Vec<Name>,
+    free: Vec<u32>,
+    by_hash: HashTable<u32>,
+    in_order: [BTreeMap<Arc<str>, NameId>; 2],
+    key: (u64, u64),
+}
+
+#[derive(Debug)]
+pub(crate) struct Name {
+    pub(crate) text: Arc<str>,
+    pub(crate) kind: Kind,
+    /// The first of this name's cells, which are chained.
+    pub(crate) first_cell: Option<CellId>,
+    /// Verdicts of the first filters on this name: a bit for known, a bit for wanted.
+    pub(crate) verdicts_known: u16,
+    pub(crate) verdicts: u16,
+    hash: u32,
+}
+
+impl Names {
+    /// An empty table. `key` is secret, so that nobody can choose names that collide.
+    pub(crate) fn new(key: (u64, u64)) -> Self {
+        Self {
+            entries: Vec::new(),
+            free: Vec::new(),
+            by_hash: HashTable::new(),
+            in_order: [BTreeMap::new(), BTreeMap::new()],
+            key,
+        }
+    }
+
+    pub(crate) fn find(&self, kind: Kind, text: &str) -> Option<NameId> {
+        let hash = self.hash(kind, text);
+        self.by_hash
+            .find(hash, |&id| {
+                let name = &self.entries[id as usize];
+                name.kind == kind && *name.text == *text
+            })
+            .map(|&id| NameId(id))
+    }
+
+    /// The number of `text`, given now if it has none yet.
+    pub(crate) fn intern(&mut self, kind: Kind, text: &str) -> NameId {
+        if let Some(id) = self.find(kind, text) {
+            return id;
+        }
+        let hash = self.hash(kind, text);
+        let text: Arc<str> = Arc::from(text);
+        let name = Name {
+            text: Arc::clone(&text),
+            kind,
+            first_cell: None,
+            verdicts_known: 0,
+            verdicts: 0,
+            hash: fold(hash),
+        };
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.entries[id as usize] = name;
+                id
+            }
+            None => {
+                self.entries.push(name);
+                u32::try_from(self.entries.len() - 1).expect("cells are bounded far below 2^32")
+            }
+        };
+        let Self {
+            by_hash,
+            entries,
+            key,
+            ..
+        } = self;
+        by_hash.insert_unique(hash, id, |&id| {
+            let name = &entries[id as usize];
+            keyed_hash(*key, name.kind, &name.text)
+        });
+        self.in_order[kind as usize].insert(text, NameId(id));
+        NameId(id)
+    }
+
+    /// Forgets a name that has no cell any more.
+    pub(crate) fn remove(&mut self, id: NameId) {
+        let name = &self.entries[id.0 as usize];
+        debug_assert!(name.first_cell.is_none(), "a name with cells is in use");
+        let hash = self.hash(name.kind, &name.text);
+        if let Ok(found) = self.by_hash.find_entry(hash, |&other| other == id.0) {
+            found.remove();
+        }
+        self.in_order[name.kind as usize].remove(&*name.text);
+        self.entries[id.0 as usize].text = Arc::from("");
+        self.free.push(id.0);
+    }
+
+    pub(crate) fn get(&self, id: NameId) -> &Name {
+        &self.entries[id.0 as usize]
+    }
+
+    pub(crate) fn get_mut(&mut self, id: NameId) -> &mut Name {
+        &mut self.entries[id.0 as usize]
+    }
+
+    /// A number from 0 to `lanes` - 1 that is always the same for one name.
+    pub(crate) fn lane_of(&self, id: NameId, lanes: u16) -> u16 {
+        let hash = u64::from(self.entries[id.0 as usize].hash);
+        u16::try_from(hash * u64::from(lanes) >> 32).unwrap_or(0)
+    }
+
+    /// The names of `kind` in byte order, those after `after` only.
+    pub(crate) fn after<'a>(
+        &'a self,
+        kind: Kind,
+        after: Option<&str>,
+    ) -> impl Iterator<Item = (&'a str, NameId)> + 'a {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.in_order[kind as usize]
+            .range::<str, _>((from, Bound::Unbounded))
+            .map(|(text, id)| (&**text, *id))
+    }
+
+    #[cfg(test)]
+    fn len(&self, kind: Kind) -> usize {
+        self.in_order[kind as usize].len()
+    }
+
+    fn hash(&self, kind: Kind, text: &str) -> u64 {
+        keyed_hash(self.key, kind, text)
+    }
+}
+
+fn keyed_hash(key: (u64, u64), kind: Kind, text: &str) -> u64 {
+    let mut hasher = SipHasher13::new_with_keys(key.0, key.1);
+    hasher.write_u8(kind as u8);
+    hasher.write(text.as_bytes());
+    hasher.finish()
+}
+
+/// The upper half: the lower bits choose the bucket of the table, so the lane uses others.
+const fn fold(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_kept_once_and_kinds_are_apart() {
+        let mut names = Names::new((1, 2));
+        let device = names.intern(Kind::Device, "100");
+        let mailbox = names.intern(Kind::Mailbox, "100");
+        assert_ne!(device, mailbox);
+        assert_eq!(names.intern(Kind::Device, "100"), device);
+        assert_eq!(names.find(Kind::Mailbox, "100"), Some(mailbox));
+        assert_eq!(names.find(Kind::Mailbox, "101"), None);
+    }
+
+    #[test]
+    fn in_order_and_after() {
+        let mut names = Names::new((1, 2));
+        for text in ["b", "a", "c", "B"] {
+            names.intern(Kind::Device, text);
+        }
+        let list = |after| {
+            names
+                .after(Kind::Device, after)
+                .map(|(text, _)| text)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(list(None), ["B", "a", "b", "c"]);
+        assert_eq!(list(Some("a")), ["b", "c"]);
+        assert_eq!(list(Some("aa")), ["b", "c"]);
+    }
+
+    #[test]
+    fn a_forgotten_name_leaves_its_number() {
+        let mut names = Names::new((1, 2));
+        let first = names.intern(Kind::Device, "first");
+        names.remove(first);
+        assert_eq!(names.find(Kind::Device, "first"), None);
+        assert_eq!(names.intern(Kind::Device, "second"), first);
+        assert_eq!(names.len(Kind::Device), 1);
+    }
+
+    #[test]
+    fn lanes_are_even_and_steady() {
+        let mut names = Names::new((1, 2));
+        let mut count = [0; 8];
+        for number in 0..8000 {
+            let id = names.intern(Kind::Device, &format!("PJSIP/{number}"));
+            count[usize::from(names.lane_of(id, 8))] += 1;
+        }
+        assert!(
+            count.iter().all(|&lane| (800..1200).contains(&lane)),
+            "{count:?}"
+        );
+    }
+}
