@@ -26,11 +26,14 @@ pub(crate) struct Arguments {
     /// Another number, another day in two offices
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+
+    #[command(flatten)]
+    log: LogArguments,
 }
 
 impl Arguments {
     /// Runs it until Ctrl-C or the end of its duration.
-    pub(crate) fn execute(&self, log: &LogArguments) -> anyhow::Result<ExitCode> {
+    pub(crate) fn execute(&self) -> anyhow::Result<ExitCode> {
         demo::run(
             &Options {
                 sip_port: self.sip_port,
@@ -38,7 +41,7 @@ impl Arguments {
                 duration: self.duration.map(Duration::from_secs),
                 seed: self.seed,
             },
-            log,
+            &self.log,
         )
     }
 }

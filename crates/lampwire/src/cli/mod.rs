@@ -19,8 +19,6 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::telemetry::LogArguments;
-
 /// Asterisk's exchange of device and mailbox states, as a program of its own
 #[derive(Debug, Parser)]
 #[command(
@@ -30,9 +28,6 @@ use crate::telemetry::LogArguments;
     arg_required_else_help = true
 )]
 pub(crate) struct Arguments {
-    #[command(flatten)]
-    log: LogArguments,
-
     #[command(subcommand)]
     command: Command,
 }
@@ -55,8 +50,8 @@ enum Command {
 pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let done = |result: anyhow::Result<()>| result.map(|()| ExitCode::SUCCESS);
     match arguments.command {
-        Command::Run(run) => run.execute(&arguments.log),
-        Command::Demo(demo) => demo.execute(&arguments.log),
+        Command::Run(run) => run.execute(),
+        Command::Demo(demo) => demo.execute(),
         Command::Check(check) => check.execute(),
         Command::Show(show) => done(show.execute()),
         Command::Watch(watch) => done(watch.execute()),

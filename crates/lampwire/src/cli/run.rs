@@ -20,12 +20,15 @@ pub(crate) struct Arguments {
     /// The configuration, in the grammar of pjsip.conf [default: ./lampwire.conf, then /etc/lampwire/lampwire.conf]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
+
+    #[command(flatten)]
+    log: LogArguments,
 }
 
 impl Arguments {
     /// Reads the configuration, binds everything, and runs until a signal.
-    pub(crate) fn execute(&self, log: &LogArguments) -> anyhow::Result<ExitCode> {
-        telemetry::log_to_stderr(log)?;
+    pub(crate) fn execute(&self) -> anyhow::Result<ExitCode> {
+        telemetry::log_to_stderr(&self.log)?;
         let path = configuration::find(self.config.as_deref())?;
         let (config, diagnostics) = configuration::load(&path)?;
         for diagnostic in &diagnostics {

@@ -41,9 +41,9 @@ impl Table {
             let head: Vec<String> = self.head.iter().map(|&name| name.to_owned()).collect();
             let line = self.line(&head, |_| None);
             if self.colour {
-                writeln!(out, "\x1b[1m{line}\x1b[0m")?
+                writeln!(out, "\x1b[1m{line}\x1b[0m")?;
             } else {
-                writeln!(out, "{line}")?
+                writeln!(out, "{line}")?;
             }
         }
         for row in rows {

@@ -20,6 +20,9 @@ const FRESH: Duration = Duration::from_millis(800);
 /// The least width of half a board that has room for both the other node's state and the time it took.
 const WIDE: usize = 48;
 
+/// The node that commands ask where none is named.
+const DEFAULT_NODE: &str = "http://127.0.0.1:7060";
+
 /// What does not change while the demo runs.
 #[derive(Debug)]
 pub(crate) struct Frame {
@@ -45,7 +48,7 @@ impl Line {
         self
     }
 
-    /// Text in a column: cut or filled to its width.
+    /// Text in a column: cut or filled to its width, and a blank.
     fn column(&mut self, text: &str, width: usize, colour: Option<&'static str>) -> &mut Self {
         let mut cell: String = text.chars().take(width).collect();
         if text.chars().count() > width {
@@ -53,13 +56,25 @@ impl Line {
             cell.push('…');
         }
         let used = cell.chars().count();
-        self.add(&cell, colour).add(&" ".repeat(width - used), None)
+        self.add(&cell, colour)
+            .add(&" ".repeat(width - used + 1), None)
     }
 
     fn append(&mut self, other: Self) -> &mut Self {
         self.width += other.width;
         self.pieces.extend(other.pieces);
         self
+    }
+
+    /// Exactly this width: cut or filled.
+    fn fit(&mut self, width: usize) -> &mut Self {
+        let mut left = width;
+        for (text, _) in &mut self.pieces {
+            *text = text.chars().take(left).collect();
+            left -= text.chars().count();
+        }
+        self.width = width - left;
+        self.fill(width)
     }
 
     fn fill(&mut self, width: usize) -> &mut Self {
@@ -103,7 +118,7 @@ pub(crate) fn render(
         let mut line = Line::default();
         let [left, right] = &mut halves;
         line.append(left.get_mut(row).map(std::mem::take).unwrap_or_default())
-            .fill(half)
+            .fit(half)
             .add(" │ ", Some("2"));
         line.append(right.get_mut(row).map(std::mem::take).unwrap_or_default());
         lines.push(line);
@@ -153,8 +168,11 @@ fn side(frame: &Frame, model: &Model, node: usize, width: usize, now: Instant) -
     columns
         .add("   ", None)
         .column("own", name_width(width), Some("2"))
-        .column("says", 12, Some("2"));
-    columns.add(other, Some("2")).add(" shows", Some("2"));
+        .column("says", 11, Some("2"));
+    columns.add(other, Some("2"));
+    if width >= WIDE {
+        columns.add(" shows", Some("2"));
+    }
     let mut lines = vec![head, web, Line::default(), columns];
     lines.extend(
         devices
@@ -176,13 +194,9 @@ fn side(frame: &Frame, model: &Model, node: usize, width: usize, now: Instant) -
 }
 
 fn name_width(width: usize) -> usize {
-    // Lamp, name, own state (12 with its gap), and the other's (12, and 9 for the time where there is room for both).
+    // Lamp, the name's gap, own state with its gap, and the other's: a state and a time, or a mark and a time.
     width
-        .saturating_sub(if width >= WIDE {
-            3 + 12 + 21
-        } else {
-            3 + 12 + 10
-        })
+        .saturating_sub(3 + 1 + 12 + if width >= WIDE { 12 + 8 } else { 10 })
         .clamp(8, 28)
 }
 
@@ -196,12 +210,12 @@ fn row(sign: &str, name: &str, lamp: &Lamp, width: usize, now: Instant) -> Line 
         .add(sign, colour.or(Some("36")))
         .add(" ", None);
     line.column(name, name_width(width), fresh.then_some("1"))
-        .column(&lamp.own, 12, colour);
+        .column(&lamp.own, 11, colour);
     match &lamp.seen {
         Some(seen) if *seen == lamp.own => {
             let time = lamp.latency.map(milliseconds).unwrap_or_default();
             if width >= WIDE {
-                line.column(seen, 12, colour).add(&time, Some("2"));
+                line.column(seen, 11, colour).add(&time, Some("2"));
             } else {
                 line.add("✓ ", Some("32")).add(&time, Some("2"));
             }
@@ -210,7 +224,7 @@ fn row(sign: &str, name: &str, lamp: &Lamp, width: usize, now: Instant) -> Line 
             line.add(seen, colour_of(seen));
         }
         None => {
-            line.add("nothing yet", Some("2"));
+            line.add("not yet", Some("2"));
         }
     }
     line
@@ -239,17 +253,15 @@ fn foot(frame: &Frame, model: &Model) -> Vec<Line> {
     let mut hint = Line::default();
     hint.add(" In another terminal: ", None)
         .add("lampwire set device Custom:hello INUSE", Some("1"));
-    hint.add(node_option(&frame.http[0]).as_str(), Some("1"));
-    vec![counts, hint]
-}
-
-/// What has to be said on the command line to reach the first node.
-fn node_option(url: &str) -> String {
-    if url == "http://127.0.0.1:7060" {
-        String::new()
-    } else {
-        format!(" --node {url}")
+    let mut lines = vec![counts, hint];
+    if frame.http[0] != DEFAULT_NODE {
+        let mut option = Line::default();
+        option
+            .add("                      with ", None)
+            .add(&format!("--node {}", frame.http[0]), Some("1"));
+        lines.push(option);
     }
+    lines
 }
 
 /// A duration as milliseconds with one digit behind the point.
@@ -355,7 +367,7 @@ mod tests {
             .expect("a row");
         assert_eq!(
             row.trim_end(),
-            " ● PJSIP/1001   INUSE       ✓ 0.6 ms   │  ● PJSIP/2001   RINGING     nothing yet"
+            " ● PJSIP/1001   INUSE       ✓ 0.6 ms   │  ● PJSIP/2001   RINGING     not yet"
         );
         assert!(
             lines

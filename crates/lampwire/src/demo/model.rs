@@ -48,6 +48,8 @@ pub(crate) struct Lamp {
     /// When it last changed.
     pub(crate) changed_at: Option<Instant>,
     on_the_way: VecDeque<(String, Instant)>,
+    /// What the other node was heard to show before its cause was heard of: two nodes, two streams of events.
+    early: Option<(String, Instant)>,
 }
 
 /// A change at one node, as a line says it.
@@ -117,6 +119,11 @@ impl Model {
         if own {
             value.clone_into(&mut lamp.own);
             lamp.changed_at = Some(entry.at);
+            if let Some((_, seen_at)) = lamp.early.take().filter(|(seen, _)| seen == value) {
+                let latency = seen_at.saturating_duration_since(entry.at);
+                lamp.latency = Some(latency);
+                return self.count(latency);
+            }
             if lamp.on_the_way.len() == ON_THE_WAY_MAX {
                 lamp.on_the_way.pop_front();
             }
@@ -125,23 +132,24 @@ impl Model {
         }
         lamp.seen = Some(value.to_owned());
         // What was overtaken on the way is not waited for any more.
-        if let Some(index) = lamp.on_the_way.iter().position(|(sent, _)| sent == value) {
-            let began = lamp
-                .on_the_way
-                .drain(..=index)
-                .next_back()
-                .map(|(_, at)| at);
-            let latency = began.map_or(Duration::ZERO, |began| {
-                entry.at.saturating_duration_since(began)
-            });
-            lamp.latency = Some(latency);
-            self.crossed += 1;
-            self.worst = self.worst.max(latency);
-            if self.latencies.len() == LATENCIES_MAX {
-                self.latencies.pop_front();
+        let arrived = lamp.on_the_way.iter().position(|(sent, _)| sent == value);
+        match arrived.and_then(|index| lamp.on_the_way.drain(..=index).next_back()) {
+            Some((_, sent_at)) => {
+                let latency = entry.at.saturating_duration_since(sent_at);
+                lamp.latency = Some(latency);
+                self.count(latency);
             }
-            self.latencies.push_back(latency);
+            None => lamp.early = Some((value.to_owned(), entry.at)),
         }
+    }
+
+    fn count(&mut self, latency: Duration) {
+        self.crossed += 1;
+        self.worst = self.worst.max(latency);
+        if self.latencies.len() == LATENCIES_MAX {
+            self.latencies.pop_front();
+        }
+        self.latencies.push_back(latency);
     }
 
     /// The median of the last changes' times.
@@ -205,6 +213,22 @@ pub(crate) mod tests {
             (model.differing(), model.crossed, model.median()),
             (0, 1, Some(Duration::from_millis(3)))
         );
+    }
+
+    #[test]
+    fn the_effect_may_be_heard_before_its_cause() {
+        let mut model = Model::new(["a".to_owned(), "b".to_owned()]);
+        let begin = Instant::now();
+        model.take(
+            1,
+            &device("a", "PJSIP/1", "INUSE", begin + Duration::from_millis(1)),
+        );
+        model.take(0, &device("a", "PJSIP/1", "INUSE", begin));
+        assert_eq!(
+            model.sides[0].devices["PJSIP/1"].latency,
+            Some(Duration::from_millis(1))
+        );
+        assert_eq!((model.crossed, model.differing()), (1, 0));
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl Kind {
 pub(crate) struct Entry {
     /// Its number: one more than that of the event before it.
     pub(crate) id: u64,
-    /// When it was recorded.
+    /// When the node was done with what caused it.
     pub(crate) at: Instant,
     /// What it is about.
     pub(crate) kind: Kind,
@@ -117,14 +117,14 @@ impl Hub {
     }
 
     /// Adds an event. Readers are woken by [`Hub::wake`].
-    pub(crate) fn push(&self, kind: Kind, name: String, data: String) {
+    pub(crate) fn push(&self, at: Instant, kind: Kind, name: String, data: String) {
         let mut history = self.history();
         history.bytes += name.len() + data.len();
         let id = history.next;
         history.next += 1;
         history.entries.push_back(Arc::new(Entry {
             id,
-            at: Instant::now(),
+            at,
             kind,
             name,
             data,
@@ -246,7 +246,12 @@ mod tests {
 
     fn push(hub: &Hub, count: usize) {
         for n in 0..count {
-            hub.push(Kind::Device, format!("Custom:{n}"), "{}".to_owned());
+            hub.push(
+                Instant::now(),
+                Kind::Device,
+                format!("Custom:{n}"),
+                "{}".to_owned(),
+            );
         }
         hub.wake();
     }
@@ -325,7 +330,12 @@ mod tests {
         let hub = Hub::new(1);
         let mut reader = hub.read(Begin::Now);
         for _ in 0..20 {
-            hub.push(Kind::Device, String::new(), " ".repeat(BYTES_MAX / 10));
+            hub.push(
+                Instant::now(),
+                Kind::Device,
+                String::new(),
+                " ".repeat(BYTES_MAX / 10),
+            );
         }
         assert_eq!(
             reader.ready(),

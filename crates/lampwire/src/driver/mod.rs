@@ -277,6 +277,8 @@ impl Driver {
 
     /// Carries out what the node wants done.
     async fn drain(&mut self) {
+        // The time of events: before the datagrams leave, or a peer's event could seem older than its cause.
+        let began = std::time::Instant::now();
         self.more = true;
         for _ in 0..TRANSMIT_BUDGET {
             let Some(transmit) = self.node.poll_transmit() else {
@@ -295,10 +297,10 @@ impl Driver {
                 Sent::Yes => (),
                 Sent::Unreachable => {
                     self.node
-                        .handle_unreachable(self.clock.now(), transport, remote)
+                        .handle_unreachable(self.clock.now(), transport, remote);
                 }
                 Sent::No(reason) => {
-                    tracing::debug!("a datagram for {remote} was dropped: {reason}")
+                    tracing::debug!("a datagram for {remote} was dropped: {reason}");
                 }
             }
         }
@@ -306,13 +308,13 @@ impl Driver {
             self.resolver.ask(host);
         }
         while let Some(event) = self.node.poll_event() {
-            self.tell(event);
+            self.tell(began, event);
         }
         self.hub.wake();
     }
 
     /// Hands an event of the node on: notices to the log, changes to the readers.
-    fn tell(&mut self, event: Event) {
+    fn tell(&mut self, at: std::time::Instant, event: Event) {
         let (kind, name, data) = match event {
             Event::Notice(notice) => return self.notices.log(self.clock.now().at, &notice),
             Event::Device {
@@ -369,7 +371,7 @@ impl Driver {
             }
         };
         match data {
-            Ok(data) => self.hub.push(kind, name, data),
+            Ok(data) => self.hub.push(at, kind, name, data),
             Err(error) => tracing::error!("an event could not be written: {error}"),
         }
     }

@@ -17,13 +17,19 @@ const LINES_MAX: usize = 50;
 
 /// How much is logged.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Log")]
 pub(crate) struct LogArguments {
     /// Log more: -v debug, -vv trace
-    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    #[arg(short, long, action = clap::ArgAction::Count)]
     verbose: u8,
 
     /// What to log: error, warn, info, debug, trace, off, or a filter as `info,lampwire::driver=trace`
-    #[arg(long, value_name = "LEVEL", env = "LAMPWIRE_LOG", global = true)]
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        env = "LAMPWIRE_LOG",
+        hide_env_values = true
+    )]
     log_level: Option<String>,
 }
 

@@ -146,7 +146,7 @@ fn completions_and_the_manual_come_from_the_definition() {
     for shell in ["bash", "zsh", "fish"] {
         let (code, out, _) = run(&["completions", shell]);
         assert_eq!(code, 0);
-        assert!(out.contains("publications"), "{shell}");
+        assert!(out.contains("sip-port"), "{shell}");
     }
     let (code, out, _) = run(&["man"]);
     assert_eq!(code, 0);

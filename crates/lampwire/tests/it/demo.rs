@@ -37,9 +37,7 @@ fn lamps_cross_and_a_command_joins_in() {
         .args(["demo", "--sip-port", &sip, "--http-port", &http])
         .stdout(Stdio::piped());
     let mut demo = Process::start(&mut command);
-    let mut lines = BufReader::new(demo.child.stdout.take().unwrap())
-        .lines()
-        .map_while(Result::ok);
+    let mut lines = demo.lines();
 
     // Every phone of each office appears at both nodes.
     let mut seen = BTreeSet::new();
@@ -61,12 +59,13 @@ fn lamps_cross_and_a_command_joins_in() {
     let url = format!("http://127.0.0.1:{http}");
     let (code, _, error) = run(&["set", "device", "Custom:hello", "INUSE", "--node", &url]);
     assert_eq!((code, error.as_str()), (0, ""));
-    for node in ["instance1", "instance2"] {
-        let wanted = format!("{node} Custom:hello INUSE");
-        assert!(lines.any(|line| line.ends_with(&wanted)), "{wanted}");
+    let mut shown = BTreeSet::new();
+    while shown.len() < 2 {
+        let line = lines.next().expect("the demo goes on");
+        shown.extend(line.strip_suffix(" Custom:hello INUSE").map(str::to_owned));
     }
     demo.signal("INT");
-    assert_eq!(lines.count() > 10_000, false);
+    assert!(lines.count() < 10_000, "it goes on after the signal");
     assert_eq!(demo.ended(), Some(0));
 }
 

@@ -82,7 +82,7 @@ fn what_is_not_kept_any_more_is_told_by_a_reset() {
     let node = Node::alone();
     let events = Events::follow(&node, None);
     set(&node, "Custom:a", "INUSE");
-    let seen = events.next();
+    let mut seen = events.next();
     for unknown in [1, seen.id + 1000] {
         let again = Events::follow(&node, Some(unknown));
         let reset = again.next();
@@ -94,6 +94,7 @@ fn what_is_not_kept_any_more_is_told_by_a_reset() {
         );
         let event = again.next();
         assert_eq!(event.data["device"], "Custom:b");
+        seen = event;
     }
     // What is no number at all is none of this node's either.
     let mut stream = TcpStream::connect(node.url.strip_prefix("http://").unwrap()).unwrap();

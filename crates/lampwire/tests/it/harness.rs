@@ -3,10 +3,11 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -74,15 +75,20 @@ pub(crate) fn lampwire() -> Command {
 
 /// Runs it to its end: exit status, standard output, standard error.
 pub(crate) fn run(arguments: &[&str]) -> (i32, String, String) {
-    told(lampwire().args(arguments).output().unwrap())
+    finish(lampwire().args(arguments))
 }
 
-fn told(output: Output) -> (i32, String, String) {
-    (
-        output.status.code().unwrap_or(-1),
-        String::from_utf8(output.stdout).unwrap(),
-        String::from_utf8(output.stderr).unwrap(),
-    )
+/// Runs a command to its end, which must come before [`DEADLINE`].
+pub(crate) fn finish(command: &mut Command) -> (i32, String, String) {
+    let mut process = Process::start(command.stdout(Stdio::piped()));
+    let mut stdout = process.child.stdout.take().unwrap();
+    let reading = std::thread::spawn(move || {
+        let mut text = String::new();
+        stdout.read_to_string(&mut text).unwrap();
+        text
+    });
+    let code = process.ended().unwrap_or(-1);
+    (code, reading.join().unwrap(), process.whole_log())
 }
 
 /// Asks again and again until there is an answer; fails after [`DEADLINE`].
@@ -101,25 +107,54 @@ pub(crate) fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) child: Child,
-    log: Arc<Mutex<Vec<String>>>,
+    log: Arc<Mutex<String>>,
+    reading: Option<JoinHandle<()>>,
 }
 
 impl Process {
     pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let log = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::new(Mutex::new(String::new()));
         let (stderr, kept) = (child.stderr.take().unwrap(), Arc::clone(&log));
-        std::thread::spawn(move || {
+        let reading = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                kept.lock().unwrap().push(line);
+                let mut kept = kept.lock().unwrap();
+                kept.push_str(&line);
+                kept.push('\n');
             }
         });
-        Self { child, log }
+        Self {
+            child,
+            log,
+            reading: Some(reading),
+        }
     }
 
     /// All that it has written to standard error up to now.
     pub(crate) fn log(&self) -> String {
-        self.log.lock().unwrap().join("\n")
+        self.log.lock().unwrap().clone()
+    }
+
+    /// All that it wrote to standard error, once it has ended.
+    fn whole_log(&mut self) -> String {
+        if let Some(reading) = self.reading.take() {
+            reading.join().unwrap();
+        }
+        self.log()
+    }
+
+    /// The lines of its standard output as they come. The command was given a pipe for it.
+    pub(crate) fn lines(&mut self) -> Lines {
+        let stdout = self.child.stdout.take().unwrap();
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Lines(lines)
     }
 
     /// Sends it a signal, as `TERM`.
@@ -148,6 +183,22 @@ impl Drop for Process {
         let _ = self.child.wait();
         if std::thread::panicking() {
             eprintln!("--- log of process {}\n{}", self.child.id(), self.log());
+        }
+    }
+}
+
+/// Lines of a process, each awaited until [`DEADLINE`] at most; ends where the process ends.
+#[derive(Debug)]
+pub(crate) struct Lines(Receiver<String>);
+
+impl Iterator for Lines {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        match self.0.recv_timeout(DEADLINE) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("waited in vain for a line"),
         }
     }
 }
@@ -220,13 +271,7 @@ impl Node {
 
     /// Runs a command against it.
     pub(crate) fn command(&self, arguments: &[&str]) -> (i32, String, String) {
-        told(
-            lampwire()
-                .env("LAMPWIRE_NODE", &self.url)
-                .args(arguments)
-                .output()
-                .unwrap(),
-        )
+        finish(lampwire().env("LAMPWIRE_NODE", &self.url).args(arguments))
     }
 
     /// The state that one entity says of a device, if it says any.
