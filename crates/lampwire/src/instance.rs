@@ -11,7 +11,7 @@ use lampwire_sip::EntityId;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::driver::{self, Clock, Driver, Handle, UdpTransport};
+use crate::driver::{self, Clock, Driver, Handle, Marks, UdpTransport};
 use crate::http::{self, Listener, Service, Token};
 use crate::identity::{self, Identity};
 
@@ -257,7 +257,11 @@ fn bind_transport(
             "remove some".to_owned(),
         ));
     };
-    match UdpTransport::bind(id, *bind) {
+    let marks = Marks {
+        tos: transport.tos,
+        cos: transport.cos,
+    };
+    match UdpTransport::bind(id, *bind, marks) {
         Ok(socket) => Ok(Some(socket)),
         Err(error) => Err(cannot(
             format!(

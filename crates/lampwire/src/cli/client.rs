@@ -25,6 +25,9 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long an answer may take to begin.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
+/// How long a stream of events may be silent: a node that has nothing to say says so every 15 seconds.
+const SILENCE_MAX: Duration = Duration::from_secs(45);
+
 /// The longest answer that is read, in bytes: far above a page of 1000 devices with fifty entities each.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -130,6 +133,7 @@ impl Client {
         if let Some(id) = after {
             request = request.header("Last-Event-ID", id);
         }
+        let request = request.config().timeout_per_read(Some(SILENCE_MAX)).build();
         Ok(self
             .checked(self.authorized(request).call())?
             .into_body()

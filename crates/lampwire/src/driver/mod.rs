@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 pub(crate) use clock::{Clock, unix_millis};
-pub(crate) use udp::UdpTransport;
+pub(crate) use udp::{Marks, UdpTransport};
 
 use crate::http::types;
 use crate::signals::stopped;

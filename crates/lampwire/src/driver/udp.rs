@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use lampwire_core::TransportId;
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -30,6 +31,40 @@ pub(crate) struct UdpTransport {
     socket: Arc<UdpSocket>,
 }
 
+/// How datagrams are marked for the network between.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Marks {
+    /// The type of service byte of IP.
+    pub(crate) tos: u8,
+    /// The priority of VLANs, 0 to 7.
+    pub(crate) cos: u8,
+}
+
+impl Marks {
+    fn put_on(self, socket: &Socket, address: SocketAddr) {
+        let tos = if self.tos == 0 {
+            Ok(())
+        } else if address.is_ipv4() {
+            socket.set_tos_v4(u32::from(self.tos))
+        } else {
+            setsockopt(socket, sockopt::Ipv6TClass, &i32::from(self.tos)).map_err(io::Error::from)
+        };
+        let cos = if self.cos == 0 {
+            Ok(())
+        } else {
+            setsockopt(socket, sockopt::Priority, &i32::from(self.cos)).map_err(io::Error::from)
+        };
+        // Unmarked datagrams are better than none.
+        for (name, result) in [("tos", tos), ("cos", cos)] {
+            if let Err(error) = result {
+                tracing::warn!(
+                    "{name}= of the transport at {address}/udp is without effect: {error}"
+                );
+            }
+        }
+    }
+}
+
 /// What became of a datagram.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Sent {
@@ -42,8 +77,8 @@ pub(crate) enum Sent {
 }
 
 impl UdpTransport {
-    /// Binds it. Needs a running tokio runtime.
-    pub(crate) fn bind(id: TransportId, address: SocketAddr) -> io::Result<Self> {
+    /// Binds it, with its type of service (`tos`) and priority (`cos`) where they are not 0. Needs a running tokio runtime.
+    pub(crate) fn bind(id: TransportId, address: SocketAddr, marks: Marks) -> io::Result<Self> {
         let socket = Socket::new(
             Domain::for_address(address),
             Type::DGRAM,
@@ -54,6 +89,7 @@ impl UdpTransport {
             socket.set_only_v6(true)?;
         }
         enlarge_buffers(&socket, address);
+        marks.put_on(&socket, address);
         socket.bind(&address.into())?;
         socket.set_nonblocking(true)?;
         unreachable::enable(&socket, address);
@@ -136,7 +172,12 @@ mod tests {
     use super::*;
 
     fn bind(address: &str) -> UdpTransport {
-        UdpTransport::bind(TransportId(0), address.parse().unwrap()).unwrap()
+        UdpTransport::bind(
+            TransportId(0),
+            address.parse().unwrap(),
+            Marks { tos: 0xb8, cos: 3 },
+        )
+        .unwrap()
     }
 
     async fn readable(transport: &UdpTransport) {
