@@ -1,0 +1,245 @@
+//! `type=lampwire`: what concerns this node itself.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use lampwire_sip::{DeviceState, EntityId};
+
+use super::Options;
+use crate::Location;
+use crate::diagnostic::quote;
+use crate::options::{OptionSpec, SectionSpec, acts, unset};
+use crate::secret::Secret;
+use crate::value;
+
+const OPTIONS: &[OptionSpec] = &[
+    unset(
+        "entity_id",
+        "Our entity id, as in 02:00:00:00:00:01; without it one is made once and kept in state_dir.",
+    ),
+    acts(
+        "state_dir",
+        "/var/lib/lampwire",
+        "The directory for what survives a restart; empty: memory only.",
+    ),
+    acts(
+        "http_bind",
+        "127.0.0.1:7060",
+        "Address and port of the HTTP server; empty: none. Beyond loopback it needs http_token.",
+    ),
+    unset(
+        "http_token",
+        "The bearer token that HTTP requests must carry; `@/path` reads it from a file.",
+    ),
+    acts(
+        "relay",
+        "no",
+        "Whether what one peer publishes goes on to the others (a hub).",
+    ),
+    acts(
+        "hold_time",
+        "60",
+        "Seconds that the states of a lost peer are kept before they are retracted.",
+    ),
+    acts(
+        "retract_as",
+        "INVALID",
+        "What the states of a lost peer become: INVALID, UNAVAILABLE, UNKNOWN, or keep.",
+    ),
+    acts(
+        "expires_min",
+        "10",
+        "Shortest life of a publication in seconds; what is below is answered 423, but for 0, a removal.",
+    ),
+    acts(
+        "expires_max",
+        "7200",
+        "Longest life of a publication in seconds; what is above is shortened.",
+    ),
+];
+
+pub(crate) const SPEC: SectionSpec = SectionSpec {
+    name: "lampwire",
+    doc: "This node itself; Asterisk does not know the type.",
+    options: OPTIONS,
+    open_prefix: None,
+    single: true,
+};
+
+/// The port of HTTP where `http_bind` names only an address.
+const HTTP_PORT: u16 = 7060;
+/// Longest time for which a lost peer's states may be held: 30 days.
+const MAX_HOLD: u32 = 30 * 24 * 60 * 60;
+/// Longest life of a publication: 30 days. A node whose peer dies silently shows its states for so long.
+const MAX_EXPIRES: u32 = 30 * 24 * 60 * 60;
+
+/// What concerns this node itself.
+#[derive(Clone, Debug)]
+pub struct Lampwire {
+    /// Where the section stands; None: there is none, all is default.
+    pub at: Option<Location>,
+    /// Our entity id where it is configured.
+    pub entity_id: Option<EntityId>,
+    /// The directory for what survives a restart; None: memory only.
+    pub state_dir: Option<String>,
+    /// Where HTTP is served; None: nowhere.
+    pub http_bind: Option<SocketAddr>,
+    /// The bearer token of HTTP.
+    pub http_token: Option<Secret>,
+    /// What one peer publishes goes on to the others.
+    pub relay: bool,
+    /// How long a lost peer's states are kept: 0 s to 30 days.
+    pub hold_time: Duration,
+    /// What they then become.
+    pub retract_as: RetractAs,
+    /// Shortest life of a publication in seconds, 0 to 30 days, never above `expires_max`.
+    pub expires_min: u32,
+    /// Longest life of a publication in seconds, 1 s to 30 days.
+    pub expires_max: u32,
+}
+
+/// What the states of a lost peer become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetractAs {
+    /// This state, under the peer's entity id.
+    State(DeviceState),
+    /// They stay as they are.
+    Keep,
+}
+
+impl Default for Lampwire {
+    fn default() -> Self {
+        Self {
+            at: None,
+            entity_id: None,
+            state_dir: Some("/var/lib/lampwire".to_owned()),
+            http_bind: Some(SocketAddr::from(([127, 0, 0, 1], HTTP_PORT))),
+            http_token: None,
+            relay: false,
+            hold_time: Duration::from_secs(60),
+            retract_as: RetractAs::State(DeviceState::Invalid),
+            expires_min: 10,
+            expires_max: 7200,
+        }
+    }
+}
+
+pub(crate) fn read(options: &mut Options<'_, '_>) -> Lampwire {
+    let default = Lampwire::default();
+    let entity_id = options
+        .last("entity_id")
+        .filter(|entry| !entry.value.is_empty())
+        .and_then(|entry| {
+            let parsed = entry.value.parse().ok();
+            if parsed.is_none() {
+                options.bad_value(
+                    entry,
+                    "entity_id",
+                    "six bytes in hex, as in 02:00:00:00:00:01",
+                );
+            }
+            parsed
+        });
+    let state_dir = match options.last("state_dir") {
+        Some(entry) => Some(entry.value.clone()).filter(|path| !path.is_empty()),
+        None => default.state_dir,
+    };
+    let http_token = http_token(options);
+    let http_bind = match options.last("http_bind") {
+        None => default.http_bind,
+        Some(entry) if entry.value.is_empty() => None,
+        Some(entry) => {
+            let bind = value::socket_address(&entry.value, HTTP_PORT);
+            match bind {
+                None => options.bad_value(
+                    entry,
+                    "http_bind",
+                    "an IP address and port, as in 127.0.0.1:7060",
+                ),
+                Some(bind) if !bind.ip().to_canonical().is_loopback() && http_token.is_none() => {
+                    options.error(
+                        "http-open",
+                        entry,
+                        format!(
+                            "`http_bind={}` is open to others, and there is no `http_token`",
+                            entry.value
+                        ),
+                        "set `http_token`, or bind a loopback address",
+                    )
+                }
+                Some(_) => {}
+            }
+            bind
+        }
+    };
+    let retract_as = options.word(
+        "retract_as",
+        &[
+            ("INVALID", RetractAs::State(DeviceState::Invalid)),
+            ("UNAVAILABLE", RetractAs::State(DeviceState::Unavailable)),
+            ("UNKNOWN", RetractAs::State(DeviceState::Unknown)),
+            ("keep", RetractAs::Keep),
+        ],
+        default.retract_as,
+    );
+    let expires_min = options.number("expires_min", 0..=MAX_EXPIRES);
+    let expires_max = options.number("expires_max", 1..=MAX_EXPIRES);
+    if expires_min > expires_max {
+        let entry = options.last("expires_min").or(options.last("expires_max"));
+        if let Some(entry) = entry {
+            let message = format!(
+                "`expires_min` is {expires_min}, above `expires_max`, which is {expires_max}"
+            );
+            options.error("bad-value", entry, message, "");
+        }
+    }
+    Lampwire {
+        at: Some(options.section.at.clone()),
+        entity_id,
+        state_dir,
+        http_bind,
+        http_token,
+        relay: options.boolean("relay"),
+        hold_time: options.seconds("hold_time", 0..=MAX_HOLD),
+        retract_as,
+        expires_min,
+        expires_max,
+    }
+}
+
+/// The token itself, or what stands in the file that `@` names.
+fn http_token(options: &mut Options<'_, '_>) -> Option<Secret> {
+    let entry = options
+        .last("http_token")
+        .filter(|entry| !entry.value.is_empty())?;
+    let token = match entry.value.strip_prefix('@') {
+        None => Secret::new(entry.value.as_str()),
+        Some(path) => match options.context.source.read(path) {
+            Ok(bytes) => {
+                let bytes = Secret::new(String::from_utf8_lossy(&bytes));
+                Secret::new(bytes.expose().trim_end_matches(['\r', '\n']))
+            }
+            Err(reason) => {
+                let reason: String = reason.chars().take(300).collect();
+                let message = format!("`http_token`: {} cannot be read: {reason}", quote(path));
+                options.error("unreadable", entry, message, "");
+                return None;
+            }
+        },
+    };
+    if token.expose().is_empty() {
+        options.error("bad-token", entry, "the file of `http_token` is empty", "");
+        return None;
+    }
+    // RFC 6750 section 2.1: a token that cannot stand in an Authorization header could never be right.
+    if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+        options.error(
+            "bad-token",
+            entry,
+            "`http_token` has blanks or other than ASCII characters in it",
+            "",
+        );
+        return None;
+    }
+    Some(token)
+}
