@@ -6,8 +6,14 @@ use lampwire_conf::{MapSource, Severity, load};
 #[test]
 fn the_examples_load_without_an_error() {
     for (name, text) in [
-        ("instance1.conf", include_str!("../../../examples/instance1.conf")),
-        ("instance2.conf", include_str!("../../../examples/instance2.conf")),
+        (
+            "instance1.conf",
+            include_str!("../../../examples/instance1.conf"),
+        ),
+        (
+            "instance2.conf",
+            include_str!("../../../examples/instance2.conf"),
+        ),
         (
             "instance2-filtered.conf",
             include_str!("../../../examples/instance2-filtered.conf"),
