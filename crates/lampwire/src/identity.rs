@@ -157,7 +157,11 @@ fn derive(host: &str, first_bind: SocketAddr) -> EntityId {
 /// those of real network cards, which Asterisk takes for its own.
 fn local_unicast(mut bytes: [u8; 6]) -> EntityId {
     bytes[0] = (bytes[0] | 0x02) & !0x01;
-    EntityId::from(bytes)
+    bytes
+        .map(|byte| format!("{byte:02x}"))
+        .join(":")
+        .parse()
+        .expect("six hex bytes with colons are an entity id")
 }
 
 fn host_name() -> String {

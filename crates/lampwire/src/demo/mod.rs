@@ -93,7 +93,7 @@ async fn run_both(options: &Options, log: Option<Lines>) -> anyhow::Result<ExitC
     let model = shown?;
     if io::stdout().is_terminal() {
         println!(
-            "{} changes crossed, half of them within {}. Run a node of your own with `lampwire run -c FILE`.",
+            "{} changes crossed, half within {}. For a node of your own: lampwire run -c FILE",
             model.crossed,
             board::milliseconds(model.median().unwrap_or_default())
         );
