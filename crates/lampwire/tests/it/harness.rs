@@ -61,6 +61,7 @@ impl Drop for Directory {
 pub(crate) fn lampwire() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lampwire"));
     for name in [
+        "COLUMNS",
         "LAMPWIRE_NODE",
         "LAMPWIRE_TOKEN",
         "LAMPWIRE_LOG",
