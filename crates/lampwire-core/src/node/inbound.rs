@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use lampwire_conf::{Auth, RequestFacts};
+use lampwire_conf::{Auth, RequestFacts, Rule};
 use lampwire_sip::{
-    BodyError, EventPackage, HeaderName, Message, Method, ParseError, Scheme, StartLine,
+    BodyError, Defect, EventPackage, HeaderName, Message, Method, ParseError, Scheme, StartLine,
     StateChange, Uri, Writer,
 };
 
@@ -12,7 +12,7 @@ use super::Node;
 use crate::auth::server::Verdict;
 use crate::compositor::{Accepted, Checked, Intent};
 use crate::io::{Event, Level, TransportId};
-use crate::publisher::request::user_agent;
+use crate::publisher::request::{names, user_agent};
 use crate::refusal::{Refusal, RefusalHeader};
 use crate::table::{Assertion, Change, Kind, Source, Value};
 use crate::time::Now;
@@ -66,6 +66,10 @@ impl Node {
             }
         };
         match message.start() {
+            // A broken answer is none: the request is sent again.
+            StartLine::Response { .. } if message.defect().is_some() => {
+                self.counters.unparsable += 1;
+            }
             StartLine::Response { status, reason } => {
                 self.handle_response(now, &message, status, reason);
             }
@@ -137,7 +141,7 @@ impl Node {
 
         // well-formed?
         if let Some(defect) = request.defect() {
-            return Err(malformed(defect.to_string()));
+            return Err(malformed(defect));
         }
         mandatory_headers(request)?;
 
@@ -149,6 +153,14 @@ impl Node {
             && let Some(accepted) = self.answered_before(request, key)
         {
             return Ok(Granted::Again(accepted));
+        }
+
+        // access: the acl sections hold for every request, whoever sends it
+        for acl in &self.config.acls {
+            if !Rule::allows(&acl.rules, remote.ip()) {
+                let cause = format!("acl {:?} keeps the address out", acl.name);
+                return Err(Refusal::new(403, "access-list", cause));
+            }
         }
 
         // endpoint: who is it?
@@ -252,7 +264,7 @@ impl Node {
         let request = arrival.request;
         let from = request
             .from()
-            .map_err(|defect| malformed(defect.to_string()))?;
+            .map_err(malformed)?;
         let from_uri = Uri::parse(from.uri).ok();
         let user = from_uri.as_ref().and_then(Uri::user_unescaped);
         let host = from_uri
@@ -283,9 +295,10 @@ impl Node {
                     .with(RefusalHeader::Challenge { stale: false })
             });
         };
-        if !self.config.allows(endpoint, arrival.remote.ip()) {
+        let rules = &self.config.endpoints[endpoint].permit_deny;
+        if !Rule::allows(rules, arrival.remote.ip()) {
             let name = &self.config.endpoints[endpoint].name;
-            let cause = format!("the access list of endpoint {name:?} denies the address");
+            let cause = format!("permit and deny of endpoint {name:?} keep the address out");
             return Err(Refusal::new(403, "access-list", cause));
         }
         Ok(endpoint)
@@ -490,9 +503,9 @@ impl Node {
         // RFC 3261 8.2.6.2: the same tag for each copy of a request.
         let to_tag = key.map_or_else(|| "0".to_owned(), |key| key.to_tag());
         outbox.transmit(arrival.transport, arrival.remote, |out| {
-            let request = arrival.request;
-            let mut writer = Writer::reply(out, request, arrival.remote, status, reason, &to_tag)
-                .compact(self.config.system.compact_headers);
+            let names = names(&self.config);
+            let (request, remote) = (arrival.request, arrival.remote);
+            let mut writer = Writer::reply(out, names, request, remote, status, reason, &to_tag);
             headers(&mut writer, self);
             writer.header(HeaderName::Server, user_agent(&self.config));
             writer.finish();
@@ -510,18 +523,17 @@ const ALLOW_EVENTS: &str = "asterisk-devicestate, asterisk-mwi";
 /// The media type that is understood, for Accept.
 const MEDIA_TYPE: &str = "application/json";
 
-fn malformed(reason: String) -> Refusal {
-    Refusal::new(400, "malformed", reason.clone()).saying(reason)
+fn malformed(defect: Defect) -> Refusal {
+    Refusal::new(defect.status(), "malformed", defect.to_string()).saying(defect.to_string())
 }
 
 /// RFC 3261 8.1.1: what every request has. Max-Forwards may be missing, as Asterisk takes it.
 fn mandatory_headers(request: &Message<'_>) -> Result<(), Refusal> {
-    let refused = |defect: lampwire_sip::Defect| malformed(defect.to_string());
-    request.via().map_err(refused)?;
-    request.from().map_err(refused)?;
-    request.to().map_err(refused)?;
-    request.call_id().map_err(refused)?;
-    request.cseq().map_err(refused)?;
+    request.via().map_err(malformed)?;
+    request.from().map_err(malformed)?;
+    request.to().map_err(malformed)?;
+    request.call_id().map_err(malformed)?;
+    request.cseq().map_err(malformed)?;
     Ok(())
 }
 
@@ -539,7 +551,10 @@ fn scheme(uri: &str) -> Result<(), Refusal> {
             "scheme",
             "the request-URI is not sip or sips",
         )),
-        Err(error) => Err(malformed(format!("request-URI: {error}"))),
+        Err(error) => {
+            let cause = format!("request-URI {uri:?}: {error}");
+            Err(Refusal::new(400, "malformed", cause).saying(error.to_string()))
+        }
     }
 }
 
@@ -553,7 +568,7 @@ fn body<'a>(
     }
     let media_type = request
         .content_type()
-        .ok_or_else(|| malformed("A body needs a Content-Type".to_owned()))?;
+        .ok_or_else(|| malformed(Defect::Missing(HeaderName::ContentType)))?;
     if !media_type.is("application", "json") {
         let cause = format!("Content-Type {}/{}", media_type.kind, media_type.subtype);
         return Err(Refusal::new(415, "media-type", cause).with(RefusalHeader::Accept));

@@ -410,8 +410,9 @@ impl Node {
             .iter()
             .flat_map(|identify| &identify.matches);
         identified.into_iter().any(|rule| match rule {
-            Match::Network(network) => network.contains(address),
-            Match::Host(_) => false,
+            Match::Network { network, negated } => !negated && network.contains(address),
+            // Its addresses stand among the resolved ones.
+            Match::Host { .. } => false,
         }) || self
             .addresses
             .values()

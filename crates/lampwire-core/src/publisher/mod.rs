@@ -701,6 +701,10 @@ impl Publisher {
                 self.begin_anew(ctx);
                 return;
             }
+            if let State::Away { .. } | State::Refused { .. } = self.state {
+                // What changed meanwhile is told by its newest value.
+                self.lanes[usize::from(index)].coalesce(ctx.table.head());
+            }
             match self.next(ctx, index) {
                 Next::Job(job) => {
                     self.lanes[usize::from(index)].job = Some(job);

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use lampwire_conf::{Config, OutboundPublish, Protocol};
 use lampwire_sip::{
-    EntityId, EventPackage, HeaderName, Host, Method, Scheme, StateChange, Uri, Writer,
+    EntityId, EventPackage, HeaderName, Host, Method, Names, Scheme, StateChange, Uri, Writer,
 };
 
 use super::Target;
@@ -92,8 +92,7 @@ pub(crate) fn write(
         .or(publish.from_uri.as_deref())
         .unwrap_or(uri);
     out.clear();
-    let mut writer =
-        Writer::request(out, Method::Publish, uri).compact(parts.config.system.compact_headers);
+    let mut writer = Writer::request(out, names(parts.config), Method::Publish, uri);
     let rport = if parts.config.system.disable_rport {
         ""
     } else {
@@ -133,6 +132,15 @@ pub(crate) fn write(
         writer.finish_with_body("application/json", &body);
     }
     credentials.is_some()
+}
+
+/// How header names are written (compact_headers).
+pub(crate) fn names(config: &Config) -> Names {
+    if config.system.compact_headers {
+        Names::Compact
+    } else {
+        Names::Full
+    }
 }
 
 /// What we call ourselves, unless configured.

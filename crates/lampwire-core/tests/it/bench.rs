@@ -1,0 +1,389 @@
+//! A node on a bench: datagrams are put in as text, and what comes out is read as text.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lampwire_conf::{MapSource, Severity, load};
+use lampwire_core::{Event, Node, Notice, Now, Setup, Time, TransportId, WallTime};
+use lampwire_sip::DeviceState;
+
+/// Where the node listens.
+pub const NODE: &str = "127.0.0.1:5060";
+/// Where its only configured peer is.
+pub const PEER: &str = "127.0.0.2:5060";
+/// The peer's entity id.
+pub const PEER_EID: &str = "02:00:00:00:00:02";
+/// The node's entity id.
+pub const NODE_EID: &str = "02:00:00:00:00:01";
+
+/// A node with one peer that exchanges everything, without credentials.
+pub const RELATION: &str = "
+[lampwire]
+type=lampwire
+entity_id=02:00:00:00:00:01
+http_bind=
+[udp]
+type=transport
+protocol=udp
+bind=127.0.0.1:5060
+[peer]
+type=endpoint
+[peer-device]
+type=outbound-publish
+server_uri=sip:node@127.0.0.2
+event=asterisk-devicestate
+@lanes=1
+[peer-mwi]
+type=outbound-publish
+server_uri=sip:node@127.0.0.2
+event=asterisk-mwi
+@lanes=1
+[peer]
+type=inbound-publication
+event_asterisk-devicestate=peer
+event_asterisk-mwi=peer
+[peer]
+type=asterisk-publication
+devicestate_publish=peer-device
+mailboxstate_publish=peer-mwi
+device_state=yes
+mailbox_state=yes
+";
+
+/// A node that only takes: nothing of its own is in the way of an answer.
+pub const TAKES_ONLY: &str = "
+[lampwire]
+type=lampwire
+entity_id=02:00:00:00:00:01
+http_bind=
+[udp]
+type=transport
+protocol=udp
+bind=127.0.0.1:5060
+[peer]
+type=endpoint
+[other]
+type=endpoint
+[peer]
+type=inbound-publication
+event_asterisk-devicestate=peer
+event_asterisk-mwi=peer
+[peers-own]
+type=inbound-publication
+endpoint=peer
+event_asterisk-devicestate=peer
+[devices-only]
+type=inbound-publication
+event_asterisk-devicestate=peer
+[peer]
+type=asterisk-publication
+device_state=yes
+mailbox_state=yes
+";
+
+/// A node, and a clock that stands still until it is moved.
+pub struct Bench {
+    pub node: Node,
+    pub now: Now,
+    sent: Vec<(SocketAddr, String)>,
+    next: u32,
+}
+
+impl Bench {
+    /// A started node of this configuration, which must be without error.
+    pub fn new(config: &str) -> Self {
+        let mut source = MapSource::new([("node.conf", config)]);
+        let (config, diagnostics) = load("node.conf", &mut source);
+        let errors: Vec<_> =
+            diagnostics.iter().filter(|it| it.severity == Severity::Error).collect();
+        assert!(errors.is_empty(), "{errors:?}");
+        let now = Now {
+            at: Time::from_micros(1_000_000),
+            wall: WallTime::from_millis(1_767_225_600_000),
+        };
+        let entity_id = NODE_EID.parse().unwrap();
+        let mut node =
+            Node::new(now, Setup { config: Arc::new(config), entity_id, seed: [7; 32] });
+        node.watch(true);
+        node.start(now, &[(TransportId(0), NODE.parse().unwrap())]);
+        let mut bench = Self { node, now, sent: Vec::new(), next: 0 };
+        bench.drain();
+        bench
+    }
+
+    /// Puts a datagram in and gives what the node sends to its source because of it.
+    pub fn put(&mut self, from: &str, text: &str) -> Vec<String> {
+        self.put_bytes(from, text.as_bytes())
+    }
+
+    pub fn put_bytes(&mut self, from: &str, bytes: &[u8]) -> Vec<String> {
+        let remote: SocketAddr = from.parse().unwrap();
+        self.sent.clear();
+        self.node.handle_datagram(self.now, TransportId(0), remote, bytes);
+        self.drain();
+        self.sent.iter().filter(|(to, _)| *to == remote).map(|(_, text)| text.clone()).collect()
+    }
+
+    /// Puts a request in, and gives the one answer to it.
+    pub fn ask(&mut self, request: &Request) -> Answer {
+        let text = request.text(&mut self.next);
+        let answers = self.put(&request.from, &text);
+        let answers: Vec<_> = answers.iter().filter(|it| it.starts_with("SIP/2.0")).collect();
+        assert_eq!(answers.len(), 1, "one answer a request: {answers:?}");
+        Answer(answers[0].clone())
+    }
+
+    /// The requests that the node has sent since it was last asked, copies left out.
+    pub fn requests(&mut self) -> Vec<Sent> {
+        let mut requests: Vec<Sent> = Vec::new();
+        for request in self.copies() {
+            if !requests.contains(&request) {
+                requests.push(request);
+            }
+        }
+        requests
+    }
+
+    /// The same with each copy.
+    pub fn copies(&mut self) -> Vec<Sent> {
+        self.drain();
+        let requests = self.sent.drain(..).filter(|(_, text)| !text.starts_with("SIP/2.0"));
+        requests.map(|(to, text)| Sent { to, text }).collect()
+    }
+
+    /// Answers a request of the node's.
+    pub fn answer(&mut self, request: &Sent, status: &str, headers: &str) {
+        let header = |name: &str| request.line(name);
+        let text = format!(
+            "SIP/2.0 {status}\r\n{}\r\n{}\r\n{};tag=peer\r\n{}\r\n{}\r\n{headers}Content-Length: 0\r\n\r\n",
+            header("Via"),
+            header("From"),
+            header("To"),
+            header("Call-ID"),
+            header("CSeq"),
+        );
+        let to = request.to;
+        self.sent.clear();
+        self.node.handle_datagram(self.now, TransportId(0), to, text.as_bytes());
+    }
+
+    /// Grants a PUBLISH of the node's with a tag.
+    pub fn grant(&mut self, request: &Sent, tag: &str) {
+        self.answer(request, "200 OK", &format!("SIP-ETag: {tag}\r\nExpires: 3600\r\n"));
+    }
+
+    /// Lets time pass, with all that is due on the way.
+    pub fn pass(&mut self, duration: Duration) {
+        let until = self.now.at + duration;
+        self.sent.clear();
+        while let Some(at) = self.node.poll_timeout().filter(|at| *at <= until) {
+            self.step_to(at);
+            self.node.handle_timeout(self.now);
+            self.drain();
+        }
+        self.step_to(until);
+    }
+
+    fn step_to(&mut self, at: Time) {
+        let at = at.max(self.now.at);
+        self.now = Now { at, wall: self.now.wall + at.since(self.now.at) };
+    }
+
+    pub fn set(&mut self, device: &str, state: DeviceState) {
+        self.node.set_device(self.now, device, state, true).unwrap();
+    }
+
+    /// The state that a device's lamp shows, as a word.
+    pub fn lamp(&self, device: &str) -> Option<&'static str> {
+        self.node.device(device).map(|it| it.state.as_str())
+    }
+
+    pub fn resolve(&mut self, host: &str, address: &str) {
+        let address: IpAddr = address.parse().unwrap();
+        self.node.handle_resolved(self.now, host, Ok(vec![address]));
+    }
+
+    /// The codes of the notices since last asked.
+    pub fn notices(&mut self) -> Vec<&'static str> {
+        let mut codes = Vec::new();
+        while let Some(event) = self.node.poll_event() {
+            if let Event::Notice(Notice { code, .. }) = event {
+                codes.push(code);
+            }
+        }
+        codes
+    }
+
+    fn drain(&mut self) {
+        while let Some(transmit) = self.node.poll_transmit() {
+            let text = String::from_utf8(transmit.bytes.to_vec()).unwrap();
+            self.sent.push((transmit.remote, text));
+        }
+    }
+}
+
+/// A PUBLISH of the peer's, each part of which can be replaced.
+#[derive(Clone)]
+pub struct Request {
+    pub from: String,
+    pub method: &'static str,
+    pub uri: String,
+    pub user: String,
+    pub event: Option<String>,
+    pub tag: Option<String>,
+    pub expires: Option<String>,
+    pub content_type: Option<String>,
+    pub body: String,
+    /// Whole lines, each ended by CR LF.
+    pub extra: String,
+    /// A branch of its own; else each request has a new one.
+    pub branch: Option<String>,
+}
+
+impl Request {
+    /// The peer says that Custom:x1 is in use.
+    pub fn new() -> Self {
+        Self {
+            from: PEER.to_owned(),
+            method: "PUBLISH",
+            uri: "sip:peer@127.0.0.1".to_owned(),
+            user: "peer".to_owned(),
+            event: Some("asterisk-devicestate".to_owned()),
+            tag: None,
+            expires: None,
+            content_type: Some("application/json".to_owned()),
+            body: device("Custom:x1", "INUSE"),
+            extra: String::new(),
+            branch: None,
+        }
+    }
+
+    pub fn saying(device_name: &str, state: &str) -> Self {
+        Self::new().body(device(device_name, state))
+    }
+
+    pub fn refresh_of(tag: &str) -> Self {
+        Self { body: String::new(), content_type: None, ..Self::new() }.tag(tag)
+    }
+
+    pub fn body(self, body: impl Into<String>) -> Self {
+        Self { body: body.into(), ..self }
+    }
+
+    pub fn tag(self, tag: &str) -> Self {
+        Self { tag: Some(tag.to_owned()), ..self }
+    }
+
+    pub fn expires(self, seconds: &str) -> Self {
+        Self { expires: Some(seconds.to_owned()), ..self }
+    }
+
+    pub fn event(self, event: &str) -> Self {
+        Self { event: Some(event.to_owned()), ..self }
+    }
+
+    pub fn uri(self, uri: &str) -> Self {
+        Self { uri: uri.to_owned(), ..self }
+    }
+
+    pub fn user(self, user: &str) -> Self {
+        Self { user: user.to_owned(), ..self }
+    }
+
+    pub fn branch(self, branch: &str) -> Self {
+        Self { branch: Some(branch.to_owned()), ..self }
+    }
+
+    pub fn extra(self, lines: &str) -> Self {
+        Self { extra: lines.to_owned(), ..self }
+    }
+
+    pub fn from(self, address: &str) -> Self {
+        Self { from: address.to_owned(), ..self }
+    }
+
+    fn text(&self, next: &mut u32) -> String {
+        *next += 1;
+        let branch = self.branch.clone().unwrap_or_else(|| format!("z9hG4bKtest{next}"));
+        let line = |name: &str, value: &Option<String>| {
+            value.as_ref().map_or_else(String::new, |value| format!("{name}: {value}\r\n"))
+        };
+        format!(
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {from};rport;branch={branch}\r\n\
+             From: <sip:{user}@127.0.0.1>;tag=f{next}\r\nTo: <{uri}>\r\nCall-ID: call\r\nCSeq: {next} {method}\r\n\
+             Max-Forwards: 70\r\n{event}{tag}{expires}{content_type}{extra}Content-Length: {length}\r\n\r\n{body}",
+            method = self.method,
+            uri = self.uri,
+            from = self.from,
+            user = self.user,
+            event = line("Event", &self.event),
+            tag = line("SIP-If-Match", &self.tag),
+            expires = line("Expires", &self.expires),
+            content_type = line("Content-Type", &self.content_type),
+            extra = self.extra,
+            length = self.body.len(),
+            body = self.body,
+        )
+    }
+}
+
+/// An answer of the node's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer(pub String);
+
+impl Answer {
+    pub fn status(&self) -> u16 {
+        self.0[8..11].parse().unwrap()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        header(&self.0, name)
+    }
+
+    pub fn tag(&self) -> &str {
+        self.header("SIP-ETag").expect("a 2xx to a PUBLISH has a tag")
+    }
+}
+
+/// A request of the node's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    pub to: SocketAddr,
+    pub text: String,
+}
+
+impl Sent {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        header(&self.text, name)
+    }
+
+    pub fn body(&self) -> &str {
+        self.text.split_once("\r\n\r\n").unwrap().1
+    }
+
+    fn line(&self, name: &str) -> &str {
+        let prefix = format!("{name}: ");
+        self.text.split("\r\n").find(|line| line.starts_with(&prefix)).unwrap()
+    }
+}
+
+fn header<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let prefix = format!("{name}: ");
+    let head = text.split_once("\r\n\r\n")?.0;
+    head.split("\r\n").find_map(|line| line.strip_prefix(&prefix))
+}
+
+/// The body of a device state of the peer's.
+pub fn device(name: &str, state: &str) -> String {
+    format!(
+        r#"{{"type":"devicestate","device":"{name}","state":"{state}","cachable":1,"eid":"{PEER_EID}"}}"#
+    )
+}
+
+/// The body of a mailbox state of the peer's.
+pub fn mailbox(name: &str, new: u32, old: u32) -> String {
+    format!(
+        r#"{{"type":"mailboxstate","uniqueid":"{name}","old":{old},"new":{new},"eid":"{PEER_EID}"}}"#
+    )
+}

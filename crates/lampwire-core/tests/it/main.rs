@@ -1,0 +1,11 @@
+//! Whole nodes without a network: what goes in by hand, and what comes out.
+
+#![allow(clippy::unwrap_used)]
+
+mod bench;
+mod compositor;
+mod digest;
+mod identity;
+mod own;
+mod publisher;
+mod relations;

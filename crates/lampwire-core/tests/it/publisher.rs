@@ -1,0 +1,399 @@
+//! The sending side: what leaves, in which order, and what becomes of every answer.
+
+use std::time::Duration;
+
+use lampwire_core::{PeerStatus, PublisherStatus};
+use lampwire_sip::DeviceState;
+
+use crate::bench::{Bench, NODE_EID, RELATION, Request, Sent};
+
+fn devices(requests: Vec<Sent>) -> Vec<Sent> {
+    requests.into_iter().filter(|it| it.header("Event") == Some("asterisk-devicestate")).collect()
+}
+
+/// A bench whose two publishes have been granted: nothing is on its way.
+fn settled() -> Bench {
+    let mut bench = Bench::new(RELATION);
+    for request in bench.requests() {
+        bench.grant(&request, "t0");
+    }
+    assert_eq!(bench.requests(), []);
+    bench
+}
+
+fn only(bench: &mut Bench) -> Sent {
+    let mut requests = devices(bench.requests());
+    assert_eq!(requests.len(), 1, "{requests:?}");
+    requests.remove(0)
+}
+
+fn state_of(request: &Sent) -> String {
+    let body = request.body();
+    let value = serde_json::from_str::<serde_json::Value>(body).unwrap();
+    value["state"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn at_start_the_peer_is_asked_for_everything_over_each_publish() {
+    let mut bench = Bench::new(RELATION);
+    let requests = bench.requests();
+    let events: Vec<_> = requests.iter().map(|it| it.header("Event").unwrap()).collect();
+    assert_eq!(events, ["asterisk-devicestate", "asterisk-mwi"]);
+    for request in &requests {
+        assert_eq!(request.body(), format!(r#"{{"type":"refresh","eid":"{NODE_EID}"}}"#));
+        assert_eq!(request.to, "127.0.0.2:5060".parse().unwrap());
+        assert_eq!(request.header("SIP-If-Match"), None);
+        assert_eq!(request.header("Expires"), Some("3600"));
+        assert_eq!(request.header("Max-Forwards"), Some("70"));
+        assert_eq!(request.header("Content-Type"), Some("application/json"));
+        assert_eq!(request.header("Contact"), None);
+        assert!(request.text.starts_with("PUBLISH sip:node@127.0.0.2 SIP/2.0\r\n"));
+        assert!(request.header("Via").unwrap().starts_with("SIP/2.0/UDP 127.0.0.1:5060;rport;branch=z9hG4bK"));
+        assert!(request.header("From").unwrap().starts_with("<sip:node@127.0.0.2>;tag="));
+        assert_eq!(request.header("To"), Some("<sip:node@127.0.0.2>"));
+    }
+}
+
+#[test]
+fn a_publication_keeps_its_call_id_and_each_request_carries_the_last_tag() {
+    let mut bench = settled();
+    bench.set("Custom:x1", DeviceState::InUse);
+    let first = only(&mut bench);
+    assert_eq!(first.header("SIP-If-Match"), Some("t0"));
+    assert_eq!(
+        first.body(),
+        format!(r#"{{"type":"devicestate","device":"Custom:x1","state":"INUSE","cachable":1,"eid":"{NODE_EID}"}}"#)
+    );
+    bench.grant(&first, "t1");
+    bench.set("Custom:x1", DeviceState::Busy);
+    let second = only(&mut bench);
+    assert_eq!(second.header("SIP-If-Match"), Some("t1"));
+    assert_eq!(first.header("Call-ID"), second.header("Call-ID"));
+    let cseq = |request: &Sent| request.header("CSeq").unwrap().split(' ').next().unwrap().parse::<u32>().unwrap();
+    assert_eq!(cseq(&second), cseq(&first) + 1);
+    assert_ne!(first.header("From"), second.header("From"), "the From tag is new on each request");
+}
+
+#[test]
+fn one_request_at_a_time_and_every_value_in_order() {
+    let mut bench = settled();
+    for state in [DeviceState::NotInUse, DeviceState::Ringing, DeviceState::InUse, DeviceState::OnHold] {
+        bench.set("Custom:x1", state);
+    }
+    let mut arrived = Vec::new();
+    let mut tag = 0;
+    loop {
+        let requests = devices(bench.requests());
+        let Some(request) = requests.first() else { break };
+        assert_eq!(requests.len(), 1, "one request on its way");
+        arrived.push(state_of(request));
+        tag += 1;
+        bench.grant(request, &format!("t{tag}"));
+    }
+    assert_eq!(arrived, ["NOT_INUSE", "RINGING", "INUSE", "ONHOLD"]);
+}
+
+#[test]
+fn a_silent_peer_is_asked_again_and_the_newest_value_arrives() {
+    let mut bench = settled();
+    bench.set("Custom:x1", DeviceState::Ringing);
+    let first = only(&mut bench);
+    bench.pass(Duration::from_secs(31));
+    let copies = devices(bench.copies());
+    assert_eq!(copies.len(), 9, "Timer E within 31 s");
+    assert!(copies.iter().all(|it| *it == first), "copies are the same to the letter");
+    bench.set("Custom:x1", DeviceState::InUse);
+    bench.set("Custom:x1", DeviceState::Busy);
+    bench.pass(Duration::from_secs(3));
+    assert!(bench.notices().contains(&"peer-away"));
+    let view = &bench.node.publishers(bench.now)[0];
+    assert_eq!(view.status, PublisherStatus::BackOff);
+    assert_eq!(view.behind, 1);
+
+    let probe = devices(bench.requests()).pop().unwrap();
+    assert_ne!(probe.header("Via"), first.header("Via"), "a new transaction");
+    assert_eq!(probe.header("SIP-If-Match"), Some("t0"));
+    bench.grant(&probe, "t1");
+    let mut arrived = vec![state_of(&probe)];
+    for request in devices(bench.requests()) {
+        arrived.push(state_of(&request));
+        bench.grant(&request, "t2");
+    }
+    assert_eq!(arrived.last().map(String::as_str), Some("BUSY"));
+    assert!(!arrived.contains(&"INUSE".to_owned()), "{arrived:?}: overtaken while the peer was away");
+    assert!(bench.notices().contains(&"peer-back"));
+    assert_eq!(bench.node.publishers(bench.now)[0].behind, 0);
+}
+
+#[test]
+fn a_412_means_that_the_peer_has_restarted_and_everything_is_said_again() {
+    let mut bench = settled();
+    for number in 0..5 {
+        bench.set(&format!("Custom:{number}"), DeviceState::InUse);
+        let request = only(&mut bench);
+        bench.grant(&request, &format!("a{number}"));
+    }
+    bench.pass(Duration::from_secs(2));
+    bench.set("Custom:5", DeviceState::Busy);
+    let request = only(&mut bench);
+    bench.answer(&request, "412 Conditional Request Failed", "");
+    let mut said = Vec::new();
+    let mut tag = None;
+    while let Some(request) = devices(bench.requests()).pop() {
+        assert_eq!(request.header("SIP-If-Match"), tag.as_deref(), "a new publication first");
+        let body: serde_json::Value = serde_json::from_str(request.body()).unwrap();
+        said.push(body["device"].as_str().unwrap().to_owned());
+        tag = Some(format!("b{}", said.len()));
+        bench.grant(&request, tag.as_deref().unwrap());
+    }
+    said.sort();
+    said.dedup();
+    assert_eq!(said, (0..6).map(|number| format!("Custom:{number}")).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_412_right_after_an_initial_is_a_stock_asterisks_race() {
+    let mut bench = settled();
+    bench.set("Custom:x1", DeviceState::InUse);
+    let request = only(&mut bench);
+    bench.answer(&request, "412 Conditional Request Failed", "");
+    let again = only(&mut bench);
+    assert_eq!(again.header("SIP-If-Match"), None);
+    assert_eq!(again.body(), request.body());
+    assert_ne!(again.header("Call-ID"), request.header("Call-ID"));
+    bench.grant(&again, "t1");
+    assert_eq!(devices(bench.requests()), [], "and that is all");
+}
+
+#[test]
+fn a_peer_that_answers_412_for_ever_is_not_stormed() {
+    let mut bench = settled();
+    bench.set("Custom:x1", DeviceState::InUse);
+    let mut sent = 0;
+    for _ in 0..100 {
+        let Some(request) = devices(bench.requests()).pop() else { break };
+        sent += 1;
+        bench.answer(&request, "412 Conditional Request Failed", "");
+    }
+    assert!(sent <= 10, "{sent}");
+    assert!(bench.notices().contains(&"peer-refuses") || bench.notices().is_empty());
+}
+
+#[test]
+fn a_423_is_followed_to_its_minimum() {
+    let mut bench = settled();
+    bench.set("Custom:x1", DeviceState::InUse);
+    let request = only(&mut bench);
+    bench.answer(&request, "423 Interval Too Brief", "Min-Expires: 7200\r\n");
+    let again = only(&mut bench);
+    assert_eq!(again.header("Expires"), Some("7200"));
+    bench.answer(&again, "423 Interval Too Brief", "");
+    let third = only(&mut bench);
+    assert_eq!(third.header("Expires"), Some("14400"), "without Min-Expires: doubled");
+    bench.answer(&third, "423 Interval Too Brief", "Min-Expires: 4000000000\r\n");
+    assert_eq!(devices(bench.requests()), [], "not followed to nonsense");
+}
+
+#[test]
+fn a_refused_state_waits_and_the_others_go_on() {
+    let mut bench = settled();
+    bench.set("Custom:bad", DeviceState::InUse);
+    bench.set("Custom:good", DeviceState::InUse);
+    let bad = only(&mut bench);
+    bench.answer(&bad, "400 Do not like it", "");
+    let good = only(&mut bench);
+    assert!(good.body().contains("Custom:good"));
+    bench.grant(&good, "t1");
+    assert!(bench.notices().contains(&"state-refused"));
+    assert_eq!(bench.node.publishers(bench.now)[0].behind, 1, "it stays to be said");
+    bench.pass(Duration::from_secs(10));
+    let again = only(&mut bench);
+    assert_eq!(again.body(), bad.body());
+    bench.grant(&again, "t2");
+    assert_eq!(bench.node.publishers(bench.now)[0].behind, 0);
+}
+
+#[test]
+fn a_peer_that_refuses_everything_is_asked_seldom() {
+    let mut bench = settled();
+    for number in 0..100 {
+        bench.set(&format!("Custom:{number}"), DeviceState::InUse);
+    }
+    let mut asked = 0;
+    for _ in 0..600 {
+        for request in devices(bench.requests()) {
+            asked += 1;
+            bench.answer(&request, "403 Forbidden", "");
+        }
+        bench.pass(Duration::from_secs(1));
+    }
+    assert!((5..=20).contains(&asked), "{asked} requests in ten minutes");
+    assert_eq!(bench.node.publishers(bench.now)[0].behind, 100);
+}
+
+#[test]
+fn retry_after_is_kept() {
+    let mut bench = settled();
+    bench.set("Custom:x1", DeviceState::InUse);
+    let request = only(&mut bench);
+    bench.answer(&request, "503 Service Unavailable", "Retry-After: 20 (later)\r\n");
+    bench.pass(Duration::from_secs(19));
+    assert_eq!(devices(bench.requests()), []);
+    bench.pass(Duration::from_secs(2));
+    assert_eq!(only(&mut bench).body(), request.body());
+}
+
+#[test]
+fn nothing_listens_there_and_then_something_does() {
+    let mut bench = settled();
+    bench.set("Custom:x1", DeviceState::InUse);
+    let request = only(&mut bench);
+    let now = bench.now;
+    bench.node.handle_unreachable(now, lampwire_core::TransportId(0), request.to);
+    assert_eq!(bench.node.peers(now)[0].status, PeerStatus::Down);
+    bench.pass(Duration::from_secs(1));
+    let again = only(&mut bench);
+    bench.grant(&again, "t1");
+    assert_eq!(bench.node.peers(bench.now)[0].status, PeerStatus::Up);
+}
+
+#[test]
+fn a_publication_is_refreshed_before_it_runs_out() {
+    let mut bench = settled();
+    bench.pass(Duration::from_secs(3541));
+    let request = only(&mut bench);
+    assert_eq!((request.header("SIP-If-Match"), request.body()), (Some("t0"), ""));
+    assert_eq!(request.header("Content-Type"), None);
+    bench.grant(&request, "t1");
+    bench.pass(Duration::from_secs(3541));
+    assert_eq!(only(&mut bench).header("SIP-If-Match"), Some("t1"));
+}
+
+#[test]
+fn a_refresh_from_the_peer_gets_everything_of_its_event() {
+    let mut bench = settled();
+    bench.set("Custom:x1", DeviceState::InUse);
+    let request = only(&mut bench);
+    bench.grant(&request, "t1");
+    let refresh = r#"{"type":"refresh","eid":"02:00:00:00:00:02"}"#;
+    assert_eq!(bench.ask(&Request::new().body(refresh)).status(), 200);
+    let again = only(&mut bench);
+    assert_eq!(again.body(), request.body());
+    assert_eq!(bench.node.peers(bench.now)[0].entity_id.unwrap().to_string(), "02:00:00:00:00:02");
+}
+
+#[test]
+fn what_is_taken_back_is_told_as_invalid_and_then_forgotten() {
+    let mut bench = settled();
+    bench.set("Custom:x1", DeviceState::InUse);
+    let request = only(&mut bench);
+    bench.grant(&request, "t1");
+    let now = bench.now;
+    bench.node.unset_device(now, "Custom:x1").unwrap();
+    let request = only(&mut bench);
+    assert_eq!(state_of(&request), "INVALID");
+    bench.grant(&request, "t2");
+    bench.pass(Duration::from_secs(5));
+    bench.ask(&Request::new().body(r#"{"type":"refresh","eid":"02:00:00:00:00:02"}"#));
+    assert_eq!(devices(bench.requests()), [], "nothing is left to be said of it");
+}
+
+#[test]
+fn filters_keep_states_at_home() {
+    let config = RELATION.replace(
+        "event=asterisk-devicestate\n",
+        "event=asterisk-devicestate\n@device_state_filter=^PJSIP/\n",
+    );
+    let mut bench = Bench::new(&config);
+    for request in bench.requests() {
+        bench.grant(&request, "t0");
+    }
+    bench.set("Custom:x1", DeviceState::InUse);
+    assert_eq!(bench.requests(), []);
+    bench.set("pjsip/1001", DeviceState::InUse);
+    assert!(only(&mut bench).body().contains("pjsip/1001"));
+}
+
+#[test]
+fn received_states_are_not_passed_on() {
+    let mut bench = settled();
+    bench.ask(&Request::new());
+    assert_eq!(bench.requests(), []);
+}
+
+#[test]
+fn from_and_to_are_swapped_as_asterisk_swaps_them_and_ours_mean_what_they_say() {
+    let with = |options: &str| {
+        let config = RELATION.replace("event=asterisk-devicestate\n", &format!("event=asterisk-devicestate\n{options}"));
+        let request = Bench::new(&config).requests().remove(0);
+        let uri = |name: &str| request.header(name).unwrap().split(['<', '>']).nth(1).unwrap().to_owned();
+        (uri("From"), uri("To"))
+    };
+    assert_eq!(with("from_uri=sip:a@x\nto_uri=sip:b@x\n"), ("sip:b@x".into(), "sip:a@x".into()));
+    assert_eq!(with("@from_uri=sip:a@x\n@to_uri=sip:b@x\n"), ("sip:a@x".into(), "sip:b@x".into()));
+}
+
+#[test]
+fn a_shutdown_ends_each_publication() {
+    let mut bench = settled();
+    let now = bench.now;
+    bench.node.shutdown(now);
+    let requests = bench.requests();
+    assert_eq!(requests.len(), 2);
+    assert!(!bench.node.is_drained());
+    for request in &requests {
+        assert_eq!((request.header("Expires"), request.body()), (Some("0"), ""));
+        bench.answer(request, "200 OK", "Expires: 0\r\n");
+    }
+    assert!(bench.node.is_drained());
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_a_silent_peer() {
+    let mut bench = settled();
+    let now = bench.now;
+    bench.node.shutdown(now);
+    bench.pass(Duration::from_secs(4));
+    assert!(bench.node.is_drained());
+}
+
+#[test]
+fn lanes_carry_devices_side_by_side_each_in_one() {
+    let config = RELATION.replace("@lanes=1", "@lanes=4");
+    let mut bench = Bench::new(&config);
+    for request in bench.requests() {
+        bench.grant(&request, "t0");
+    }
+    for round in [DeviceState::Ringing, DeviceState::InUse] {
+        for number in 0..40 {
+            bench.set(&format!("Custom:{number}"), round);
+        }
+    }
+    let mut lane_of = std::collections::BTreeMap::new();
+    let mut most = 0;
+    let mut count = 0;
+    loop {
+        let requests = devices(bench.requests());
+        if requests.is_empty() {
+            break;
+        }
+        most = most.max(requests.len());
+        for request in requests {
+            count += 1;
+            let call_id = request.header("Call-ID").unwrap().to_owned();
+            let body: serde_json::Value = serde_json::from_str(request.body()).unwrap();
+            let device = body["device"].as_str().unwrap().to_owned();
+            assert_eq!(*lane_of.entry(device).or_insert_with(|| call_id.clone()), call_id);
+            bench.grant(&request, &format!("t{count}"));
+        }
+    }
+    assert_eq!((most, count), (4, 80));
+    let open = |bench: &Bench| bench.node.publishers(bench.now)[0].lanes.len();
+    assert_eq!(open(&bench), 4);
+    bench.pass(Duration::from_secs(61));
+    for request in devices(bench.requests()) {
+        assert_eq!(request.header("Expires"), Some("0"), "idle lanes are closed");
+        bench.answer(&request, "200 OK", "Expires: 0\r\n");
+    }
+    assert_eq!(open(&bench), 1, "one keeps the relation alive");
+}

@@ -1,0 +1,28 @@
+//! Every bound of the wire format, each with its reason.
+
+/// The longest message, in bytes: what one UDP datagram can carry. Streams are held to the same.
+pub const MAX_MESSAGE: usize = 65_535;
+
+/// The longest body, in bytes. A state is about a hundred; anything near this is no state.
+pub const MAX_BODY: usize = 64 * 1024;
+
+/// Header lines in one message. A PUBLISH has about 14; each proxy on the way adds a Via and a Record-Route.
+pub const MAX_HEADERS: usize = 64;
+
+/// The longest header line with its folds, in bytes. Digest credentials of SHA-512-256 need about 500.
+pub const MAX_HEADER_LINE: usize = 8192;
+
+/// The longest start line, in bytes.
+pub const MAX_START_LINE: usize = 4096;
+
+/// The longest URI, in bytes.
+pub const MAX_URI: usize = 2048;
+
+/// Parameters of one header or URI that are looked at. Looking one up walks them all.
+pub const MAX_PARAMS: usize = 64;
+
+/// The longest name of a device or mailbox, in bytes: Asterisk's own are 80.
+pub const MAX_NAME: usize = 255;
+
+/// Comments within comments (RFC 3261 25.1) that are followed.
+pub const MAX_COMMENT_DEPTH: usize = 16;

@@ -1,0 +1,500 @@
+//! A message as an index over its bytes: nothing is copied or allocated.
+
+use crate::defect::{Defect, ParseError};
+use crate::header::{CSeq, Challenge, Credentials, Event, MediaType, NameAddr, Via};
+use crate::header_name::{HeaderName, Method};
+use crate::limits;
+use crate::text;
+
+/// A SIP message that came as one datagram, or was cut out of a stream.
+///
+/// Headers are found when asked for and typed when they are read. A message that has a [`Defect`] can still be answered, as far as what
+/// the answer repeats is there.
+#[derive(Clone, Debug)]
+pub struct Message<'a> {
+    bytes: &'a [u8],
+    start: StartLine<'a>,
+    headers: [Entry; limits::MAX_HEADERS],
+    count: usize,
+    body: &'a [u8],
+    defect: Option<Defect>,
+}
+
+/// The first line of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartLine<'a> {
+    /// `METHOD URI SIP/2.0`
+    Request {
+        /// What is wanted.
+        method: Method<'a>,
+        /// The request-URI, as it was written.
+        uri: &'a str,
+    },
+    /// `SIP/2.0 STATUS REASON`
+    Response {
+        /// 100 to 699.
+        status: u16,
+        /// The reason phrase, as it was written.
+        reason: &'a str,
+    },
+}
+
+/// Where a header stands. Offsets fit 16 bits since a message does.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    name: HeaderName,
+    name_start: u16,
+    name_end: u16,
+    start: u16,
+    end: u16,
+}
+
+impl Entry {
+    const NONE: Self = Self { name: HeaderName::Other, name_start: 0, name_end: 0, start: 0, end: 0 };
+}
+
+impl<'a> Message<'a> {
+    /// Reads one datagram. Without Content-Length the body is the rest; what follows a shorter one is cut off (RFC 3261 18.3).
+    ///
+    /// # Errors
+    /// It is nothing that could be answered.
+    pub fn parse(datagram: &'a [u8]) -> Result<Self, ParseError> {
+        // RFC 3261 7.5: empty lines before the first are passed over.
+        let skipped = datagram.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let bytes = &datagram[skipped..];
+        if bytes.is_empty() {
+            return Err(ParseError::KeepAlive);
+        }
+        if bytes.len() > limits::MAX_MESSAGE {
+            return Err(ParseError::TooLarge);
+        }
+        let mut lines = Lines { bytes, at: 0, defect: None };
+        let first = lines.next().map_or(&bytes[..0], |(start, end)| &bytes[start..end]);
+        let (start, defect) = parse_start_line(first)?;
+        let mut message = Self {
+            bytes,
+            start,
+            headers: [Entry::NONE; limits::MAX_HEADERS],
+            count: 0,
+            body: &[],
+            defect,
+        };
+        let body_start = message.index_headers(&mut lines);
+        let body = body_start.map_or(&bytes[..0], |at| &bytes[at..]);
+        if let Some(defect) = lines.defect {
+            message.note(defect);
+        }
+        if body_start.is_none() {
+            message.note(Defect::NoEndOfHeaders);
+        }
+        message.check_singles();
+        message.cut_body(body);
+        message.check_cseq();
+        Ok(message)
+    }
+
+    /// The first line.
+    pub const fn start(&self) -> StartLine<'a> {
+        self.start
+    }
+
+    /// The first thing that is wrong with the message as a whole, where anything is.
+    pub const fn defect(&self) -> Option<Defect> {
+        self.defect
+    }
+
+    /// The body.
+    pub const fn body(&self) -> &'a [u8] {
+        self.body
+    }
+
+    /// The first value of a header, without blanks around it. A folded one still has its line breaks: the typed readers take them as blanks.
+    pub fn header(&self, name: HeaderName) -> Option<&'a str> {
+        self.headers(name).next()
+    }
+
+    /// All values of a header, in order, each line as it was written.
+    pub fn headers(&self, name: HeaderName) -> impl Iterator<Item = &'a str> + '_ {
+        self.entries().filter(move |entry| entry.name == name).filter_map(|entry| self.value(entry))
+    }
+
+    /// All values of a header by its text, in any case; the compact form finds the whole name and the other way round.
+    pub fn header_named<'m>(&'m self, name: &'m str) -> impl Iterator<Item = &'a str> + 'm {
+        let known = HeaderName::parse(name.as_bytes());
+        self.entries()
+            .filter(move |entry| match known {
+                HeaderName::Other => self.name(entry).eq_ignore_ascii_case(name.as_bytes()),
+                known => entry.name == known,
+            })
+            .filter_map(|entry| self.value(entry))
+    }
+
+    /// The topmost Via.
+    ///
+    /// # Errors
+    /// It is missing or malformed.
+    pub fn via(&self) -> Result<Via<'a>, Defect> {
+        let first = self.required(HeaderName::Via)?;
+        let first = text::list(first).next().ok_or(Defect::Malformed(HeaderName::Via))?;
+        Via::parse(first).ok_or(Defect::Malformed(HeaderName::Via))
+    }
+
+    /// From.
+    ///
+    /// # Errors
+    /// It is missing or malformed.
+    pub fn from(&self) -> Result<NameAddr<'a>, Defect> {
+        self.address(HeaderName::From)
+    }
+
+    /// To.
+    ///
+    /// # Errors
+    /// It is missing or malformed.
+    pub fn to(&self) -> Result<NameAddr<'a>, Defect> {
+        self.address(HeaderName::To)
+    }
+
+    /// Call-ID.
+    ///
+    /// # Errors
+    /// It is missing, empty, or has a blank in it.
+    pub fn call_id(&self) -> Result<&'a str, Defect> {
+        let value = self.required(HeaderName::CallId)?;
+        if value.is_empty() || value.contains(text::is_blank) {
+            return Err(Defect::Malformed(HeaderName::CallId));
+        }
+        Ok(value)
+    }
+
+    /// CSeq.
+    ///
+    /// # Errors
+    /// It is missing or malformed.
+    pub fn cseq(&self) -> Result<CSeq<'a>, Defect> {
+        let value = self.required(HeaderName::CSeq)?;
+        CSeq::parse(value).ok_or(Defect::Malformed(HeaderName::CSeq))
+    }
+
+    /// Max-Forwards, where it is there.
+    ///
+    /// # Errors
+    /// It is no number from 0 to 255.
+    pub fn max_forwards(&self) -> Result<Option<u8>, Defect> {
+        let number = self.seconds(HeaderName::MaxForwards)?;
+        number
+            .map(|number| u8::try_from(number).map_err(|_| Defect::Malformed(HeaderName::MaxForwards)))
+            .transpose()
+    }
+
+    /// Event (RFC 6665 8.2.1), where it is there.
+    ///
+    /// # Errors
+    /// It is no token.
+    pub fn event(&self) -> Result<Option<Event<'a>>, Defect> {
+        self.header(HeaderName::Event)
+            .map(|value| Event::parse(value).ok_or(Defect::Malformed(HeaderName::Event)))
+            .transpose()
+    }
+
+    /// Expires in seconds, where it is there; what is beyond 32 bits counts as 2^32 - 1 (RFC 3261 20.19).
+    ///
+    /// # Errors
+    /// It is not made of digits.
+    pub fn expires(&self) -> Result<Option<u32>, Defect> {
+        self.seconds(HeaderName::Expires)
+    }
+
+    /// Min-Expires in seconds, where it is there.
+    ///
+    /// # Errors
+    /// It is not made of digits.
+    pub fn min_expires(&self) -> Result<Option<u32>, Defect> {
+        self.seconds(HeaderName::MinExpires)
+    }
+
+    /// Retry-After in seconds, where it is there; its comment and parameters are passed over (RFC 3261 20.33).
+    ///
+    /// # Errors
+    /// It does not begin with digits, or goes on in a way of its own.
+    pub fn retry_after(&self) -> Result<Option<u32>, Defect> {
+        let malformed = Defect::Malformed(HeaderName::RetryAfter);
+        let Some(value) = self.header(HeaderName::RetryAfter) else { return Ok(None) };
+        let end = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+        let seconds = number(&value[..end]).ok_or(malformed)?;
+        match text::skip_comments(&value[end..]) {
+            Some(rest) if rest.is_empty() || rest.starts_with(';') => Ok(Some(seconds)),
+            Some(_) | None => Err(malformed),
+        }
+    }
+
+    /// SIP-ETag (RFC 3903 11.3.1): a token, compared to the letter.
+    pub fn etag(&self) -> Option<&'a str> {
+        self.header(HeaderName::SipETag)
+    }
+
+    /// SIP-If-Match (RFC 3903 11.3.2).
+    pub fn if_match(&self) -> Option<&'a str> {
+        self.header(HeaderName::SipIfMatch)
+    }
+
+    /// Content-Type; `None` also where it is malformed.
+    pub fn content_type(&self) -> Option<MediaType<'a>> {
+        MediaType::parse(self.header(HeaderName::ContentType)?)
+    }
+
+    /// The challenges of WWW-Authenticate and Proxy-Authenticate, in order. Those of other schemes than Digest are errors.
+    pub fn challenges(&self) -> impl Iterator<Item = Result<Challenge<'a>, Defect>> + '_ {
+        self.entries().filter_map(|entry| {
+            let proxy = match entry.name {
+                HeaderName::WwwAuthenticate => false,
+                HeaderName::ProxyAuthenticate => true,
+                _ => return None,
+            };
+            let challenge = self.value(entry).and_then(|value| Challenge::parse(value, proxy));
+            Some(challenge.ok_or(Defect::Malformed(entry.name)))
+        })
+    }
+
+    /// The credentials of Authorization and Proxy-Authorization, in order. Those of other schemes than Digest are errors.
+    pub fn credentials(&self) -> impl Iterator<Item = Result<Credentials<'a>, Defect>> + '_ {
+        self.entries().filter_map(|entry| {
+            let proxy = match entry.name {
+                HeaderName::Authorization => false,
+                HeaderName::ProxyAuthorization => true,
+                _ => return None,
+            };
+            let credentials = self.value(entry).and_then(|value| Credentials::parse(value, proxy));
+            Some(credentials.ok_or(Defect::Malformed(entry.name)))
+        })
+    }
+
+    /// The option tags of all Require headers.
+    pub fn require(&self) -> impl Iterator<Item = &'a str> + '_ {
+        self.headers(HeaderName::Require).flat_map(text::list)
+    }
+
+    /// The values of all list headers of that name: Allow, Accept, Allow-Events, Supported, Unsupported, Route, Record-Route, Contact, Via.
+    pub fn list(&self, name: HeaderName) -> impl Iterator<Item = &'a str> + '_ {
+        self.headers(name).flat_map(text::list)
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> + '_ {
+        self.headers[..self.count].iter()
+    }
+
+    fn name(&self, entry: &Entry) -> &'a [u8] {
+        &self.bytes[usize::from(entry.name_start)..usize::from(entry.name_end)]
+    }
+
+    fn value(&self, entry: &Entry) -> Option<&'a str> {
+        let value = &self.bytes[usize::from(entry.start)..usize::from(entry.end)];
+        std::str::from_utf8(value).ok().map(text::trim)
+    }
+
+    fn required(&self, name: HeaderName) -> Result<&'a str, Defect> {
+        self.header(name).ok_or(Defect::Missing(name))
+    }
+
+    fn address(&self, name: HeaderName) -> Result<NameAddr<'a>, Defect> {
+        NameAddr::parse(self.required(name)?).ok_or(Defect::Malformed(name))
+    }
+
+    fn seconds(&self, name: HeaderName) -> Result<Option<u32>, Defect> {
+        let value = self.header(name);
+        value.map(|value| number(value).ok_or(Defect::Malformed(name))).transpose()
+    }
+
+    fn note(&mut self, defect: Defect) {
+        self.defect.get_or_insert(defect);
+    }
+
+    /// Finds all headers; where the body begins, if the headers end.
+    fn index_headers(&mut self, lines: &mut Lines<'a>) -> Option<usize> {
+        while let Some((start, end)) = lines.next() {
+            if start == end {
+                return Some(lines.at);
+            }
+            let line = &self.bytes[start..end];
+            if matches!(line[0], b' ' | b'\t') {
+                // RFC 3261 7.3.1: a line that begins with a blank goes on with the header before it.
+                match self.count.checked_sub(1) {
+                    Some(last) => {
+                        self.headers[last].end = offset(end);
+                        self.check_length(last);
+                    }
+                    None => self.note(Defect::Fold),
+                }
+                continue;
+            }
+            let Some(colon) = memchr::memchr(b':', line) else {
+                self.note(Defect::HeaderLine);
+                continue;
+            };
+            let name = line[..colon].trim_ascii_end();
+            if name.is_empty() || !name.iter().all(|byte| text::is_token_byte(*byte)) {
+                self.note(Defect::HeaderLine);
+                continue;
+            }
+            if self.count == limits::MAX_HEADERS {
+                self.note(Defect::TooManyHeaders);
+                continue;
+            }
+            self.headers[self.count] = Entry {
+                name: HeaderName::parse(name),
+                name_start: offset(start),
+                name_end: offset(start + name.len()),
+                start: offset(start + colon + 1),
+                end: offset(end),
+            };
+            self.check_length(self.count);
+            self.count += 1;
+        }
+        None
+    }
+
+    fn check_length(&mut self, index: usize) {
+        let Entry { name_start, end, .. } = self.headers[index];
+        if usize::from(end - name_start) > limits::MAX_HEADER_LINE {
+            self.note(Defect::HeaderTooLong);
+        }
+    }
+
+    /// Headers that a message has once, and that are text.
+    fn check_singles(&mut self) {
+        let mut seen = 0u64;
+        for index in 0..self.count {
+            let entry = self.headers[index];
+            if entry.name == HeaderName::Other {
+                continue;
+            }
+            let Some(value) = self.value(&entry) else {
+                self.note(Defect::NotUtf8(entry.name));
+                continue;
+            };
+            let bit = 1u64 << entry.name as u8;
+            if seen & bit != 0 && entry.name.is_single() && self.header(entry.name) != Some(value) {
+                self.note(Defect::Duplicate(entry.name));
+            }
+            seen |= bit;
+        }
+    }
+
+    fn cut_body(&mut self, rest: &'a [u8]) {
+        self.body = match self.header(HeaderName::ContentLength) {
+            None => rest,
+            Some(value) => match digits(value) {
+                None => {
+                    self.note(Defect::Malformed(HeaderName::ContentLength));
+                    rest
+                }
+                Some(length) => match usize::try_from(length).ok().and_then(|it| rest.get(..it)) {
+                    Some(body) => body,
+                    None => {
+                        self.note(Defect::BodyTooShort);
+                        rest
+                    }
+                },
+            },
+        };
+        if self.body.len() > limits::MAX_BODY {
+            self.note(Defect::BodyTooLong);
+        }
+    }
+
+    fn check_cseq(&mut self) {
+        if let (StartLine::Request { method, .. }, Ok(cseq)) = (self.start, self.cseq())
+            && cseq.method != method
+        {
+            self.note(Defect::MethodOfCSeq);
+        }
+    }
+}
+
+/// The lines of a message: where each begins and ends, without its line break.
+struct Lines<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    defect: Option<Defect>,
+}
+
+impl Lines<'_> {
+    fn next(&mut self) -> Option<(usize, usize)> {
+        let start = self.at;
+        let rest = self.bytes.get(start..).filter(|rest| !rest.is_empty())?;
+        let line = match memchr::memchr(b'\n', rest) {
+            Some(feed) => {
+                self.at = start + feed + 1;
+                match rest[..feed].strip_suffix(b"\r") {
+                    Some(line) => line,
+                    None => {
+                        self.defect.get_or_insert(Defect::ControlCharacter);
+                        &rest[..feed]
+                    }
+                }
+            }
+            None => {
+                self.at = self.bytes.len();
+                rest
+            }
+        };
+        if memchr::memchr2(b'\r', 0, line).is_some() {
+            self.defect.get_or_insert(Defect::ControlCharacter);
+        }
+        Some((start, start + line.len()))
+    }
+}
+
+fn parse_start_line(line: &[u8]) -> Result<(StartLine<'_>, Option<Defect>), ParseError> {
+    let line = std::str::from_utf8(line).map_err(|_| ParseError::NotSip)?;
+    if let Some(rest) = strip_version(line) {
+        let rest = rest.strip_prefix(' ').ok_or(ParseError::NotSip)?;
+        let (status, reason) = rest.split_once(' ').unwrap_or((rest, ""));
+        if status.len() != 3 {
+            return Err(ParseError::NotSip);
+        }
+        let status = number(status).and_then(|status| u16::try_from(status).ok());
+        return match status {
+            Some(status @ 100..=699) => Ok((StartLine::Response { status, reason }, None)),
+            Some(_) | None => Err(ParseError::NotSip),
+        };
+    }
+    let (method, rest) = line.split_once(' ').ok_or(ParseError::NotSip)?;
+    let (uri, version) = rest.rsplit_once(' ').ok_or(ParseError::NotSip)?;
+    let family = version.get(..4).is_some_and(|it| it.eq_ignore_ascii_case("SIP/"));
+    if !text::is_token(method) || !family {
+        return Err(ParseError::NotSip);
+    }
+    let defect = if strip_version(version) != Some("") {
+        Some(Defect::Version)
+    } else if uri.is_empty() || uri.contains(text::is_blank) || line.len() > limits::MAX_START_LINE {
+        Some(Defect::StartLine)
+    } else {
+        None
+    };
+    Ok((StartLine::Request { method: Method::parse(method), uri }, defect))
+}
+
+/// What follows `SIP/2.0`, which is written in any case (RFC 3261 7.1).
+fn strip_version(text: &str) -> Option<&str> {
+    let version = text.get(..7)?;
+    version.eq_ignore_ascii_case("SIP/2.0").then(|| &text[7..])
+}
+
+/// A number made of digits alone; beyond 64 bits it counts as 2^64 - 1.
+fn digits(text: &str) -> Option<u64> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some(text.parse().unwrap_or(u64::MAX))
+}
+
+/// A number made of digits alone; beyond 32 bits it counts as 2^32 - 1.
+fn number(text: &str) -> Option<u32> {
+    digits(text).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+/// An offset within a message, which is at most 65,535 bytes.
+fn offset(at: usize) -> u16 {
+    u16::try_from(at).unwrap_or(u16::MAX)
+}

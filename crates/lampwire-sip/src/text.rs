@@ -1,0 +1,177 @@
+//! The lexical rules of RFC 3261 25.1 that several headers share.
+
+use std::borrow::Cow;
+
+use crate::limits;
+
+/// Blanks, and the line breaks of folded headers.
+pub(crate) fn is_blank(character: char) -> bool {
+    matches!(character, ' ' | '\t' | '\r' | '\n')
+}
+
+/// `text` without blanks around it.
+pub(crate) fn trim(text: &str) -> &str {
+    text.trim_matches(is_blank)
+}
+
+/// Whether `text` is a token: at least one of the characters that need no quoting.
+pub(crate) fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(is_token_byte)
+}
+
+/// RFC 3261 25.1: alphanum / "-" / "." / "!" / "%" / "*" / "_" / "+" / "`" / "'" / "~".
+pub(crate) const fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+}
+
+/// Where the first of `wanted` stands outside quoted strings and angle brackets. `None` also where a quote is never closed.
+pub(crate) fn find_outside(text: &str, wanted: &[u8]) -> Option<usize> {
+    let (mut quoted, mut escaped, mut angle) = (false, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        if quoted {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => quoted = false,
+                _ => {}
+            }
+        } else if byte == b'"' {
+            quoted = true;
+        } else if angle {
+            angle = byte != b'>';
+        } else if wanted.contains(&byte) {
+            return Some(at);
+        } else if byte == b'<' {
+            angle = true;
+        }
+    }
+    None
+}
+
+/// The values of a list header, which commas outside of quotes and angle brackets part. Empty ones are passed over.
+pub(crate) fn list(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        match find_outside(text, b",") {
+            Some(comma) => {
+                rest = Some(&text[comma + 1..]);
+                Some(trim(&text[..comma]))
+            }
+            None => {
+                rest = None;
+                Some(trim(text))
+            }
+        }
+    })
+    .filter(|value| !value.is_empty())
+}
+
+/// The inside of a quoted string, its escapes undone; a text without quotes as it is.
+pub(crate) fn unquote(text: &str) -> Cow<'_, str> {
+    let Some(inside) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+        return Cow::Borrowed(text);
+    };
+    if !inside.contains('\\') {
+        return Cow::Borrowed(inside);
+    }
+    let mut plain = String::with_capacity(inside.len());
+    let mut characters = inside.chars();
+    while let Some(character) = characters.next() {
+        plain.push(if character == '\\' {
+            characters.next().unwrap_or('\\')
+        } else {
+            character
+        });
+    }
+    Cow::Owned(plain)
+}
+
+/// Writes `text` as the inside of a quoted string.
+pub(crate) fn escape(f: &mut std::fmt::Formatter<'_>, text: &str) -> std::fmt::Result {
+    // Each part but the last ends with a character that wants a backslash before it.
+    for part in text.split_inclusive(['"', '\\']) {
+        match part.char_indices().next_back() {
+            Some((at, last @ ('"' | '\\'))) => write!(f, "{}\\{last}", &part[..at])?,
+            Some(_) | None => f.write_str(part)?,
+        }
+    }
+    Ok(())
+}
+
+/// Cuts a quoted string off the front: (with its quotes, what follows). `None` where it is not closed.
+pub(crate) fn quoted_string(text: &str) -> Option<(&str, &str)> {
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return Some(text.split_at(at + 1)),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Cuts comments and blanks off the front. `None` where a comment is not closed or is nested too deeply.
+pub(crate) fn skip_comments(text: &str) -> Option<&str> {
+    let mut rest = trim(text);
+    while rest.starts_with('(') {
+        let (mut depth, mut escaped, mut end) = (0usize, false, None);
+        for (at, byte) in rest.bytes().enumerate() {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'(' => depth += 1,
+                b')' => depth -= 1,
+                _ => {}
+            }
+            if depth > limits::MAX_COMMENT_DEPTH {
+                return None;
+            }
+            if depth == 0 {
+                end = Some(at + 1);
+                break;
+            }
+        }
+        rest = trim(&rest[end?..]);
+    }
+    Some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn lists_are_parted_outside_of_quotes_and_brackets() {
+        let parted: Vec<_> = list(r#"a, "b,c" <sip:x,y>;p ,, d"#).collect();
+        assert_eq!(parted, ["a", r#""b,c" <sip:x,y>;p"#, "d"]);
+        assert_eq!(list(r#"a,"never closed, b"#).collect::<Vec<_>>(), ["a", r#""never closed, b"#]);
+    }
+
+    #[test]
+    fn quoting_and_unquoting_agree() {
+        struct Escaped<'a>(&'a str);
+        impl std::fmt::Display for Escaped<'_> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                escape(f, self.0)
+            }
+        }
+        for text in ["", "plain", r#"a"b\c"#, r#"\""#, "ü\"", "\\"] {
+            let quoted = format!("\"{}\"", Escaped(text));
+            assert_eq!(unquote(&quoted), text);
+            assert_eq!(quoted_string(&format!("{quoted};x")).unwrap().1, ";x");
+        }
+    }
+
+    #[test]
+    fn comments_nest_to_a_bound() {
+        assert_eq!(skip_comments("(a (b) \\) c) rest"), Some("rest"));
+        assert_eq!(skip_comments("(a"), None);
+        let deep = "(".repeat(limits::MAX_COMMENT_DEPTH + 1);
+        assert_eq!(skip_comments(&format!("{deep}{}", ")".repeat(deep.len()))), None);
+    }
+}
