@@ -105,6 +105,13 @@ impl Findings {
         self.list.len() >= MAX_DIAGNOSTICS
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_empty_of_errors(&self) -> bool {
+        self.list
+            .iter()
+            .all(|diagnostic| diagnostic.severity != Severity::Error)
+    }
+
     pub(crate) fn error(&mut self, code: &'static str, at: &Location, message: impl Into<String>) {
         self.add(Severity::Error, code, at, message.into(), None);
     }

@@ -139,7 +139,7 @@ impl Identifier {
                 rules.headers.iter().any(|wanted| {
                     let mut found = false;
                     (facts.headers)(&wanted.name, &mut |value| {
-                        found |= wanted.value.is_match(value)
+                        found |= wanted.value.is_match(value);
                     });
                     found
                 })

@@ -29,6 +29,8 @@
 mod config;
 mod diagnostic;
 mod filter;
+#[doc(hidden)]
+pub mod fuzzing;
 mod grammar;
 mod identify;
 pub mod limits;

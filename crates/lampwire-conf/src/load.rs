@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::diagnostic::{Diagnostic, Findings, Location, quote};
+use crate::diagnostic::{Diagnostic, Findings, Location, Severity, quote};
 use crate::grammar::{self, Section};
 use crate::nearest::nearest;
 use crate::options::{OTHER_TYPES, SECTIONS, SectionSpec, section_spec};
@@ -47,7 +47,7 @@ pub fn load(path: &str, source: &mut dyn Source) -> (Config, Vec<Diagnostic>) {
         ..
     } = context;
     resolve(&references, &skipped, &typed, &mut findings);
-    check::transports(&mut config, &typed.ours, &main, &mut findings);
+    check::transports(&mut config, &typed.ours, &skipped, &main, &mut findings);
     check::drop_skipped(&mut config, &skipped);
     check::relations(&config, &mut findings);
     (config, findings.finish(&main))
@@ -235,7 +235,17 @@ fn resolve(
                 let names = names
                     .take(crate::limits::MAX_NEAREST_AMONG)
                     .map(|(section, _)| section.name.as_str());
-                nearest(&reference.name, names).map(|near| format!("did you mean {}?", quote(near)))
+                Some(match nearest(&reference.name, names) {
+                    Some(near) => format!("did you mean {}?", quote(near)),
+                    None if reference.missing == Severity::Warning => {
+                        "peers that publish to it are answered 404".to_owned()
+                    }
+                    None => format!(
+                        "add a section {} with type={}",
+                        quote(&format!("[{}]", reference.name)),
+                        reference.wanted
+                    ),
+                })
             }
         };
         findings.add(

@@ -301,7 +301,7 @@ pub(crate) fn advice(spec: &SectionSpec, name: &str) -> Option<String> {
 }
 
 /// The option of the type that is nearest to the name.
-pub(crate) fn nearest_option(spec: &SectionSpec, name: &str) -> Option<&'static str> {
+fn nearest_option(spec: &SectionSpec, name: &str) -> Option<&'static str> {
     crate::nearest::nearest(name, spec.options.iter().map(|option| option.name))
 }
 

@@ -17,11 +17,11 @@ pub(super) enum Node {
     Literal(char),
     Class(Class),
     Look(Look),
-    Concat(Vec<Node>),
-    Alternate(Vec<Node>),
+    Concat(Vec<Self>),
+    Alternate(Vec<Self>),
     /// `max` None: without end.
     Repeat {
-        node: Box<Node>,
+        node: Box<Self>,
         min: u32,
         max: Option<u32>,
     },
@@ -80,6 +80,12 @@ pub(super) fn parse(pattern: &str, case: Case) -> Result<Node, FilterError> {
         case,
     };
     let node = parser.alternation(0)?;
+    if height(&node) > MAX_HEIGHT {
+        return Err(FilterError {
+            offset: 0,
+            message: "its groups and repetitions nest too deep".to_owned(),
+        });
+    }
     if size(&node) > MAX_PATTERN_SIZE {
         let message = format!(
             "it is too large: with its repetitions written out it has more than {MAX_PATTERN_SIZE} characters"
@@ -100,6 +106,20 @@ fn size(node: &Node) -> u64 {
         Node::Repeat { node, min, max } => size(node)
             .saturating_mul(u64::from(max.unwrap_or(*min).max(*min).max(1)))
             .saturating_add(1),
+    }
+}
+
+/// A group has three levels at most: its alternatives, their parts and a repetition. One level is of repetitions stacked on it.
+const MAX_HEIGHT: usize = MAX_PATTERN_NESTING * 4;
+
+/// The levels of the tree. What comes after recurses over them.
+fn height(node: &Node) -> usize {
+    match node {
+        Node::Empty | Node::Look(_) | Node::Literal(_) | Node::Class(_) => 1,
+        Node::Concat(parts) | Node::Alternate(parts) => {
+            1 + parts.iter().map(height).max().unwrap_or(0)
+        }
+        Node::Repeat { node, .. } => 1 + height(node),
     }
 }
 
@@ -234,6 +254,12 @@ impl Parser<'_> {
     fn repeated(&mut self, depth: usize) -> Parsed<Node> {
         let start = self.at;
         let mut node = match self.next() {
+            Token::Question if self.pattern[..start].ends_with('(') => {
+                return self.error(
+                    start,
+                    "`(?` is not of these patterns; filters match without case anyway",
+                );
+            }
             Token::Star | Token::Plus | Token::Question | Token::OpenInterval => {
                 return self.error(start, "nothing stands before this to repeat");
             }

@@ -21,6 +21,7 @@ const LISTED: usize = 3;
 pub(super) fn transports(
     config: &mut Config,
     sections: &[(&Section, &'static SectionSpec)],
+    skipped: &HashMap<(&'static str, String), String>,
     main: &Arc<str>,
     findings: &mut Findings,
 ) {
@@ -50,9 +51,12 @@ pub(super) fn transports(
     if !config.transports.is_empty() {
         return;
     }
-    if let Some((first, _)) = sections
+    let mut all = sections
         .iter()
-        .find(|(_, spec)| spec.name == transport::SPEC.name)
+        .filter(|(_, spec)| spec.name == transport::SPEC.name)
+        .map(|(section, _)| section);
+    if let Some(first) = all.clone().next()
+        && all.all(|section| skipped.contains_key(&(transport::SPEC.name, section.name.clone())))
     {
         findings.error_with_help(
             "no-transport",

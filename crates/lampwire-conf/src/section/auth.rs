@@ -285,7 +285,7 @@ fn hex(text: &str, algorithm: Algorithm) -> Option<HexDigest> {
     {
         return None;
     }
-    HexDigest::parse(text).into_iter().next()
+    HexDigest::parse(text)
 }
 
 fn md5_cred(options: &mut Options<'_, '_>) -> Option<HexDigest> {

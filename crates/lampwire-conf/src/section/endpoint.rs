@@ -339,9 +339,10 @@ pub(crate) fn read(options: &mut Options<'_, '_>) -> Endpoint {
                 Ok(pattern) => allowed_eids.push(pattern),
                 Err(why) => {
                     let message = format!("{} in `@allowed_eids` is {why}", quote(item));
-                    options.error(
+                    options.error_at(
                         "bad-value",
                         entry,
+                        item,
                         message,
                         "as in 02:00:00:00:00:01 or 02:00:00:*",
                     );

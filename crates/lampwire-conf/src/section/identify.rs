@@ -214,7 +214,7 @@ fn source(options: &mut Options<'_, '_>, entry: &Entry, item: &str) -> Option<Ma
             quote(item)
         )
     };
-    options.error("bad-network", entry, message, NETWORK_HELP);
+    options.error_at("bad-network", entry, item, message, NETWORK_HELP);
     None
 }
 
@@ -255,7 +255,7 @@ fn value_match(
         Ok(value) => Some(value),
         Err(error) => {
             let pattern = &text[1..text.len() - 1];
-            options.pattern_error(entry, name, pattern, error.offset, &error.to_string());
+            options.pattern_error(entry, name, pattern, &error);
             None
         }
     }

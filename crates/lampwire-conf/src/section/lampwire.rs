@@ -165,7 +165,7 @@ pub(crate) fn read(options: &mut Options<'_, '_>) -> Lampwire {
                             entry.value
                         ),
                         "set `http_token`, or bind a loopback address",
-                    )
+                    );
                 }
                 Some(_) => {}
             }

@@ -21,10 +21,10 @@ use lampwire_sip::{Algorithm, Host, Scheme, Uri};
 
 use crate::Severity;
 use crate::diagnostic::{Findings, quote};
-use crate::filter::Filter;
+use crate::filter::{Filter, FilterError};
 use crate::grammar::{Entry, Section, SectionLine};
 use crate::nearest::nearest;
-use crate::options::{Effect, SectionSpec, advice, nearest_option};
+use crate::options::{Effect, SectionSpec, advice};
 use crate::source::Source;
 use crate::value::{self, ALGORITHMS, Rule};
 
@@ -170,6 +170,20 @@ impl<'a, 'c> Options<'a, 'c> {
             .add(Severity::Error, code, &entry.value_at, message.into(), help);
     }
 
+    /// Like [`Options::error`], at a part of the value.
+    pub(crate) fn error_at(
+        &mut self,
+        code: &'static str,
+        entry: &Entry,
+        part: &str,
+        message: impl Into<String>,
+        help: &str,
+    ) {
+        self.context
+            .findings
+            .error_with_help(code, &place(entry, part), message, help);
+    }
+
     /// A value that is not what the option takes.
     pub(crate) fn bad_value(&mut self, entry: &Entry, option: &str, takes: &str) {
         let message = format!("{} is no value of `{option}`", quote(&entry.value));
@@ -302,7 +316,7 @@ impl<'a, 'c> Options<'a, 'c> {
                 None => {
                     let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
                     let message = format!("{} is no value of `{name}`", quote(item));
-                    self.error("bad-value", entry, message, &one_of(item, &names));
+                    self.error_at("bad-value", entry, item, message, &one_of(item, &names));
                 }
             }
         }
@@ -326,33 +340,25 @@ impl<'a, 'c> Options<'a, 'c> {
         match Filter::parse(&entry.value) {
             Ok(filter) => Some(filter),
             Err(error) => {
-                self.pattern_error(entry, name, &entry.value, error.offset, &error.to_string());
+                self.pattern_error(entry, name, &entry.value, &error);
                 None
             }
         }
     }
 
-    /// A pattern within a value that does not compile; `offset` in bytes within `pattern`.
+    /// A pattern that does not compile; it must be a slice of the value.
     pub(crate) fn pattern_error(
         &mut self,
         entry: &Entry,
         name: &str,
         pattern: &str,
-        offset: usize,
-        message: &str,
+        error: &FilterError,
     ) {
-        let mut at = entry.value_at.clone();
-        let start = entry.value.find(pattern).unwrap_or(0);
-        // Where `+=` or an escape made the value, its columns are not those of the line.
-        let before = entry
-            .value
-            .get(..start + offset)
-            .map_or(0, |text| text.chars().count());
-        at.column = at.column.saturating_add(u32::try_from(before).unwrap_or(0));
+        let at = place(entry, pattern.get(error.offset..).unwrap_or(pattern));
         self.context.findings.error_with_help(
             "bad-filter",
             &at,
-            format!("the pattern of `{name}` does not compile: {message}"),
+            format!("the pattern of `{name}` does not compile: {error}"),
             "patterns are POSIX extended regular expressions",
         );
     }
@@ -412,7 +418,7 @@ impl<'a, 'c> Options<'a, 'c> {
         missing: Severity,
         skipped: Option<Severity>,
     ) {
-        let at = entry.value_at.clone();
+        let at = place(entry, name);
         let name = name.to_owned();
         self.context.references.push(Reference {
             name,
@@ -440,7 +446,7 @@ impl<'a, 'c> Options<'a, 'c> {
                     }),
                     Err(why) => {
                         let message = format!("{} in `{option}` {why}", quote(item));
-                        self.error("bad-network", entry, message, NETWORK_HELP);
+                        self.error_at("bad-network", entry, item, message, NETWORK_HELP);
                     }
                 }
             }
@@ -456,6 +462,18 @@ impl<'a, 'c> Options<'a, 'c> {
             .skipped
             .insert((self.spec.name, self.section.name.clone()), why.to_owned());
     }
+}
+
+/// Where a part of the value stands; `part` must be a slice of it. Behind an escape of `;` or an `+=` it is only near.
+pub(crate) fn place(entry: &Entry, part: &str) -> crate::Location {
+    let mut at = entry.value_at.clone();
+    let offset = (part.as_ptr() as usize).saturating_sub(entry.value.as_ptr() as usize);
+    let before = entry
+        .value
+        .get(..offset)
+        .map_or(0, |text| text.chars().count());
+    at.column = at.column.saturating_add(u32::try_from(before).unwrap_or(0));
+    at
 }
 
 /// How networks are written.
@@ -543,7 +561,7 @@ fn unknown_option(spec: &SectionSpec, entry: &Entry, findings: &mut Findings) {
         );
         match help {
             Some(help) => {
-                findings.warning("unknown-extended-option", &entry.at, message, Some(help))
+                findings.warning("unknown-extended-option", &entry.at, message, Some(help));
             }
             None => findings.note(
                 "unknown-extended-option",
@@ -558,8 +576,81 @@ fn unknown_option(spec: &SectionSpec, entry: &Entry, findings: &mut Findings) {
         quote(&entry.name),
         spec.name
     );
-    let help = help.or_else(|| {
-        nearest_option(spec, &entry.name).map(|near| format!("did you mean `{near}`?"))
-    });
     findings.add(Severity::Error, "unknown-option", &entry.at, message, help);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::SECTIONS;
+    use crate::source::MapSource;
+
+    /// An option that the table says acts is looked at, and nothing else is.
+    #[test]
+    fn what_acts_is_taken() {
+        let text = "[x]\ntype=lampwire\n[x]\ntype=global\n[x]\ntype=system\n[x]\ntype=transport\nbind=::\ncos=1\n[x]\ntype=endpoint\n\
+            [x]\ntype=auth\n[x]\ntype=identify\nendpoint=x\nmatch=::\n[x]\ntype=acl\n[x]\ntype=outbound-publish\nserver_uri=sip:a@b\n\
+            event=asterisk-mwi\n[x]\ntype=inbound-publication\n[x]\ntype=asterisk-publication\n";
+        let mut source = MapSource::new([("f", text)]);
+        let mut findings = Findings::default();
+        let sections = crate::grammar::read("f", &mut source, &mut findings);
+        assert_eq!(sections.len(), SECTIONS.len());
+        let mut context = Context {
+            findings: &mut findings,
+            source: &mut source,
+            references: Vec::new(),
+            skipped: HashMap::new(),
+        };
+        for (section, spec) in sections.iter().zip(SECTIONS) {
+            let mut options = Options::new(section, spec, &mut context);
+            match spec.name {
+                "lampwire" => drop(lampwire::read(&mut options)),
+                "global" => drop(global::read(&mut options)),
+                "system" => drop(system::read(&mut options)),
+                "transport" => drop(transport::read(&mut options)),
+                "endpoint" => drop(endpoint::read(&mut options)),
+                "auth" => drop(auth::read(&mut options, &global::Global::default())),
+                "identify" => drop(identify::read(&mut options)),
+                "acl" => drop(acl::read(&mut options)),
+                "outbound-publish" => drop(outbound_publish::read(&mut options)),
+                "inbound-publication" => drop(inbound_publication::read(&mut options)),
+                "asterisk-publication" => drop(asterisk_publication::read(&mut options)),
+                other => panic!("{other}"),
+            }
+            let acting: std::collections::BTreeSet<&str> = spec
+                .options
+                .iter()
+                .filter(|option| option.effect == Effect::Acts)
+                .map(|option| option.name)
+                .collect();
+            assert_eq!(options.taken, acting, "{}", spec.name);
+        }
+        assert!(context.findings.is_empty_of_errors());
+    }
+
+    /// A default in a table is what the option takes.
+    #[test]
+    fn defaults_are_values() {
+        let mut text = String::new();
+        for spec in SECTIONS {
+            text.push_str(&format!("[{}]\ntype={}\n", spec.name, spec.name));
+            match spec.name {
+                "transport" => text.push_str("bind=::\n"),
+                "identify" => text.push_str("endpoint=endpoint\nmatch=::\n"),
+                "outbound-publish" => text.push_str("server_uri=sip:a@b\nevent=asterisk-mwi\n"),
+                _ => {}
+            }
+            for option in spec.options {
+                if let Some(default) = option.default {
+                    text.push_str(&format!("{}={default}\n", option.name));
+                }
+            }
+        }
+        let (_, found) = crate::load("f", &mut MapSource::new([("f", text)]));
+        let errors: Vec<_> = found
+            .iter()
+            .filter(|found| found.severity == Severity::Error)
+            .collect();
+        assert!(errors.is_empty(), "{errors:?}");
+    }
 }

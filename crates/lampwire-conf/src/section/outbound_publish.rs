@@ -305,13 +305,7 @@ fn mailbox_owner(options: &mut Options<'_, '_>) -> Vec<MailboxOwner> {
                     peer: peer.to_owned(),
                 });
             }
-            Err(error) => options.pattern_error(
-                entry,
-                "@mailbox_owner",
-                pattern,
-                error.offset,
-                &error.to_string(),
-            ),
+            Err(error) => options.pattern_error(entry, "@mailbox_owner", pattern, &error),
         }
     }
     owners

@@ -335,9 +335,10 @@ pub(crate) fn read(options: &mut Options<'_, '_>) -> Option<Transport> {
             match item.parse() {
                 Ok(network) => local_net.push(network),
                 Err(why) => {
-                    options.error(
+                    options.error_at(
                         "bad-network",
                         entry,
+                        item,
                         format!("{} in `local_net` {why}", quote(item)),
                         NETWORK_HELP,
                     );
