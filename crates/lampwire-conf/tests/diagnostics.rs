@@ -392,6 +392,11 @@ const CASES: &[(&str, &str, &str)] = &[
         "[a]\ntype=auth\nauth_type=google_oauth\nrefresh_token=x\n[b]\ntype=endpoint\nauth=a\n",
         "[a]\ntype=auth\nauth_type=google_oauth\nrefresh_token=x\n[b]\ntype=endpoint\noutbound_auth=a\n",
     ),
+    (
+        "semicolon in a password",
+        "[a]\ntype=auth\nusername=x\npassword=a;b\n",
+        "[a]\ntype=auth\nusername=x\npassword=a\\;b ;c\n",
+    ),
     // identify
     (
         "identify of nobody",

@@ -1,4 +1,6 @@
 //! Filters against libc's `regcomp`: a table, and patterns at random.
+// glibc is what Asterisk runs on; other libraries differ in what POSIX leaves open.
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
 #![allow(clippy::unwrap_used)]
 
 use lampwire_conf::Filter;
@@ -178,9 +180,6 @@ const PATTERNS: &[&str] = &[
     "[a-c-]",
     "[a--]",
     "[--/]",
-    "[---]",
-    "[a---]",
-    "[----]",
     "[+--]",
     "[%--]",
     "[c-a]",
@@ -430,7 +429,8 @@ fn characters_are_whole() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Each deliberate difference from glibc, as the module's documentation lists them.
+/// Each deliberate difference from glibc, as the module's documentation lists them. What glibc finds is compared only where it
+/// does not change with its version.
 #[test]
 fn deliberate_differences() {
     let ours = |pattern: &str, subject: &str| {
@@ -441,29 +441,46 @@ fn deliberate_differences() {
     let libc = |pattern: &str, subject: &str, locale| {
         Pattern::new(pattern, locale)
             .ok()
-            .and_then(|p| p.is_match(subject))
+            .and_then(|pattern| pattern.is_match(subject))
     };
     for (pattern, subject, locale, expected, got) in [
-        ("(a)\\1", "aa", Locale::C, Some(true), None),
-        ("\\1", "1", Locale::C, None, None),
-        ("a{20000}", "a", Locale::C, Some(false), None),
-        ("^.$", "é", Locale::C, Some(false), Some(true)),
-        ("É", "é", Locale::C, Some(false), Some(true)),
-        ("k", "\u{212a}", Locale::Utf8, Some(false), Some(false)),
-        ("s", "\u{17f}", Locale::Utf8, Some(true), Some(false)),
-        ("[[:alpha:]]", "é", Locale::Utf8, Some(true), Some(false)),
-        ("\\w", "é", Locale::Utf8, Some(true), Some(false)),
-        ("[à-ü]", "é", Locale::Utf8, None, Some(true)),
-        ("[[=é=]]", "é", Locale::Utf8, None, Some(true)),
-        ("a.^", "a\n", Locale::C, Some(true), Some(false)),
-        ("\\d", "d", Locale::C, Some(false), Some(true)),
-        ("\\d", "D", Locale::C, Some(false), Some(true)),
+        ("(a)\\1", "aa", Some(Locale::C), Some(true), None),
+        ("\\1", "1", Some(Locale::C), None, None),
+        ("a{20000}", "a", Some(Locale::C), Some(false), None),
+        ("^.$", "é", Some(Locale::C), Some(false), Some(true)),
+        ("É", "é", Some(Locale::C), Some(false), Some(true)),
+        (
+            "[[:alpha:]]",
+            "é",
+            Some(Locale::Utf8),
+            Some(true),
+            Some(false),
+        ),
+        ("\\w", "é", Some(Locale::Utf8), Some(true), Some(false)),
+        (
+            "[[:upper:][:digit:]]",
+            "Éé",
+            Some(Locale::Utf8),
+            Some(true),
+            Some(false),
+        ),
+        ("k", "\u{212a}", None, None, Some(false)),
+        ("s", "\u{17f}", None, None, Some(false)),
+        ("[à-ü]", "é", None, None, Some(true)),
+        ("[[=é=]]", "é", None, None, Some(true)),
+        ("a.^", "a\n", None, None, Some(false)),
+        ("\\d", "d", None, None, Some(true)),
+        ("\\d", "D", None, None, Some(true)),
+        ("[---]", "-", None, None, Some(true)),
+        ("[a---]", "-", None, None, None),
     ] {
-        assert_eq!(
-            libc(pattern, subject, locale),
-            expected,
-            "libc {pattern} {subject}"
-        );
+        if let Some(locale) = locale {
+            assert_eq!(
+                libc(pattern, subject, locale),
+                expected,
+                "libc {pattern} {subject}"
+            );
+        }
         assert_eq!(ours(pattern, subject), got, "ours {pattern} {subject}");
     }
 }
@@ -601,9 +618,10 @@ fn subjects() -> impl Strategy<Value = Vec<String>> {
     prop::collection::vec("[abAB01_ \n.,()\\[\\]{}^$*|:=-]{0,8}", 1..12)
 }
 
-/// glibc takes hours and gigabytes for repetitions of repetitions; they are counted here.
-fn is_cheap(pattern: &str) -> bool {
-    pattern.matches('{').count() <= 4
+/// glibc takes hours and gigabytes for repetitions of repetitions; they are counted here. Three dashes in a row mean one in some
+/// versions of it.
+fn is_compared(pattern: &str) -> bool {
+    pattern.matches('{').count() <= 4 && !pattern.contains("---")
 }
 
 proptest! {
@@ -611,7 +629,7 @@ proptest! {
 
     #[test]
     fn random_patterns_agree_with_libc(pattern in patterns(), subjects in subjects(), kept in any::<bool>()) {
-        prop_assume!(is_cheap(&pattern));
+        prop_assume!(is_compared(&pattern));
         let case = if kept { Case::Kept } else { Case::Ignored };
         // Once it has passed a line feed glibc may take the place behind it for a start.
         let anchored = pattern.contains(['^', '$', '\\']);

@@ -13,6 +13,7 @@
 //! - The classes `[[:alpha:]]` and so on, `\w`, `\s`, `\b` and their kin know ASCII alone, as in the C locale.
 //! - Ranges and `[=x=]` of characters beyond ASCII go by code point; glibc refuses them in some locales.
 //! - `^` is the start of the name alone. glibc may find it behind a line feed too; names have none.
+//! - `---` in brackets is a range from `-` to `-`; some versions of glibc take the three for one.
 //! - `\d` and other escaped letters that mean nothing are the letter in either case. glibc compares an escaped lower-case letter with the
 //!   name in upper case, and so never finds it.
 //! - An empty pattern cannot be written as a filter: the option is then not set, and everything passes.

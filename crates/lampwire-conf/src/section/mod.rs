@@ -523,6 +523,19 @@ fn check_text(entry: &Entry, findings: &mut Findings) {
         findings.error("not-utf-8", &entry.value_at, message);
     }
     if let Some(cut) = &entry.cut {
+        // What follows belongs to a secret, maybe, and is not repeated.
+        if ["password", "http_token"]
+            .iter()
+            .any(|secret| entry.name.eq_ignore_ascii_case(secret))
+        {
+            findings.warning(
+                "comment-in-secret",
+                &entry.value_at,
+                format!("`{}` ends at its `;`, which begins a comment", entry.name),
+                Some("write `\\;` where a semicolon belongs to the value, or a blank before the comment".to_owned()),
+            );
+            return;
+        }
         let word = cut
             .split(|c: char| !c.is_ascii_alphanumeric())
             .next()
