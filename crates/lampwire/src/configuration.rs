@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use lampwire_conf::{Config, Diagnostic, Severity};
+use lampwire_conf::{Config, Diagnostic, Lampwire, Location, Severity};
 
 /// Where a configuration is looked for when none is named, in this order.
 const DEFAULT_PATHS: [&str; 2] = ["./lampwire.conf", "/etc/lampwire/lampwire.conf"];
@@ -43,7 +43,51 @@ pub(crate) fn load(path: &Path) -> anyhow::Result<(Config, Vec<Diagnostic>)> {
     let text = path
         .to_str()
         .with_context(|| format!("the path {} is not UTF-8", path.display()))?;
-    Ok(lampwire_conf::load(text, &mut Files))
+    let (config, mut diagnostics) = lampwire_conf::load(text, &mut Files);
+    note_not_served(&config, &mut diagnostics);
+    Ok((config, diagnostics))
+}
+
+/// Warns of each option that is set and that this version reads but does not obey, so that nobody relies on it.
+fn note_not_served(config: &Config, diagnostics: &mut Vec<Diagnostic>) {
+    let default = Lampwire::default();
+    let mut note = |at: &Location, option: &str| {
+        diagnostics.push(Diagnostic {
+            severity: Severity::Warning,
+            code: "not-served",
+            at: at.clone(),
+            message: format!("{option} is not obeyed by this version"),
+            help: Some("it is read and checked, and has no effect yet".to_owned()),
+        });
+    };
+    if let Some(at) = &config.lampwire.at {
+        let own = &config.lampwire;
+        for (set, option) in [
+            (own.relay != default.relay, "relay"),
+            (own.hold_time != default.hold_time, "hold_time"),
+            (own.retract_as != default.retract_as, "retract_as"),
+        ] {
+            if set {
+                note(at, option);
+            }
+        }
+    }
+    for endpoint in &config.endpoints {
+        if !endpoint.allowed_eids.is_empty() {
+            note(&endpoint.at, "@allowed_eids");
+        }
+        if !endpoint.identify_by_certificate.is_empty() {
+            note(&endpoint.at, "@identify_by_certificate");
+        }
+    }
+    for publish in &config.outbound_publishes {
+        if publish.canary {
+            note(&publish.at, "@canary");
+        }
+        if !publish.mailbox_owner.is_empty() {
+            note(&publish.at, "@mailbox_owner");
+        }
+    }
 }
 
 /// Whether a node must not start with what [`load`] found.

@@ -262,9 +262,7 @@ impl Node {
     /// The endpoint whose request it is, by the configured rules and its access list.
     fn identify(&self, arrival: &Arrival<'_>) -> Result<usize, Refusal> {
         let request = arrival.request;
-        let from = request
-            .from()
-            .map_err(malformed)?;
+        let from = request.from().map_err(malformed)?;
         let from_uri = Uri::parse(from.uri).ok();
         let user = from_uri.as_ref().and_then(Uri::user_unescaped);
         let host = from_uri

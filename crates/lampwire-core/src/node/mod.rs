@@ -151,7 +151,8 @@ impl Node {
         }
     }
 
-    /// The sockets are bound, each transport to the address given: publishers begin, and peers are asked for their states.
+    /// The sockets are bound: publishers begin, and peers are asked for their states. With each transport comes the address that its
+    /// requests name as their sender: the one it is bound to, or where that is none in particular, one of the machine's.
     pub fn start(&mut self, now: Now, bound: &[(TransportId, SocketAddr)]) {
         self.bound = bound.iter().copied().collect();
         self.life = Life::Running;

@@ -151,6 +151,11 @@ impl Lane {
         self.cseq = request::first_cseq(random);
     }
 
+    /// Nothing waits to be said, and nothing is being said.
+    pub(crate) fn has_nothing_to_say(&self) -> bool {
+        self.job.is_none() && self.live.is_none() && self.dump.is_none()
+    }
+
     /// Nothing more is said.
     pub(crate) fn drop_work(&mut self) {
         self.live = None;

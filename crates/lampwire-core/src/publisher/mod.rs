@@ -486,11 +486,11 @@ impl Publisher {
             self.trouble(ctx, Trouble::Refused(None), text);
             return;
         }
-        // Whoever answers so is there.
-        self.recovered(ctx);
         if !raced && !known {
             self.begin_anew(ctx);
         }
+        // Whoever answers so is there.
+        self.recovered(ctx);
         let lane = &self.lanes[usize::from(index)];
         if lane.flight.is_none() && lane.job.is_some() && self.may_send(ctx.now.at, index) {
             self.send(ctx, index);
@@ -679,7 +679,7 @@ impl Publisher {
             }
         }
         self.pump_all(ctx);
-        if self.lanes.iter().all(|lane| lane.job.is_none()) {
+        if self.lanes.iter().all(Lane::has_nothing_to_say) {
             // There is nothing to say by which the peer would hear of us: asking for its states does.
             self.asking = self.may_ask;
             self.pump(ctx, 0);

@@ -95,19 +95,32 @@ impl Bench {
     pub fn new(config: &str) -> Self {
         let mut source = MapSource::new([("node.conf", config)]);
         let (config, diagnostics) = load("node.conf", &mut source);
-        let errors: Vec<_> =
-            diagnostics.iter().filter(|it| it.severity == Severity::Error).collect();
+        let errors: Vec<_> = diagnostics
+            .iter()
+            .filter(|it| it.severity == Severity::Error)
+            .collect();
         assert!(errors.is_empty(), "{errors:?}");
         let now = Now {
             at: Time::from_micros(1_000_000),
             wall: WallTime::from_millis(1_767_225_600_000),
         };
         let entity_id = NODE_EID.parse().unwrap();
-        let mut node =
-            Node::new(now, Setup { config: Arc::new(config), entity_id, seed: [7; 32] });
+        let mut node = Node::new(
+            now,
+            Setup {
+                config: Arc::new(config),
+                entity_id,
+                seed: [7; 32],
+            },
+        );
         node.watch(true);
         node.start(now, &[(TransportId(0), NODE.parse().unwrap())]);
-        let mut bench = Self { node, now, sent: Vec::new(), next: 0 };
+        let mut bench = Self {
+            node,
+            now,
+            sent: Vec::new(),
+            next: 0,
+        };
         bench.drain();
         bench
     }
@@ -120,16 +133,24 @@ impl Bench {
     pub fn put_bytes(&mut self, from: &str, bytes: &[u8]) -> Vec<String> {
         let remote: SocketAddr = from.parse().unwrap();
         self.sent.clear();
-        self.node.handle_datagram(self.now, TransportId(0), remote, bytes);
+        self.node
+            .handle_datagram(self.now, TransportId(0), remote, bytes);
         self.drain();
-        self.sent.iter().filter(|(to, _)| *to == remote).map(|(_, text)| text.clone()).collect()
+        self.sent
+            .iter()
+            .filter(|(to, _)| *to == remote)
+            .map(|(_, text)| text.clone())
+            .collect()
     }
 
     /// Puts a request in, and gives the one answer to it.
     pub fn ask(&mut self, request: &Request) -> Answer {
         let text = request.text(&mut self.next);
         let answers = self.put(&request.from, &text);
-        let answers: Vec<_> = answers.iter().filter(|it| it.starts_with("SIP/2.0")).collect();
+        let answers: Vec<_> = answers
+            .iter()
+            .filter(|it| it.starts_with("SIP/2.0"))
+            .collect();
         assert_eq!(answers.len(), 1, "one answer a request: {answers:?}");
         Answer(answers[0].clone())
     }
@@ -148,7 +169,10 @@ impl Bench {
     /// The same with each copy.
     pub fn copies(&mut self) -> Vec<Sent> {
         self.drain();
-        let requests = self.sent.drain(..).filter(|(_, text)| !text.starts_with("SIP/2.0"));
+        let requests = self
+            .sent
+            .drain(..)
+            .filter(|(_, text)| !text.starts_with("SIP/2.0"));
         requests.map(|(to, text)| Sent { to, text }).collect()
     }
 
@@ -165,12 +189,17 @@ impl Bench {
         );
         let to = request.to;
         self.sent.clear();
-        self.node.handle_datagram(self.now, TransportId(0), to, text.as_bytes());
+        self.node
+            .handle_datagram(self.now, TransportId(0), to, text.as_bytes());
     }
 
     /// Grants a PUBLISH of the node's with a tag.
     pub fn grant(&mut self, request: &Sent, tag: &str) {
-        self.answer(request, "200 OK", &format!("SIP-ETag: {tag}\r\nExpires: 3600\r\n"));
+        self.answer(
+            request,
+            "200 OK",
+            &format!("SIP-ETag: {tag}\r\nExpires: 3600\r\n"),
+        );
     }
 
     /// Lets time pass, with all that is due on the way.
@@ -187,7 +216,10 @@ impl Bench {
 
     fn step_to(&mut self, at: Time) {
         let at = at.max(self.now.at);
-        self.now = Now { at, wall: self.now.wall + at.since(self.now.at) };
+        self.now = Now {
+            at,
+            wall: self.now.wall + at.since(self.now.at),
+        };
     }
 
     pub fn set(&mut self, device: &str, state: DeviceState) {
@@ -264,50 +296,87 @@ impl Request {
     }
 
     pub fn refresh_of(tag: &str) -> Self {
-        Self { body: String::new(), content_type: None, ..Self::new() }.tag(tag)
+        Self {
+            body: String::new(),
+            content_type: None,
+            ..Self::new()
+        }
+        .tag(tag)
     }
 
     pub fn body(self, body: impl Into<String>) -> Self {
-        Self { body: body.into(), ..self }
+        Self {
+            body: body.into(),
+            ..self
+        }
     }
 
     pub fn tag(self, tag: &str) -> Self {
-        Self { tag: Some(tag.to_owned()), ..self }
+        Self {
+            tag: Some(tag.to_owned()),
+            ..self
+        }
     }
 
     pub fn expires(self, seconds: &str) -> Self {
-        Self { expires: Some(seconds.to_owned()), ..self }
+        Self {
+            expires: Some(seconds.to_owned()),
+            ..self
+        }
     }
 
     pub fn event(self, event: &str) -> Self {
-        Self { event: Some(event.to_owned()), ..self }
+        Self {
+            event: Some(event.to_owned()),
+            ..self
+        }
     }
 
     pub fn uri(self, uri: &str) -> Self {
-        Self { uri: uri.to_owned(), ..self }
+        Self {
+            uri: uri.to_owned(),
+            ..self
+        }
     }
 
     pub fn user(self, user: &str) -> Self {
-        Self { user: user.to_owned(), ..self }
+        Self {
+            user: user.to_owned(),
+            ..self
+        }
     }
 
     pub fn branch(self, branch: &str) -> Self {
-        Self { branch: Some(branch.to_owned()), ..self }
+        Self {
+            branch: Some(branch.to_owned()),
+            ..self
+        }
     }
 
     pub fn extra(self, lines: &str) -> Self {
-        Self { extra: lines.to_owned(), ..self }
+        Self {
+            extra: lines.to_owned(),
+            ..self
+        }
     }
 
     pub fn from(self, address: &str) -> Self {
-        Self { from: address.to_owned(), ..self }
+        Self {
+            from: address.to_owned(),
+            ..self
+        }
     }
 
     fn text(&self, next: &mut u32) -> String {
         *next += 1;
-        let branch = self.branch.clone().unwrap_or_else(|| format!("z9hG4bKtest{next}"));
+        let branch = self
+            .branch
+            .clone()
+            .unwrap_or_else(|| format!("z9hG4bKtest{next}"));
         let line = |name: &str, value: &Option<String>| {
-            value.as_ref().map_or_else(String::new, |value| format!("{name}: {value}\r\n"))
+            value
+                .as_ref()
+                .map_or_else(String::new, |value| format!("{name}: {value}\r\n"))
         };
         format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {from};rport;branch={branch}\r\n\
@@ -342,7 +411,8 @@ impl Answer {
     }
 
     pub fn tag(&self) -> &str {
-        self.header("SIP-ETag").expect("a 2xx to a PUBLISH has a tag")
+        self.header("SIP-ETag")
+            .expect("a 2xx to a PUBLISH has a tag")
     }
 }
 
@@ -364,14 +434,18 @@ impl Sent {
 
     fn line(&self, name: &str) -> &str {
         let prefix = format!("{name}: ");
-        self.text.split("\r\n").find(|line| line.starts_with(&prefix)).unwrap()
+        self.text
+            .split("\r\n")
+            .find(|line| line.starts_with(&prefix))
+            .unwrap()
     }
 }
 
 fn header<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let prefix = format!("{name}: ");
     let head = text.split_once("\r\n\r\n")?.0;
-    head.split("\r\n").find_map(|line| line.strip_prefix(&prefix))
+    head.split("\r\n")
+        .find_map(|line| line.strip_prefix(&prefix))
 }
 
 /// The body of a device state of the peer's.

@@ -14,51 +14,295 @@ fn every_case_has_its_answer() {
     let body = |body: &str| Request::new().body(body);
     // (what, request, status, header that belongs to it)
     let cases: Vec<(&str, Request, u16, Option<(&str, &str)>)> = vec![
-        ("a first state", Request::new(), 200, Some(("Expires", "3600"))),
-        ("no endpoint", Request::new().user("nobody").from(STRANGER), 401, Some(("WWW-Authenticate", "Digest realm=\"asterisk\""))),
-        ("tel request-URI", Request::new().uri("tel:+4930123"), 416, None),
-        ("no user in the request-URI", Request::new().uri("sip:127.0.0.1"), 404, None),
-        ("unknown resource", Request::new().uri("sip:nothing@127.0.0.1"), 404, None),
-        ("escaped resource", Request::new().uri("sip:p%65er@127.0.0.1"), 200, None),
-        ("resource of another endpoint", Request::new().user("other").uri("sip:peers-own@127.0.0.1"), 403, None),
-        ("resource of its own", Request::new().uri("sip:peers-own@127.0.0.1"), 200, None),
-        ("no Event", Request { event: None, ..Request::new() }, 489, Some(("Allow-Events", "asterisk-devicestate, asterisk-mwi"))),
-        ("unknown Event", Request::new().event("presence"), 489, Some(("Allow-Events", "asterisk-devicestate, asterisk-mwi"))),
-        ("event not configured on the resource", Request::new().uri("sip:devices-only@127.0.0.1").event("asterisk-mwi").body(mailbox("100", 1, 0)), 404, None),
-        ("no tag, no body", Request { content_type: None, ..body("") }, 400, None),
-        ("unknown tag", Request::new().tag(&"0".repeat(48)), 412, None),
-        ("a tag that is a small integer", Request::new().tag("7"), 412, None),
+        (
+            "a first state",
+            Request::new(),
+            200,
+            Some(("Expires", "3600")),
+        ),
+        (
+            "no endpoint",
+            Request::new().user("nobody").from(STRANGER),
+            401,
+            Some(("WWW-Authenticate", "Digest realm=\"asterisk\"")),
+        ),
+        (
+            "tel request-URI",
+            Request::new().uri("tel:+4930123"),
+            416,
+            None,
+        ),
+        (
+            "no user in the request-URI",
+            Request::new().uri("sip:127.0.0.1"),
+            404,
+            None,
+        ),
+        (
+            "unknown resource",
+            Request::new().uri("sip:nothing@127.0.0.1"),
+            404,
+            None,
+        ),
+        (
+            "escaped resource",
+            Request::new().uri("sip:p%65er@127.0.0.1"),
+            200,
+            None,
+        ),
+        (
+            "resource of another endpoint",
+            Request::new().user("other").uri("sip:peers-own@127.0.0.1"),
+            403,
+            None,
+        ),
+        (
+            "resource of its own",
+            Request::new().uri("sip:peers-own@127.0.0.1"),
+            200,
+            None,
+        ),
+        (
+            "no Event",
+            Request {
+                event: None,
+                ..Request::new()
+            },
+            489,
+            Some(("Allow-Events", "asterisk-devicestate, asterisk-mwi")),
+        ),
+        (
+            "unknown Event",
+            Request::new().event("presence"),
+            489,
+            Some(("Allow-Events", "asterisk-devicestate, asterisk-mwi")),
+        ),
+        (
+            "event not configured on the resource",
+            Request::new()
+                .uri("sip:devices-only@127.0.0.1")
+                .event("asterisk-mwi")
+                .body(mailbox("100", 1, 0)),
+            404,
+            None,
+        ),
+        (
+            "no tag, no body",
+            Request {
+                content_type: None,
+                ..body("")
+            },
+            400,
+            None,
+        ),
+        (
+            "unknown tag",
+            Request::new().tag(&"0".repeat(48)),
+            412,
+            None,
+        ),
+        (
+            "a tag that is a small integer",
+            Request::new().tag("7"),
+            412,
+            None,
+        ),
         ("a tag that is a word", Request::new().tag("abc"), 412, None),
-        ("no Content-Type", Request { content_type: None, ..Request::new() }, 400, None),
-        ("another Content-Type", Request { content_type: Some("application/pidf+xml".into()), ..Request::new() }, 415, Some(("Accept", "application/json"))),
-        ("Content-Type in any case, with parameters", Request { content_type: Some("Application/JSON;charset=utf-8".into()), ..Request::new() }, 200, None),
+        (
+            "no Content-Type",
+            Request {
+                content_type: None,
+                ..Request::new()
+            },
+            400,
+            None,
+        ),
+        (
+            "another Content-Type",
+            Request {
+                content_type: Some("application/pidf+xml".into()),
+                ..Request::new()
+            },
+            415,
+            Some(("Accept", "application/json")),
+        ),
+        (
+            "Content-Type in any case, with parameters",
+            Request {
+                content_type: Some("Application/JSON;charset=utf-8".into()),
+                ..Request::new()
+            },
+            200,
+            None,
+        ),
         ("bad JSON", body("{"), 400, None),
         ("an array", body("[]"), 400, None),
         ("two objects", body("{}{}"), 400, None),
-        ("no eid", body(r#"{"type":"devicestate","device":"a","state":"INUSE"}"#), 400, None),
-        ("no type", body(&format!(r#"{{"device":"a","state":"INUSE","eid":"{PEER_EID}"}}"#)), 400, None),
-        ("no device", body(&format!(r#"{{"type":"devicestate","state":"INUSE","eid":"{PEER_EID}"}}"#)), 400, None),
-        ("no state", body(&format!(r#"{{"type":"devicestate","device":"a","eid":"{PEER_EID}"}}"#)), 400, None),
-        ("the other event's type", body(&mailbox("100", 1, 0)), 400, None),
-        ("no uniqueid", body(&format!(r#"{{"type":"mailboxstate","new":1,"eid":"{PEER_EID}"}}"#)).event("asterisk-mwi"), 400, None),
-        ("a count that is too large", body(&mailbox("100", 65_536, 0)).event("asterisk-mwi"), 400, None),
-        ("a mailbox", body(&mailbox("100", 65_535, 0)).event("asterisk-mwi"), 200, None),
-        ("malformed eid", body(r#"{"type":"devicestate","device":"a","state":"INUSE","eid":"02:00"}"#), 400, None),
-        ("Expires 0 without a tag", Request::new().expires("0"), 412, None),
-        ("Expires below the minimum", Request::new().expires("9"), 423, Some(("Min-Expires", "10"))),
-        ("Expires at the minimum", Request::new().expires("10"), 200, Some(("Expires", "10"))),
-        ("Expires above the maximum", Request::new().expires("99999"), 200, Some(("Expires", "7200"))),
-        ("Expires beyond 32 bits", Request::new().expires("4294967297"), 200, Some(("Expires", "7200"))),
-        ("Expires that is no number", Request::new().expires("soon"), 400, None),
-        ("Require with an unknown option tag", Request::new().extra("Require: 100rel, magic\r\n"), 420, Some(("Unsupported", "100rel, magic"))),
-        ("a device name of 255 bytes", Request::saying(&"x".repeat(255), "INUSE"), 200, None),
-        ("a device name of 256 bytes", Request::saying(&"x".repeat(256), "INUSE"), 400, None),
-        ("a control character in a name", Request::saying("a\\u0007b", "INUSE"), 400, None),
-        ("unicode, spaces and quotes in a name", Request::saying("Tür \\\"1\\\"", "INUSE"), 200, None),
-        ("OPTIONS", Request { method: "OPTIONS", ..Request::new() }, 200, Some(("Allow", "OPTIONS, PUBLISH"))),
-        ("SUBSCRIBE", Request { method: "SUBSCRIBE", ..Request::new() }, 405, Some(("Allow", "OPTIONS, PUBLISH"))),
-        ("an unheard-of method", Request { method: "DANCE", ..Request::new() }, 405, Some(("Allow", "OPTIONS, PUBLISH"))),
-        ("CANCEL of nothing", Request { method: "CANCEL", ..Request::new() }, 481, None),
+        (
+            "no eid",
+            body(r#"{"type":"devicestate","device":"a","state":"INUSE"}"#),
+            400,
+            None,
+        ),
+        (
+            "no type",
+            body(&format!(
+                r#"{{"device":"a","state":"INUSE","eid":"{PEER_EID}"}}"#
+            )),
+            400,
+            None,
+        ),
+        (
+            "no device",
+            body(&format!(
+                r#"{{"type":"devicestate","state":"INUSE","eid":"{PEER_EID}"}}"#
+            )),
+            400,
+            None,
+        ),
+        (
+            "no state",
+            body(&format!(
+                r#"{{"type":"devicestate","device":"a","eid":"{PEER_EID}"}}"#
+            )),
+            400,
+            None,
+        ),
+        (
+            "the other event's type",
+            body(&mailbox("100", 1, 0)),
+            400,
+            None,
+        ),
+        (
+            "no uniqueid",
+            body(&format!(
+                r#"{{"type":"mailboxstate","new":1,"eid":"{PEER_EID}"}}"#
+            ))
+            .event("asterisk-mwi"),
+            400,
+            None,
+        ),
+        (
+            "a count that is too large",
+            body(&mailbox("100", 65_536, 0)).event("asterisk-mwi"),
+            400,
+            None,
+        ),
+        (
+            "a mailbox",
+            body(&mailbox("100", 65_535, 0)).event("asterisk-mwi"),
+            200,
+            None,
+        ),
+        (
+            "malformed eid",
+            body(r#"{"type":"devicestate","device":"a","state":"INUSE","eid":"02:00"}"#),
+            400,
+            None,
+        ),
+        (
+            "Expires 0 without a tag",
+            Request::new().expires("0"),
+            412,
+            None,
+        ),
+        (
+            "Expires below the minimum",
+            Request::new().expires("9"),
+            423,
+            Some(("Min-Expires", "10")),
+        ),
+        (
+            "Expires at the minimum",
+            Request::new().expires("10"),
+            200,
+            Some(("Expires", "10")),
+        ),
+        (
+            "Expires above the maximum",
+            Request::new().expires("99999"),
+            200,
+            Some(("Expires", "7200")),
+        ),
+        (
+            "Expires beyond 32 bits",
+            Request::new().expires("4294967297"),
+            200,
+            Some(("Expires", "7200")),
+        ),
+        (
+            "Expires that is no number",
+            Request::new().expires("soon"),
+            400,
+            None,
+        ),
+        (
+            "Require with an unknown option tag",
+            Request::new().extra("Require: 100rel, magic\r\n"),
+            420,
+            Some(("Unsupported", "100rel, magic")),
+        ),
+        (
+            "a device name of 255 bytes",
+            Request::saying(&"x".repeat(255), "INUSE"),
+            200,
+            None,
+        ),
+        (
+            "a device name of 256 bytes",
+            Request::saying(&"x".repeat(256), "INUSE"),
+            400,
+            None,
+        ),
+        (
+            "a control character in a name",
+            Request::saying("a\\u0007b", "INUSE"),
+            400,
+            None,
+        ),
+        (
+            "unicode, spaces and quotes in a name",
+            Request::saying("Tür \\\"1\\\"", "INUSE"),
+            200,
+            None,
+        ),
+        (
+            "OPTIONS",
+            Request {
+                method: "OPTIONS",
+                ..Request::new()
+            },
+            200,
+            Some(("Allow", "OPTIONS, PUBLISH")),
+        ),
+        (
+            "SUBSCRIBE",
+            Request {
+                method: "SUBSCRIBE",
+                ..Request::new()
+            },
+            405,
+            Some(("Allow", "OPTIONS, PUBLISH")),
+        ),
+        (
+            "an unheard-of method",
+            Request {
+                method: "DANCE",
+                ..Request::new()
+            },
+            405,
+            Some(("Allow", "OPTIONS, PUBLISH")),
+        ),
+        (
+            "CANCEL of nothing",
+            Request {
+                method: "CANCEL",
+                ..Request::new()
+            },
+            481,
+            None,
+        ),
     ];
     for (what, request, status, header) in cases {
         let mut bench = Bench::new(TAKES_ONLY);
@@ -78,14 +322,22 @@ fn every_case_has_its_answer() {
     let mut bench = Bench::new(TAKES_ONLY);
     let tag = tag(&mut bench);
     assert_eq!(bench.ask(&Request::new().tag(&tag).body("{")).status(), 400);
-    assert_eq!(bench.ask(&Request::saying("Custom:x2", "BUSY").tag(&tag)).status(), 200);
+    assert_eq!(
+        bench
+            .ask(&Request::saying("Custom:x2", "BUSY").tag(&tag))
+            .status(),
+        200
+    );
     assert_eq!(bench.lamp("Custom:x1"), Some("INUSE"));
 }
 
 #[test]
 fn an_empty_initial_of_a_known_endpoint_is_a_sign_of_life_at_most() {
     let mut bench = Bench::new(TAKES_ONLY);
-    let answer = bench.ask(&Request { content_type: None, ..Request::new().body("") });
+    let answer = bench.ask(&Request {
+        content_type: None,
+        ..Request::new().body("")
+    });
     assert_eq!(answer.status(), 400);
     assert_eq!(bench.node.publications(bench.now), []);
 }
@@ -94,12 +346,23 @@ fn an_empty_initial_of_a_known_endpoint_is_a_sign_of_life_at_most() {
 fn each_2xx_brings_a_new_tag_and_the_old_one_is_used_up() {
     let mut bench = Bench::new(TAKES_ONLY);
     let first = bench.ask(&Request::new()).tag().to_owned();
-    let second = bench.ask(&Request::saying("Custom:x1", "BUSY").tag(&first)).tag().to_owned();
+    let second = bench
+        .ask(&Request::saying("Custom:x1", "BUSY").tag(&first))
+        .tag()
+        .to_owned();
     assert_ne!(first, second);
-    assert_eq!(bench.ask(&Request::saying("Custom:x1", "RINGING").tag(&first)).status(), 412);
+    assert_eq!(
+        bench
+            .ask(&Request::saying("Custom:x1", "RINGING").tag(&first))
+            .status(),
+        412
+    );
     assert_eq!(bench.lamp("Custom:x1"), Some("BUSY"));
     let third = bench.ask(&Request::refresh_of(&second));
-    assert_eq!((third.status(), third.header("Expires")), (200, Some("3600")));
+    assert_eq!(
+        (third.status(), third.header("Expires")),
+        (200, Some("3600"))
+    );
     assert_ne!(third.tag(), second);
 }
 
@@ -108,14 +371,29 @@ fn a_tag_is_good_for_its_endpoint_resource_and_event_only() {
     let mut bench = Bench::new(TAKES_ONLY);
     let tag = bench.ask(&Request::new()).tag().to_owned();
     for (what, request) in [
-        ("another endpoint", Request::saying("Custom:x1", "BUSY").user("other")),
-        ("another resource", Request::saying("Custom:x1", "BUSY").uri("sip:devices-only@127.0.0.1")),
-        ("another event", Request::new().event("asterisk-mwi").body(mailbox("100", 1, 1))),
+        (
+            "another endpoint",
+            Request::saying("Custom:x1", "BUSY").user("other"),
+        ),
+        (
+            "another resource",
+            Request::saying("Custom:x1", "BUSY").uri("sip:devices-only@127.0.0.1"),
+        ),
+        (
+            "another event",
+            Request::new()
+                .event("asterisk-mwi")
+                .body(mailbox("100", 1, 1)),
+        ),
     ] {
         assert_eq!(bench.ask(&request.tag(&tag)).status(), 412, "{what}");
     }
     assert_eq!(bench.lamp("Custom:x1"), Some("INUSE"));
-    assert_eq!(bench.ask(&Request::refresh_of(&tag)).status(), 200, "the tag is still good for its own");
+    assert_eq!(
+        bench.ask(&Request::refresh_of(&tag)).status(),
+        200,
+        "the tag is still good for its own"
+    );
 }
 
 #[test]
@@ -127,13 +405,20 @@ fn a_copy_of_a_request_gets_the_same_answer_and_changes_nothing() {
     assert_eq!(bench.ask(&initial).header("SIP-ETag"), Some(tag.as_str()));
     assert_eq!(bench.node.publications(bench.now).len(), 1);
 
-    let modify = Request::saying("Custom:x1", "RINGING").tag(&tag).branch("z9hG4bKmodify");
+    let modify = Request::saying("Custom:x1", "RINGING")
+        .tag(&tag)
+        .branch("z9hG4bKmodify");
     let second = bench.ask(&modify).tag().to_owned();
     assert_eq!(bench.ask(&modify).header("SIP-ETag"), Some(second.as_str()));
 
-    let removal = Request::refresh_of(&second).expires("0").branch("z9hG4bKremoval");
+    let removal = Request::refresh_of(&second)
+        .expires("0")
+        .branch("z9hG4bKremoval");
     let answer = bench.ask(&removal);
-    assert_eq!((answer.status(), answer.header("Expires")), (200, Some("0")));
+    assert_eq!(
+        (answer.status(), answer.header("Expires")),
+        (200, Some("0"))
+    );
     let again = bench.ask(&removal);
     assert_eq!(again.header("SIP-ETag"), answer.header("SIP-ETag"));
     assert_eq!(bench.node.publications(bench.now), []);
@@ -183,7 +468,11 @@ fn of_several_requests_with_one_tag_the_first_wins() {
     let mut bench = Bench::new(TAKES_ONLY);
     let tag = bench.ask(&Request::new()).tag().to_owned();
     let statuses: Vec<u16> = ["BUSY", "RINGING", "ONHOLD"]
-        .map(|state| bench.ask(&Request::saying("Custom:x1", state).tag(&tag)).status())
+        .map(|state| {
+            bench
+                .ask(&Request::saying("Custom:x1", state).tag(&tag))
+                .status()
+        })
         .to_vec();
     assert_eq!(statuses, [200, 412, 412]);
     assert_eq!(bench.lamp("Custom:x1"), Some("BUSY"));
@@ -194,7 +483,10 @@ fn a_tag_lives_64_seconds_past_its_expiry() {
     let mut bench = Bench::new(TAKES_ONLY);
     let tag = bench.ask(&Request::new().expires("10")).tag().to_owned();
     bench.pass(Duration::from_secs(10 + 63));
-    let tag = bench.ask(&Request::refresh_of(&tag).expires("10")).tag().to_owned();
+    let tag = bench
+        .ask(&Request::refresh_of(&tag).expires("10"))
+        .tag()
+        .to_owned();
     bench.pass(Duration::from_secs(10 + 65));
     assert_eq!(bench.ask(&Request::refresh_of(&tag)).status(), 412);
     assert_eq!(bench.node.publications(bench.now), []);
@@ -210,7 +502,11 @@ fn a_peer_that_uses_our_entity_id_is_answered_200_and_ignored() {
     }
     assert_eq!(bench.lamp("Custom:x1"), None);
     assert_eq!(bench.node.counters().own_entity_id_received, 3);
-    let reports = bench.notices().into_iter().filter(|code| *code == "own-entity-id").count();
+    let reports = bench
+        .notices()
+        .into_iter()
+        .filter(|code| *code == "own-entity-id")
+        .count();
     assert_eq!(reports, 1, "reported once, not for each state");
 }
 
@@ -219,7 +515,8 @@ fn what_is_not_cachable_is_shown_but_not_summed() {
     let mut bench = Bench::new(TAKES_ONLY);
     for cachable in ["0", "2", "\"1\"", "true", "null", "1.0"] {
         let name = format!("Custom:{}", cachable.replace('"', ""));
-        let body = device(&name, "INUSE").replace("\"cachable\":1", &format!("\"cachable\":{cachable}"));
+        let body =
+            device(&name, "INUSE").replace("\"cachable\":1", &format!("\"cachable\":{cachable}"));
         assert_eq!(bench.ask(&Request::new().body(body)).status(), 200);
         let view = bench.node.device(&name).unwrap();
         assert_eq!(view.state, DeviceState::Invalid, "{cachable}");
@@ -246,8 +543,15 @@ fn an_unknown_state_word_counts_as_unknown_and_case_does_not_matter() {
 #[test]
 fn missing_counts_of_a_mailbox_are_0() {
     let mut bench = Bench::new(TAKES_ONLY);
-    let body = format!(r#"{{"type":"mailboxstate","uniqueid":"100@default","new":"3","eid":"{PEER_EID}"}}"#);
-    assert_eq!(bench.ask(&Request::new().event("asterisk-mwi").body(body)).status(), 200);
+    let body = format!(
+        r#"{{"type":"mailboxstate","uniqueid":"100@default","new":"3","eid":"{PEER_EID}"}}"#
+    );
+    assert_eq!(
+        bench
+            .ask(&Request::new().event("asterisk-mwi").body(body))
+            .status(),
+        200
+    );
     let view = bench.node.mailbox("100@default").unwrap();
     assert_eq!((view.new, view.old), (0, 0));
 }
@@ -257,9 +561,14 @@ fn of_a_mailbox_the_last_writer_wins_whichever_its_entity_id() {
     let mut bench = Bench::new(TAKES_ONLY);
     let mwi = |body: String| Request::new().event("asterisk-mwi").body(body);
     bench.ask(&mwi(mailbox("100@default", 3, 1)));
-    bench.ask(&mwi(mailbox("100@default", 5, 2).replace(PEER_EID, "02:00:00:00:00:09")));
+    bench.ask(&mwi(
+        mailbox("100@default", 5, 2).replace(PEER_EID, "02:00:00:00:00:09")
+    ));
     let view = bench.node.mailbox("100@default").unwrap();
-    assert_eq!((view.new, view.old, view.eid.to_string()), (5, 2, "02:00:00:00:00:09".to_owned()));
+    assert_eq!(
+        (view.new, view.old, view.eid.to_string()),
+        (5, 2, "02:00:00:00:00:09".to_owned())
+    );
 }
 
 #[test]
@@ -292,17 +601,51 @@ fn malformed_requests_get_400_where_an_answer_is_possible() {
         let without = format!("{}{}", &whole[..start], &whole[end..]);
         assert_eq!(status(&without), Some(400), "without {header}");
     }
-    assert_eq!(status(&whole.replace("CSeq: 1 PUBLISH", "CSeq: 1 OPTIONS")), Some(400));
-    assert_eq!(status(&whole.replace("Content-Length: 98", "Content-Length: 99")), Some(400), "too large");
-    assert_eq!(status(&whole.replace("Content-Length: 98\r\n", "")), Some(200), "missing: the rest");
+    assert_eq!(
+        status(&whole.replace("CSeq: 1 PUBLISH", "CSeq: 1 OPTIONS")),
+        Some(400)
+    );
+    assert_eq!(
+        status(&whole.replace("Content-Length: 98", "Content-Length: 99")),
+        Some(400),
+        "too large"
+    );
+    assert_eq!(
+        status(&whole.replace("Content-Length: 98\r\n", "")),
+        Some(200),
+        "missing: the rest"
+    );
     assert_eq!(status(&format!("{whole}junk")), Some(200), "too small: cut");
-    assert_eq!(status(&whole.replace("Content-Length: 98", "l:        98")), Some(200), "compact, padded");
-    assert_eq!(status(&whole.replace("Event:", "o:").replace("Content-Type:", "c:").replace("Via:", "v:")), Some(200));
-    assert_eq!(status(&whole.replace("Event: ", "eVENT:\r\n ")), Some(200), "any case, folded");
+    assert_eq!(
+        status(&whole.replace("Content-Length: 98", "l:        98")),
+        Some(200),
+        "compact, padded"
+    );
+    assert_eq!(
+        status(
+            &whole
+                .replace("Event:", "o:")
+                .replace("Content-Type:", "c:")
+                .replace("Via:", "v:")
+        ),
+        Some(200)
+    );
+    assert_eq!(
+        status(&whole.replace("Event: ", "eVENT:\r\n ")),
+        Some(200),
+        "any case, folded"
+    );
     assert_eq!(status("\r\n\r\n"), None, "a keep-alive is no request");
     assert_eq!(status("hello"), None);
-    assert_eq!(status(&whole.replace("PUBLISH", "ACK")), None, "an ACK is never answered");
-    assert_eq!(status("SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bK9\r\n\r\n"), None);
+    assert_eq!(
+        status(&whole.replace("PUBLISH", "ACK")),
+        None,
+        "an ACK is never answered"
+    );
+    assert_eq!(
+        status("SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bK9\r\n\r\n"),
+        None
+    );
 }
 
 #[test]
@@ -310,9 +653,15 @@ fn an_answer_goes_to_the_source_and_says_what_it_was() {
     let mut bench = Bench::new(TAKES_ONLY);
     let answer = bench.ask(&Request::new().from("127.0.0.2:40000"));
     let via = answer.header("Via").unwrap();
-    assert!(via.contains("rport=40000") && via.contains("received=127.0.0.2"), "{via}");
+    assert!(
+        via.contains("rport=40000") && via.contains("received=127.0.0.2"),
+        "{via}"
+    );
     assert!(answer.header("To").unwrap().contains(";tag="));
-    assert_eq!(answer.header("Server").unwrap(), concat!("Lampwire/", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        answer.header("Server").unwrap(),
+        concat!("Lampwire/", env!("CARGO_PKG_VERSION"))
+    );
 }
 
 #[test]
@@ -320,8 +669,17 @@ fn nothing_is_taken_before_the_node_starts() {
     use lampwire_core::{Node, Now, Setup, TransportId};
     let mut source = lampwire_conf::MapSource::new([("node.conf", TAKES_ONLY)]);
     let (config, _) = lampwire_conf::load("node.conf", &mut source);
-    let setup = Setup { config: config.into(), entity_id: NODE_EID.parse().unwrap(), seed: [0; 32] };
+    let setup = Setup {
+        config: config.into(),
+        entity_id: NODE_EID.parse().unwrap(),
+        seed: [0; 32],
+    };
     let mut node = Node::new(Now::default(), setup);
-    node.handle_datagram(Now::default(), TransportId(0), PEER.parse().unwrap(), b"OPTIONS sip:a SIP/2.0\r\n\r\n");
+    node.handle_datagram(
+        Now::default(),
+        TransportId(0),
+        PEER.parse().unwrap(),
+        b"OPTIONS sip:a SIP/2.0\r\n\r\n",
+    );
     assert!(node.poll_transmit().is_none());
 }

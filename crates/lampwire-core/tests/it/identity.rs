@@ -26,14 +26,22 @@ fn an_unknown_name_at_a_configured_peers_address_gets_403() {
          [out]\ntype=outbound-publish\nserver_uri=sip:node@127.0.0.8\nevent=asterisk-mwi\n\
          [named]\ntype=outbound-publish\nserver_uri=sip:node@peer.example\nevent=asterisk-mwi\n"
     )
-    .replace("[other]\ntype=endpoint", "[other]\ntype=endpoint\nidentify_by=username");
+    .replace(
+        "[other]\ntype=endpoint",
+        "[other]\ntype=endpoint\nidentify_by=username",
+    );
     let mut bench = Bench::new(&config);
     bench.resolve("peer.example", "127.0.0.9");
     for address in ["127.0.0.7:5060", "127.0.0.8:9999", "127.0.0.9:5060"] {
         let answer = bench.ask(&Request::new().user("nobody").from(address));
         assert_eq!(answer.status(), 403, "{address}");
     }
-    assert_eq!(bench.ask(&Request::new().user("nobody").from(STRANGER)).status(), 401);
+    assert_eq!(
+        bench
+            .ask(&Request::new().user("nobody").from(STRANGER))
+            .status(),
+        401
+    );
 }
 
 #[test]
@@ -50,18 +58,25 @@ fn identified_by_address_network_and_host_name() {
     assert_eq!(bench.ask(&from("127.0.0.9:5060")).status(), 200);
     // A name that stops resolving keeps its last addresses.
     let now = bench.now;
-    bench.node.handle_resolved(now, "peer.example", Err("no answer".to_owned()));
+    bench
+        .node
+        .handle_resolved(now, "peer.example", Err("no answer".to_owned()));
     assert_eq!(bench.ask(&from("127.0.0.9:5060")).status(), 200);
     assert!(bench.notices().contains(&"name-not-resolved"));
 }
 
 #[test]
 fn an_access_list_denies_an_address() {
-    let config = TAKES_ONLY
-        .replace("[peer]\ntype=endpoint", "[peer]\ntype=endpoint\ndeny=0.0.0.0/0.0.0.0\npermit=127.0.0.2/32");
+    let config = TAKES_ONLY.replace(
+        "[peer]\ntype=endpoint",
+        "[peer]\ntype=endpoint\ndeny=0.0.0.0/0.0.0.0\npermit=127.0.0.2/32",
+    );
     let mut bench = Bench::new(&config);
     assert_eq!(bench.ask(&Request::new().from(PEER)).status(), 200);
-    assert_eq!(bench.ask(&Request::new().from("127.0.0.3:5060")).status(), 403);
+    assert_eq!(
+        bench.ask(&Request::new().from("127.0.0.3:5060")).status(),
+        403
+    );
     assert_eq!(bench.node.counters().refused["access-list"], 1);
 }
 
@@ -69,16 +84,33 @@ fn an_access_list_denies_an_address() {
 fn an_endpoint_named_anonymous_takes_what_nobody_else_does() {
     let config = format!("{TAKES_ONLY}[anonymous]\ntype=endpoint\n");
     let mut bench = Bench::new(&config);
-    assert_eq!(bench.ask(&Request::new().user("whoever").from(STRANGER)).status(), 200);
+    assert_eq!(
+        bench
+            .ask(&Request::new().user("whoever").from(STRANGER))
+            .status(),
+        200
+    );
 }
 
 #[test]
 fn a_filter_drops_what_it_does_not_want_and_counts_it() {
-    let config = TAKES_ONLY.replace("device_state=yes\n", "device_state=yes\ndevice_state_filter=^PJSIP/\nmailbox_state_filter=^1000\n");
+    let config = TAKES_ONLY.replace(
+        "device_state=yes\n",
+        "device_state=yes\ndevice_state_filter=^PJSIP/\nmailbox_state_filter=^1000\n",
+    );
     let mut bench = Bench::new(&config);
-    assert_eq!(bench.ask(&Request::saying("Custom:x1", "INUSE")).status(), 200);
-    assert_eq!(bench.ask(&Request::saying("pjsip/100", "INUSE")).status(), 200);
-    assert_eq!((bench.lamp("Custom:x1"), bench.lamp("pjsip/100")), (None, Some("INUSE")));
+    assert_eq!(
+        bench.ask(&Request::saying("Custom:x1", "INUSE")).status(),
+        200
+    );
+    assert_eq!(
+        bench.ask(&Request::saying("pjsip/100", "INUSE")).status(),
+        200
+    );
+    assert_eq!(
+        (bench.lamp("Custom:x1"), bench.lamp("pjsip/100")),
+        (None, Some("INUSE"))
+    );
     assert_eq!(bench.node.counters().filtered, 1);
 
     let config = TAKES_ONLY.replace("device_state=yes\n", "device_state=no\n");

@@ -8,7 +8,10 @@ use lampwire_sip::DeviceState;
 use crate::bench::{Bench, NODE_EID, RELATION, Request, Sent};
 
 fn devices(requests: Vec<Sent>) -> Vec<Sent> {
-    requests.into_iter().filter(|it| it.header("Event") == Some("asterisk-devicestate")).collect()
+    requests
+        .into_iter()
+        .filter(|it| it.header("Event") == Some("asterisk-devicestate"))
+        .collect()
 }
 
 /// A bench whose two publishes have been granted: nothing is on its way.
@@ -37,19 +40,39 @@ fn state_of(request: &Sent) -> String {
 fn at_start_the_peer_is_asked_for_everything_over_each_publish() {
     let mut bench = Bench::new(RELATION);
     let requests = bench.requests();
-    let events: Vec<_> = requests.iter().map(|it| it.header("Event").unwrap()).collect();
+    let events: Vec<_> = requests
+        .iter()
+        .map(|it| it.header("Event").unwrap())
+        .collect();
     assert_eq!(events, ["asterisk-devicestate", "asterisk-mwi"]);
     for request in &requests {
-        assert_eq!(request.body(), format!(r#"{{"type":"refresh","eid":"{NODE_EID}"}}"#));
+        assert_eq!(
+            request.body(),
+            format!(r#"{{"type":"refresh","eid":"{NODE_EID}"}}"#)
+        );
         assert_eq!(request.to, "127.0.0.2:5060".parse().unwrap());
         assert_eq!(request.header("SIP-If-Match"), None);
         assert_eq!(request.header("Expires"), Some("3600"));
         assert_eq!(request.header("Max-Forwards"), Some("70"));
         assert_eq!(request.header("Content-Type"), Some("application/json"));
         assert_eq!(request.header("Contact"), None);
-        assert!(request.text.starts_with("PUBLISH sip:node@127.0.0.2 SIP/2.0\r\n"));
-        assert!(request.header("Via").unwrap().starts_with("SIP/2.0/UDP 127.0.0.1:5060;rport;branch=z9hG4bK"));
-        assert!(request.header("From").unwrap().starts_with("<sip:node@127.0.0.2>;tag="));
+        assert!(
+            request
+                .text
+                .starts_with("PUBLISH sip:node@127.0.0.2 SIP/2.0\r\n")
+        );
+        assert!(
+            request
+                .header("Via")
+                .unwrap()
+                .starts_with("SIP/2.0/UDP 127.0.0.1:5060;rport;branch=z9hG4bK")
+        );
+        assert!(
+            request
+                .header("From")
+                .unwrap()
+                .starts_with("<sip:node@127.0.0.2>;tag=")
+        );
         assert_eq!(request.header("To"), Some("<sip:node@127.0.0.2>"));
     }
 }
@@ -62,29 +85,51 @@ fn a_publication_keeps_its_call_id_and_each_request_carries_the_last_tag() {
     assert_eq!(first.header("SIP-If-Match"), Some("t0"));
     assert_eq!(
         first.body(),
-        format!(r#"{{"type":"devicestate","device":"Custom:x1","state":"INUSE","cachable":1,"eid":"{NODE_EID}"}}"#)
+        format!(
+            r#"{{"type":"devicestate","device":"Custom:x1","state":"INUSE","cachable":1,"eid":"{NODE_EID}"}}"#
+        )
     );
     bench.grant(&first, "t1");
     bench.set("Custom:x1", DeviceState::Busy);
     let second = only(&mut bench);
     assert_eq!(second.header("SIP-If-Match"), Some("t1"));
     assert_eq!(first.header("Call-ID"), second.header("Call-ID"));
-    let cseq = |request: &Sent| request.header("CSeq").unwrap().split(' ').next().unwrap().parse::<u32>().unwrap();
+    let cseq = |request: &Sent| {
+        request
+            .header("CSeq")
+            .unwrap()
+            .split(' ')
+            .next()
+            .unwrap()
+            .parse::<u32>()
+            .unwrap()
+    };
     assert_eq!(cseq(&second), cseq(&first) + 1);
-    assert_ne!(first.header("From"), second.header("From"), "the From tag is new on each request");
+    assert_ne!(
+        first.header("From"),
+        second.header("From"),
+        "the From tag is new on each request"
+    );
 }
 
 #[test]
 fn one_request_at_a_time_and_every_value_in_order() {
     let mut bench = settled();
-    for state in [DeviceState::NotInUse, DeviceState::Ringing, DeviceState::InUse, DeviceState::OnHold] {
+    for state in [
+        DeviceState::NotInUse,
+        DeviceState::Ringing,
+        DeviceState::InUse,
+        DeviceState::OnHold,
+    ] {
         bench.set("Custom:x1", state);
     }
     let mut arrived = Vec::new();
     let mut tag = 0;
     loop {
         let requests = devices(bench.requests());
-        let Some(request) = requests.first() else { break };
+        let Some(request) = requests.first() else {
+            break;
+        };
         assert_eq!(requests.len(), 1, "one request on its way");
         arrived.push(state_of(request));
         tag += 1;
@@ -101,7 +146,10 @@ fn a_silent_peer_is_asked_again_and_the_newest_value_arrives() {
     bench.pass(Duration::from_secs(31));
     let copies = devices(bench.copies());
     assert_eq!(copies.len(), 9, "Timer E within 31 s");
-    assert!(copies.iter().all(|it| *it == first), "copies are the same to the letter");
+    assert!(
+        copies.iter().all(|it| *it == first),
+        "copies are the same to the letter"
+    );
     bench.set("Custom:x1", DeviceState::InUse);
     bench.set("Custom:x1", DeviceState::Busy);
     bench.pass(Duration::from_secs(3));
@@ -111,7 +159,11 @@ fn a_silent_peer_is_asked_again_and_the_newest_value_arrives() {
     assert_eq!(view.behind, 1);
 
     let probe = devices(bench.requests()).pop().unwrap();
-    assert_ne!(probe.header("Via"), first.header("Via"), "a new transaction");
+    assert_ne!(
+        probe.header("Via"),
+        first.header("Via"),
+        "a new transaction"
+    );
     assert_eq!(probe.header("SIP-If-Match"), Some("t0"));
     bench.grant(&probe, "t1");
     let mut arrived = vec![state_of(&probe)];
@@ -120,7 +172,10 @@ fn a_silent_peer_is_asked_again_and_the_newest_value_arrives() {
         bench.grant(&request, "t2");
     }
     assert_eq!(arrived.last().map(String::as_str), Some("BUSY"));
-    assert!(!arrived.contains(&"INUSE".to_owned()), "{arrived:?}: overtaken while the peer was away");
+    assert!(
+        !arrived.contains(&"INUSE".to_owned()),
+        "{arrived:?}: overtaken while the peer was away"
+    );
     assert!(bench.notices().contains(&"peer-back"));
     assert_eq!(bench.node.publishers(bench.now)[0].behind, 0);
 }
@@ -140,7 +195,11 @@ fn a_412_means_that_the_peer_has_restarted_and_everything_is_said_again() {
     let mut said = Vec::new();
     let mut tag = None;
     while let Some(request) = devices(bench.requests()).pop() {
-        assert_eq!(request.header("SIP-If-Match"), tag.as_deref(), "a new publication first");
+        assert_eq!(
+            request.header("SIP-If-Match"),
+            tag.as_deref(),
+            "a new publication first"
+        );
         let body: serde_json::Value = serde_json::from_str(request.body()).unwrap();
         said.push(body["device"].as_str().unwrap().to_owned());
         tag = Some(format!("b{}", said.len()));
@@ -148,7 +207,74 @@ fn a_412_means_that_the_peer_has_restarted_and_everything_is_said_again() {
     }
     said.sort();
     said.dedup();
-    assert_eq!(said, (0..6).map(|number| format!("Custom:{number}")).collect::<Vec<_>>());
+    assert_eq!(
+        said,
+        (0..6)
+            .map(|number| format!("Custom:{number}"))
+            .collect::<Vec<_>>()
+    );
+}
+
+/// Found by the simulation: such a peer was left alone for ever.
+#[test]
+fn a_peer_that_was_away_and_answers_412_is_back() {
+    let mut bench = settled();
+    bench.set("Custom:x1", DeviceState::InUse);
+    bench.pass(Duration::from_secs(34));
+    let probe = devices(bench.requests()).pop().unwrap();
+    bench.answer(&probe, "412 Conditional Request Failed", "");
+    let again = devices(bench.requests()).pop().unwrap();
+    assert_eq!(again.header("SIP-If-Match"), None);
+    bench.grant(&again, "t1");
+    while let Some(request) = devices(bench.requests()).pop() {
+        bench.grant(&request, "t2");
+    }
+    assert!(bench.notices().contains(&"peer-back"));
+    assert_eq!(bench.node.publishers(bench.now)[0].behind, 0);
+}
+
+/// Found by the simulation: a lane whose keep-alive had failed went on holding it after its publication was gone, and stood still.
+#[test]
+fn a_failed_keep_alive_holds_up_nothing() {
+    let config = RELATION.replace("@lanes=1", "@lanes=2");
+    let mut bench = Bench::new(&config);
+    for request in bench.requests() {
+        bench.grant(&request, "t0");
+    }
+    for number in 0..8 {
+        bench.set(&format!("Custom:{number}"), DeviceState::InUse);
+        bench.pass(Duration::from_millis(1));
+        for request in devices(bench.requests()) {
+            bench.answer(
+                &request,
+                "200 OK",
+                &format!("SIP-ETag: t{number}\r\nExpires: 40\r\n"),
+            );
+        }
+    }
+    assert_eq!(bench.node.publishers(bench.now)[0].lanes.len(), 2);
+    let target = "127.0.0.2:5060".parse().unwrap();
+    // Both lanes are to be kept alive, and nothing listens any more.
+    bench.pass(Duration::from_secs(21));
+    let now = bench.now;
+    bench
+        .node
+        .handle_unreachable(now, lampwire_core::TransportId(0), target);
+    bench.pass(Duration::from_secs(3));
+    let probe = devices(bench.requests()).pop().unwrap();
+    bench.answer(&probe, "412 Conditional Request Failed", "");
+    let mut told = std::collections::BTreeSet::new();
+    for round in 0..50 {
+        for request in devices(bench.requests()) {
+            assert!(!request.body().is_empty() || request.header("SIP-If-Match").is_some());
+            if let Ok(body) = serde_json::from_str::<serde_json::Value>(request.body()) {
+                told.insert(body["device"].as_str().unwrap_or_default().to_owned());
+            }
+            bench.grant(&request, &format!("u{round}"));
+        }
+    }
+    assert_eq!(told.len(), 8, "{told:?}");
+    assert_eq!(bench.node.publishers(bench.now)[0].behind, 0);
 }
 
 #[test]
@@ -171,7 +297,9 @@ fn a_peer_that_answers_412_for_ever_is_not_stormed() {
     bench.set("Custom:x1", DeviceState::InUse);
     let mut sent = 0;
     for _ in 0..100 {
-        let Some(request) = devices(bench.requests()).pop() else { break };
+        let Some(request) = devices(bench.requests()).pop() else {
+            break;
+        };
         sent += 1;
         bench.answer(&request, "412 Conditional Request Failed", "");
     }
@@ -189,8 +317,16 @@ fn a_423_is_followed_to_its_minimum() {
     assert_eq!(again.header("Expires"), Some("7200"));
     bench.answer(&again, "423 Interval Too Brief", "");
     let third = only(&mut bench);
-    assert_eq!(third.header("Expires"), Some("14400"), "without Min-Expires: doubled");
-    bench.answer(&third, "423 Interval Too Brief", "Min-Expires: 4000000000\r\n");
+    assert_eq!(
+        third.header("Expires"),
+        Some("14400"),
+        "without Min-Expires: doubled"
+    );
+    bench.answer(
+        &third,
+        "423 Interval Too Brief",
+        "Min-Expires: 4000000000\r\n",
+    );
     assert_eq!(devices(bench.requests()), [], "not followed to nonsense");
 }
 
@@ -205,7 +341,11 @@ fn a_refused_state_waits_and_the_others_go_on() {
     assert!(good.body().contains("Custom:good"));
     bench.grant(&good, "t1");
     assert!(bench.notices().contains(&"state-refused"));
-    assert_eq!(bench.node.publishers(bench.now)[0].behind, 1, "it stays to be said");
+    assert_eq!(
+        bench.node.publishers(bench.now)[0].behind,
+        1,
+        "it stays to be said"
+    );
     bench.pass(Duration::from_secs(10));
     let again = only(&mut bench);
     assert_eq!(again.body(), bad.body());
@@ -236,7 +376,11 @@ fn retry_after_is_kept() {
     let mut bench = settled();
     bench.set("Custom:x1", DeviceState::InUse);
     let request = only(&mut bench);
-    bench.answer(&request, "503 Service Unavailable", "Retry-After: 20 (later)\r\n");
+    bench.answer(
+        &request,
+        "503 Service Unavailable",
+        "Retry-After: 20 (later)\r\n",
+    );
     bench.pass(Duration::from_secs(19));
     assert_eq!(devices(bench.requests()), []);
     bench.pass(Duration::from_secs(2));
@@ -249,7 +393,9 @@ fn nothing_listens_there_and_then_something_does() {
     bench.set("Custom:x1", DeviceState::InUse);
     let request = only(&mut bench);
     let now = bench.now;
-    bench.node.handle_unreachable(now, lampwire_core::TransportId(0), request.to);
+    bench
+        .node
+        .handle_unreachable(now, lampwire_core::TransportId(0), request.to);
     assert_eq!(bench.node.peers(now)[0].status, PeerStatus::Down);
     bench.pass(Duration::from_secs(1));
     let again = only(&mut bench);
@@ -262,7 +408,10 @@ fn a_publication_is_refreshed_before_it_runs_out() {
     let mut bench = settled();
     bench.pass(Duration::from_secs(3541));
     let request = only(&mut bench);
-    assert_eq!((request.header("SIP-If-Match"), request.body()), (Some("t0"), ""));
+    assert_eq!(
+        (request.header("SIP-If-Match"), request.body()),
+        (Some("t0"), "")
+    );
     assert_eq!(request.header("Content-Type"), None);
     bench.grant(&request, "t1");
     bench.pass(Duration::from_secs(3541));
@@ -279,7 +428,13 @@ fn a_refresh_from_the_peer_gets_everything_of_its_event() {
     assert_eq!(bench.ask(&Request::new().body(refresh)).status(), 200);
     let again = only(&mut bench);
     assert_eq!(again.body(), request.body());
-    assert_eq!(bench.node.peers(bench.now)[0].entity_id.unwrap().to_string(), "02:00:00:00:00:02");
+    assert_eq!(
+        bench.node.peers(bench.now)[0]
+            .entity_id
+            .unwrap()
+            .to_string(),
+        "02:00:00:00:00:02"
+    );
 }
 
 #[test]
@@ -295,7 +450,11 @@ fn what_is_taken_back_is_told_as_invalid_and_then_forgotten() {
     bench.grant(&request, "t2");
     bench.pass(Duration::from_secs(5));
     bench.ask(&Request::new().body(r#"{"type":"refresh","eid":"02:00:00:00:00:02"}"#));
-    assert_eq!(devices(bench.requests()), [], "nothing is left to be said of it");
+    assert_eq!(
+        devices(bench.requests()),
+        [],
+        "nothing is left to be said of it"
+    );
 }
 
 #[test]
@@ -324,13 +483,30 @@ fn received_states_are_not_passed_on() {
 #[test]
 fn from_and_to_are_swapped_as_asterisk_swaps_them_and_ours_mean_what_they_say() {
     let with = |options: &str| {
-        let config = RELATION.replace("event=asterisk-devicestate\n", &format!("event=asterisk-devicestate\n{options}"));
+        let config = RELATION.replace(
+            "event=asterisk-devicestate\n",
+            &format!("event=asterisk-devicestate\n{options}"),
+        );
         let request = Bench::new(&config).requests().remove(0);
-        let uri = |name: &str| request.header(name).unwrap().split(['<', '>']).nth(1).unwrap().to_owned();
+        let uri = |name: &str| {
+            request
+                .header(name)
+                .unwrap()
+                .split(['<', '>'])
+                .nth(1)
+                .unwrap()
+                .to_owned()
+        };
         (uri("From"), uri("To"))
     };
-    assert_eq!(with("from_uri=sip:a@x\nto_uri=sip:b@x\n"), ("sip:b@x".into(), "sip:a@x".into()));
-    assert_eq!(with("@from_uri=sip:a@x\n@to_uri=sip:b@x\n"), ("sip:a@x".into(), "sip:b@x".into()));
+    assert_eq!(
+        with("from_uri=sip:a@x\nto_uri=sip:b@x\n"),
+        ("sip:b@x".into(), "sip:a@x".into())
+    );
+    assert_eq!(
+        with("@from_uri=sip:a@x\n@to_uri=sip:b@x\n"),
+        ("sip:a@x".into(), "sip:b@x".into())
+    );
 }
 
 #[test]
@@ -383,7 +559,10 @@ fn lanes_carry_devices_side_by_side_each_in_one() {
             let call_id = request.header("Call-ID").unwrap().to_owned();
             let body: serde_json::Value = serde_json::from_str(request.body()).unwrap();
             let device = body["device"].as_str().unwrap().to_owned();
-            assert_eq!(*lane_of.entry(device).or_insert_with(|| call_id.clone()), call_id);
+            assert_eq!(
+                *lane_of.entry(device).or_insert_with(|| call_id.clone()),
+                call_id
+            );
             bench.grant(&request, &format!("t{count}"));
         }
     }
@@ -392,7 +571,11 @@ fn lanes_carry_devices_side_by_side_each_in_one() {
     assert_eq!(open(&bench), 4);
     bench.pass(Duration::from_secs(61));
     for request in devices(bench.requests()) {
-        assert_eq!(request.header("Expires"), Some("0"), "idle lanes are closed");
+        assert_eq!(
+            request.header("Expires"),
+            Some("0"),
+            "idle lanes are closed"
+        );
         bench.answer(&request, "200 OK", "Expires: 0\r\n");
     }
     assert_eq!(open(&bench), 1, "one keeps the relation alive");

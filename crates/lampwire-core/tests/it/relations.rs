@@ -16,7 +16,12 @@ fn a_peer_is_an_asterisk_publication_with_all_that_belongs_to_it() {
     assert_eq!(names, ["peer", "silent", "alone"]);
     assert_eq!(peers[0].publishers, ["peer-device", "peer-mwi"]);
     assert_eq!(peers[0].status, PeerStatus::Unknown);
-    assert!(peers[1].notes.iter().any(|note| note.starts_with("one-way")));
+    assert!(
+        peers[1]
+            .notes
+            .iter()
+            .any(|note| note.starts_with("one-way"))
+    );
     let publishers = bench.node.publishers(bench.now);
     assert_eq!(publishers[2].peer.as_deref(), Some("alone"));
 }
@@ -31,6 +36,16 @@ fn a_peer_that_publishes_is_up_and_its_endpoint_is_known() {
     assert_eq!(peer.publications, 1);
     assert_eq!(peer.last_heard, Some(bench.now.wall));
     let publication = &bench.node.publications(bench.now)[0];
-    assert_eq!((publication.endpoint.as_str(), publication.resource.as_str(), publication.states), ("peer", "peer", 1));
-    assert_eq!(publication.expires_at.as_millis() - bench.now.wall.as_millis(), 3_600_000);
+    assert_eq!(
+        (
+            publication.endpoint.as_str(),
+            publication.resource.as_str(),
+            publication.states
+        ),
+        ("peer", "peer", 1)
+    );
+    assert_eq!(
+        publication.expires_at.as_millis() - bench.now.wall.as_millis(),
+        3_600_000
+    );
 }

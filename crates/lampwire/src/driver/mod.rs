@@ -212,7 +212,7 @@ impl Driver {
         let bound: Vec<_> = self
             .sockets
             .iter()
-            .map(|socket| (socket.id, socket.local))
+            .map(|socket| (socket.id, socket.seen_as()))
             .collect();
         self.node.start(self.clock.now(), &bound);
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);

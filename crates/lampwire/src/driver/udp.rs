@@ -1,7 +1,7 @@
 //! UDP sockets: opened with large buffers, read without waiting, and asked which peers the network says are away.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -99,6 +99,29 @@ impl UdpTransport {
             local: socket.local_addr()?,
             socket,
         })
+    }
+
+    /// The address that peers can know it by: its own, or for one bound to all addresses the one from which the system would
+    /// send to the outside. Asking the system for that sends nothing.
+    pub(crate) fn seen_as(&self) -> SocketAddr {
+        if !self.local.ip().is_unspecified() {
+            return self.local;
+        }
+        // Addresses that are kept for documentation (RFC 5737, RFC 3849): only the route to them is looked up.
+        let (any, outside) = match self.local {
+            SocketAddr::V4(_) => ("0.0.0.0:0", "192.0.2.1:5060"),
+            SocketAddr::V6(_) => ("[::]:0", "[2001:db8::1]:5060"),
+        };
+        let route = std::net::UdpSocket::bind(any).and_then(|socket| {
+            socket.connect(outside)?;
+            socket.local_addr()
+        });
+        let ip = match (route, self.local) {
+            (Ok(address), _) if !address.ip().is_unspecified() => address.ip(),
+            (_, SocketAddr::V4(_)) => Ipv4Addr::LOCALHOST.into(),
+            (_, SocketAddr::V6(_)) => Ipv6Addr::LOCALHOST.into(),
+        };
+        SocketAddr::new(ip, self.local.port())
     }
 
     /// Whether there is something to read. Wakes the task of the context once there is.
