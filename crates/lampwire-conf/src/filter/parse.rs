@@ -577,8 +577,7 @@ fn named_class(name: &str, case: Case) -> Option<u128> {
 
 /// Repetitions by `*`, `+` and `?` of such repetitions are one: `a**` need not nest.
 fn repeat(node: Node, min: u32, max: Option<u32>) -> Node {
-    let simple =
-        |min: u32, max: Option<u32>| min <= 1 && max.is_none_or(|max| max <= 1 && min == 0);
+    let simple = |min: u32, max: Option<u32>| matches!((min, max), (0 | 1, None) | (0, Some(1)));
     match node {
         Node::Repeat {
             node,
