@@ -54,6 +54,8 @@ pub(crate) struct Peers {
     list: Vec<Peer>,
     of_asterisk_publication: BTreeMap<String, PeerId>,
     of_publisher: Vec<Option<PeerId>>,
+    /// Peers that have come or gone since it was last told.
+    changed: Vec<PeerId>,
 }
 
 impl Peers {
@@ -145,6 +147,18 @@ impl Peers {
 
     pub(crate) fn of_publisher(&self, publisher: PublisherId) -> Option<PeerId> {
         self.of_publisher[usize::from(publisher.0)]
+    }
+
+    /// A peer has come or gone: whoever watches is to be told.
+    pub(crate) fn note_change(&mut self, id: PeerId) {
+        if !self.changed.contains(&id) {
+            self.changed.push(id);
+        }
+    }
+
+    /// The peers that have come or gone since this was last asked.
+    pub(crate) fn take_changed(&mut self) -> Vec<PeerId> {
+        std::mem::take(&mut self.changed)
     }
 
     pub(crate) fn get(&self, id: PeerId) -> &Peer {

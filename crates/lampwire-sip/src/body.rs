@@ -1,100 +1,782 @@
 //! The bodies of the exchange: JSON <-> [`StateChange`].
+
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
-use serde::Deserialize;
 
-/// An entity id.
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::limits;
+
+/// An entity id: six bytes that tell a server from all others, `02:00:00:00:00:01`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntityId([u8; 6]);
-impl EntityId { pub fn from_bytes(b:[u8;6])->Self{Self(b)} pub fn as_bytes(&self)->[u8;6]{self.0} }
+
+impl EntityId {
+    /// The six bytes.
+    pub const fn as_bytes(&self) -> &[u8; 6] {
+        &self.0
+    }
+}
+
+impl From<[u8; 6]> for EntityId {
+    fn from(bytes: [u8; 6]) -> Self {
+        Self(bytes)
+    }
+}
+
 impl FromStr for EntityId {
     type Err = BodyError;
+
+    /// Six pairs of hexadecimal digits in any case, with colons between them.
     fn from_str(text: &str) -> Result<Self, BodyError> {
         let mut bytes = [0; 6];
-        let mut parts = text.split(':');
+        let mut pairs = text.split(':');
         for byte in &mut bytes {
-            let part = parts.next().ok_or(BodyError::Eid)?;
-            if part.len() != 2 || !part.bytes().all(|b| b.is_ascii_hexdigit()) { return Err(BodyError::Eid); }
-            *byte = u8::from_str_radix(part, 16).map_err(|_| BodyError::Eid)?;
+            let pair = pairs.next().ok_or(BodyError::MalformedEid)?;
+            if pair.len() != 2 || !pair.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+                return Err(BodyError::MalformedEid);
+            }
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| BodyError::MalformedEid)?;
         }
-        if parts.next().is_some() { return Err(BodyError::Eid); }
+        if pairs.next().is_some() {
+            return Err(BodyError::MalformedEid);
+        }
         Ok(Self(bytes))
     }
 }
+
 impl fmt::Display for EntityId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a,b,c,d,e,g]=self.0;
-        write!(f,"{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
     }
 }
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DeviceState { Unknown, NotInUse, InUse, Busy, Invalid, Unavailable, Ringing, RingInUse, OnHold }
+
+/// The state of a device, as Asterisk's words have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DeviceState {
+    /// Nothing is known of it, or a word that is not known.
+    Unknown,
+    /// It is there and free.
+    NotInUse,
+    /// It is in a call.
+    InUse,
+    /// It takes no more calls.
+    Busy,
+    /// There is no such device; it counts for nothing in a sum.
+    Invalid,
+    /// It is not registered.
+    Unavailable,
+    /// It rings.
+    Ringing,
+    /// It is in a call, and another one rings.
+    RingInUse,
+    /// Its call is on hold.
+    OnHold,
+}
+
 impl DeviceState {
-    pub const ALL: [Self; 9] = [Self::Unknown, Self::NotInUse, Self::InUse, Self::Busy, Self::Invalid, Self::Unavailable, Self::Ringing, Self::RingInUse, Self::OnHold];
-    pub const fn as_str(self) -> &'static str { match self { Self::Unknown=>"UNKNOWN", Self::NotInUse=>"NOT_INUSE", Self::InUse=>"INUSE", Self::Busy=>"BUSY", Self::Invalid=>"INVALID", Self::Unavailable=>"UNAVAILABLE", Self::Ringing=>"RINGING", Self::RingInUse=>"RINGINUSE", Self::OnHold=>"ONHOLD" } }
-    pub fn parse(word: &str) -> Option<Self> { Self::ALL.into_iter().find(|s| s.as_str().eq_ignore_ascii_case(word)) }
+    /// Every state.
+    pub const ALL: [Self; 9] = [
+        Self::Unknown,
+        Self::NotInUse,
+        Self::InUse,
+        Self::Busy,
+        Self::Invalid,
+        Self::Unavailable,
+        Self::Ringing,
+        Self::RingInUse,
+        Self::OnHold,
+    ];
+
+    /// Its word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "UNKNOWN",
+            Self::NotInUse => "NOT_INUSE",
+            Self::InUse => "INUSE",
+            Self::Busy => "BUSY",
+            Self::Invalid => "INVALID",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Ringing => "RINGING",
+            Self::RingInUse => "RINGINUSE",
+            Self::OnHold => "ONHOLD",
+        }
+    }
+
+    /// The state of a word in any case; `None` for a word that is none.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|state| state.as_str().eq_ignore_ascii_case(word))
+    }
 }
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum EventPackage { DeviceState, Mwi }
+
+/// What a publication tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EventPackage {
+    /// `asterisk-devicestate`
+    DeviceState,
+    /// `asterisk-mwi`
+    Mwi,
+}
+
 impl EventPackage {
-    pub const fn as_str(self) -> &'static str { match self { Self::DeviceState => "asterisk-devicestate", Self::Mwi => "asterisk-mwi" } }
-    pub fn parse(t: &str) -> Option<Self> { [Self::DeviceState, Self::Mwi].into_iter().find(|e| e.as_str() == t) }
+    /// Its name in the Event header.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DeviceState => "asterisk-devicestate",
+            Self::Mwi => "asterisk-mwi",
+        }
+    }
+
+    /// The package of a name, compared with its case (RFC 6665 8.2.1).
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::DeviceState, Self::Mwi]
+            .into_iter()
+            .find(|package| package.as_str() == name)
+    }
 }
+
+/// What the body of a PUBLISH says. Its texts are borrowed from the body where they hold no escapes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StateChange<'a> {
-    Device { device: Cow<'a, str>, state: DeviceState, cachable: bool, eid: EntityId },
-    Mailbox { uniqueid: Cow<'a, str>, new: u16, old: u16, eid: EntityId },
-    Refresh { eid: EntityId },
+    /// A device is in a state.
+    Device {
+        /// Its name, 1 to 255 bytes without control characters.
+        device: Cow<'a, str>,
+        /// The state.
+        state: DeviceState,
+        /// Whether it is to be kept; if not, it is an event and no more.
+        cachable: bool,
+        /// Whose state it is.
+        eid: EntityId,
+    },
+    /// A mailbox holds messages.
+    Mailbox {
+        /// `mailbox@context`, or `mailbox`; 1 to 255 bytes without control characters.
+        uniqueid: Cow<'a, str>,
+        /// New messages.
+        new: u16,
+        /// Old messages.
+        old: u16,
+        /// Who says so.
+        eid: EntityId,
+    },
+    /// The sender asks for everything.
+    Refresh {
+        /// Who asks.
+        eid: EntityId,
+    },
 }
+
+/// Why a body is none. Its text is fit to be the reason phrase of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BodyError { #[error("The body is no JSON object as expected")] Json, #[error("Malformed eid")] Eid, #[error("Missing type")] Type, #[error("Wrong type for this event")] WrongType, #[error("Missing device or state")] Device, #[error("Missing uniqueid")] Mailbox, #[error("Count out of range")] Count, #[error("Malformed name")] Name }
-#[derive(Deserialize)]
-struct Raw<'a> {
-    #[serde(borrow, rename = "type")] kind: Option<Cow<'a, str>>,
-    #[serde(borrow)] eid: Option<Cow<'a, str>>,
-    #[serde(borrow)] device: Option<Cow<'a, str>>,
-    #[serde(borrow)] state: Option<Cow<'a, str>>,
-    #[serde(borrow)] uniqueid: Option<Cow<'a, str>>,
-    cachable: Option<serde_json::Value>,
-    old: Option<serde_json::Value>,
-    new: Option<serde_json::Value>,
+#[non_exhaustive]
+pub enum BodyError {
+    /// More than [`limits::MAX_BODY`].
+    #[error("Body too long")]
+    TooLong,
+    /// It is not one JSON object in UTF-8.
+    #[error("Body is not one JSON object")]
+    NotAnObject,
+    /// `type` is missing, or no text.
+    #[error("Missing type")]
+    MissingType,
+    /// `type` is not one that the event knows.
+    #[error("Type does not fit the event")]
+    WrongType,
+    /// `eid` is missing, or no text.
+    #[error("Missing eid")]
+    MissingEid,
+    /// `eid` is not six bytes in hexadecimal with colons.
+    #[error("Malformed eid")]
+    MalformedEid,
+    /// `device` is missing, or no text.
+    #[error("Missing device")]
+    MissingDevice,
+    /// `state` is missing, or no text.
+    #[error("Missing state")]
+    MissingState,
+    /// `uniqueid` is missing, or no text.
+    #[error("Missing uniqueid")]
+    MissingUniqueId,
+    /// A name is empty.
+    #[error("Empty name")]
+    EmptyName,
+    /// A name is longer than [`limits::MAX_NAME`].
+    #[error("Name too long")]
+    NameTooLong,
+    /// A name holds a control character or a line separator.
+    #[error("Control character in a name")]
+    ControlCharacter,
+    /// A count is below 0 or above 65535.
+    #[error("Message count out of range")]
+    CountOutOfRange,
 }
-fn count(v: Option<serde_json::Value>) -> Result<u16, BodyError> {
-    match v { Some(serde_json::Value::Number(n)) => match n.as_i64() { Some(i) => u16::try_from(i).map_err(|_| BodyError::Count), None if n.is_u64() => Err(BodyError::Count), None => Ok(0) }, _ => Ok(0) }
-}
+
+/// Whether a text can be a device's or mailbox's name: 1 to [`limits::MAX_NAME`] bytes without control characters.
+///
+/// # Errors
+/// What is wrong with it.
 pub fn valid_name(name: &str) -> Result<(), BodyError> {
-    if name.is_empty() || name.len() > 255 || name.chars().any(char::is_control) { return Err(BodyError::Name); }
-    Ok(())
+    if name.is_empty() {
+        Err(BodyError::EmptyName)
+    } else if name.len() > limits::MAX_NAME {
+        Err(BodyError::NameTooLong)
+    } else if name
+        .chars()
+        .any(|it| it.is_control() || matches!(it, '\u{2028}' | '\u{2029}'))
+    {
+        Err(BodyError::ControlCharacter)
+    } else {
+        Ok(())
+    }
 }
+
 impl<'a> StateChange<'a> {
+    /// Reads the body of a PUBLISH for `event`.
+    ///
+    /// As with Asterisk, members that nobody knows are passed over, of a member that stands twice the last counts, a state word that is
+    /// not known is UNKNOWN, only the integer 1 is cachable, and counts that are missing or no integers are 0.
+    ///
+    /// # Errors
+    /// What is wrong with it.
     pub fn parse(event: EventPackage, body: &'a [u8]) -> Result<Self, BodyError> {
-        let raw: Raw<'a> = serde_json::from_slice(body).map_err(|_| BodyError::Json)?;
-        let kind = raw.kind.ok_or(BodyError::Type)?;
-        let eid: EntityId = raw.eid.ok_or(BodyError::Eid)?.parse()?;
+        if body.len() > limits::MAX_BODY {
+            return Err(BodyError::TooLong);
+        }
+        let text = std::str::from_utf8(body).map_err(|_| BodyError::NotAnObject)?;
+        let members: Members<'a> =
+            serde_json::from_str(text).map_err(|_| BodyError::NotAnObject)?;
+        let kind = members.kind.0.ok_or(BodyError::MissingType)?;
+        let eid = members.eid.0.ok_or(BodyError::MissingEid)?.parse()?;
         match (&*kind, event) {
-            ("refresh", _) => Ok(Self::Refresh { eid }),
+            ("refresh", EventPackage::DeviceState | EventPackage::Mwi) => Ok(Self::Refresh { eid }),
             ("devicestate", EventPackage::DeviceState) => {
-                let device = raw.device.ok_or(BodyError::Device)?; valid_name(&device)?;
-                let state = DeviceState::parse(&raw.state.ok_or(BodyError::Device)?).unwrap_or(DeviceState::Unknown);
-                let cachable = raw.cachable.as_ref().and_then(|v| if v.is_f64() { None } else { v.as_i64() }) == Some(1);
-                Ok(Self::Device { device, state, cachable, eid })
+                let device = members.device.0.ok_or(BodyError::MissingDevice)?;
+                valid_name(&device)?;
+                let state = members.state.0.ok_or(BodyError::MissingState)?;
+                let state = DeviceState::parse(&state).unwrap_or(DeviceState::Unknown);
+                let cachable = members.cachable == Number::Integer(1);
+                Ok(Self::Device {
+                    device,
+                    state,
+                    cachable,
+                    eid,
+                })
             }
             ("mailboxstate", EventPackage::Mwi) => {
-                let uniqueid = raw.uniqueid.ok_or(BodyError::Mailbox)?; valid_name(&uniqueid)?;
-                Ok(Self::Mailbox { uniqueid, new: count(raw.new)?, old: count(raw.old)?, eid })
+                let uniqueid = members.uniqueid.0.ok_or(BodyError::MissingUniqueId)?;
+                valid_name(&uniqueid)?;
+                let (new, old) = (members.new.count()?, members.old.count()?);
+                Ok(Self::Mailbox {
+                    uniqueid,
+                    new,
+                    old,
+                    eid,
+                })
             }
             _ => Err(BodyError::WrongType),
         }
     }
+
+    /// Appends the body to `out`, with its members in Asterisk's order.
     pub fn write(&self, out: &mut Vec<u8>) {
-        use std::io::Write;
-        let s = |t: &str| serde_json::to_string(t).unwrap_or_default();
+        use std::io::Write as _;
+        // Writing into a buffer that grows cannot fail.
         let _ = match self {
-            Self::Device { device, state, cachable, eid } => write!(out, "{{\"type\":\"devicestate\",\"device\":{},\"state\":\"{}\",\"cachable\":{},\"eid\":\"{eid}\"}}", s(device), state.as_str(), u8::from(*cachable)),
-            Self::Mailbox { uniqueid, new, old, eid } => write!(out, "{{\"type\":\"mailboxstate\",\"uniqueid\":{},\"old\":{old},\"new\":{new},\"eid\":\"{eid}\"}}", s(uniqueid)),
+            Self::Device {
+                device,
+                state,
+                cachable,
+                eid,
+            } => {
+                out.extend_from_slice(b"{\"type\":\"devicestate\",\"device\":");
+                write_text(out, device);
+                let (state, cachable) = (state.as_str(), u8::from(*cachable));
+                write!(
+                    out,
+                    ",\"state\":\"{state}\",\"cachable\":{cachable},\"eid\":\"{eid}\"}}"
+                )
+            }
+            Self::Mailbox {
+                uniqueid,
+                new,
+                old,
+                eid,
+            } => {
+                out.extend_from_slice(b"{\"type\":\"mailboxstate\",\"uniqueid\":");
+                write_text(out, uniqueid);
+                write!(out, ",\"old\":{old},\"new\":{new},\"eid\":\"{eid}\"}}")
+            }
             Self::Refresh { eid } => write!(out, "{{\"type\":\"refresh\",\"eid\":\"{eid}\"}}"),
         };
     }
-    pub fn eid(&self) -> EntityId { match self { Self::Device { eid, .. } | Self::Mailbox { eid, .. } | Self::Refresh { eid } => *eid } }
+
+    /// Who speaks.
+    pub const fn eid(&self) -> EntityId {
+        match self {
+            Self::Device { eid, .. } | Self::Mailbox { eid, .. } | Self::Refresh { eid } => *eid,
+        }
+    }
+}
+
+/// Appends a JSON string (RFC 8259 7).
+fn write_text(out: &mut Vec<u8>, text: &str) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.push(b'"');
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            0..=0x1f => {
+                let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]);
+                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
+            }
+            _ => out.push(byte),
+        }
+    }
+    out.push(b'"');
+}
+
+/// The members that matter, as they came.
+#[derive(Default)]
+struct Members<'a> {
+    kind: Text<'a>,
+    eid: Text<'a>,
+    device: Text<'a>,
+    state: Text<'a>,
+    uniqueid: Text<'a>,
+    cachable: Number,
+    old: Number,
+    new: Number,
+}
+
+/// A member that should be a text; `None` where it is missing or something else.
+#[derive(Default)]
+struct Text<'a>(Option<Cow<'a, str>>);
+
+/// A member that should be a number.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Number {
+    /// Missing, or something else.
+    #[default]
+    None,
+    /// An integer.
+    Integer(i64),
+    /// An integer beyond what 64 bits hold.
+    Huge,
+}
+
+impl Number {
+    fn count(self) -> Result<u16, BodyError> {
+        match self {
+            Self::None => Ok(0),
+            Self::Integer(number) => u16::try_from(number).map_err(|_| BodyError::CountOutOfRange),
+            Self::Huge => Err(BodyError::CountOutOfRange),
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object<'a>(PhantomData<&'a ()>);
+        impl<'de: 'a, 'a> Visitor<'de> for Object<'a> {
+            type Value = Members<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Members<'a>, M::Error> {
+                let mut members = Members::default();
+                while let Some(Text(name)) = map.next_key::<Text<'de>>()? {
+                    match name.as_deref().unwrap_or_default() {
+                        "type" => members.kind = map.next_value()?,
+                        "eid" => members.eid = map.next_value()?,
+                        "device" => members.device = map.next_value()?,
+                        "state" => members.state = map.next_value()?,
+                        "uniqueid" => members.uniqueid = map.next_value()?,
+                        "cachable" => members.cachable = map.next_value()?,
+                        "old" => members.old = map.next_value()?,
+                        "new" => members.new = map.next_value()?,
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(members)
+            }
+        }
+        deserializer.deserialize_map(Object(PhantomData))
+    }
+}
+
+/// What a value is, where it may be anything: only its own kind counts, and the rest is passed over.
+macro_rules! anything_else {
+    ($none:expr) => {
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("anything")
+        }
+
+        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+            Ok($none)
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok($none)
+        }
+
+        fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Self::Value, S::Error> {
+            while seq.next_element::<IgnoredAny>()?.is_some() {}
+            Ok($none)
+        }
+
+        fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            Ok($none)
+        }
+    };
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyText<'a>(PhantomData<&'a ()>);
+        impl<'de: 'a, 'a> Visitor<'de> for AnyText<'a> {
+            type Value = Text<'a>;
+
+            anything_else!(Text(None));
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'a>, E> {
+                Ok(Text(Some(Cow::Borrowed(text))))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Text<'a>, E> {
+                Ok(Text(Some(Cow::Owned(text.to_owned()))))
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Text<'a>, E> {
+                Ok(Text(None))
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Text<'a>, E> {
+                Ok(Text(None))
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Text<'a>, E> {
+                Ok(Text(None))
+            }
+        }
+        deserializer.deserialize_any(AnyText(PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyNumber;
+        impl<'de> Visitor<'de> for AnyNumber {
+            type Value = Number;
+
+            anything_else!(Number::None);
+
+            fn visit_str<E>(self, _: &str) -> Result<Number, E> {
+                Ok(Number::None)
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Number, E> {
+                Ok(i64::try_from(number).map_or(Number::Huge, Number::Integer))
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<Number, E> {
+                Ok(Number::Integer(number))
+            }
+
+            fn visit_f64<E>(self, number: f64) -> Result<Number, E> {
+                // The reader makes a float of an integer that 64 bits do not hold.
+                Ok(if number.abs() >= 9.2e18 {
+                    Number::Huge
+                } else {
+                    Number::None
+                })
+            }
+        }
+        deserializer.deserialize_any(AnyNumber)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    const EID: &str = "02:00:00:00:00:01";
+
+    fn device(body: &str) -> Result<StateChange<'_>, BodyError> {
+        StateChange::parse(EventPackage::DeviceState, body.as_bytes())
+    }
+
+    fn mailbox(body: &str) -> Result<StateChange<'_>, BodyError> {
+        StateChange::parse(EventPackage::Mwi, body.as_bytes())
+    }
+
+    #[test]
+    fn takes_what_asterisk_sends() {
+        let text = r#"{"type":"devicestate","device":"PJSIP/1001","state":"INUSE","cachable":1,"eid":"02:00:00:00:00:01"}"#;
+        let expected = StateChange::Device {
+            device: "PJSIP/1001".into(),
+            state: DeviceState::InUse,
+            cachable: true,
+            eid: EID.parse().unwrap(),
+        };
+        assert_eq!(device(text), Ok(expected.clone()));
+        let mut written = Vec::new();
+        expected.write(&mut written);
+        assert_eq!(String::from_utf8(written).unwrap(), text);
+
+        let text = r#"{"type":"mailboxstate","uniqueid":"100@default","old":2,"new":3,"eid":"02:00:00:00:00:01"}"#;
+        let change = mailbox(text).unwrap();
+        assert!(matches!(
+            change,
+            StateChange::Mailbox { new: 3, old: 2, .. }
+        ));
+        let mut written = Vec::new();
+        change.write(&mut written);
+        assert_eq!(String::from_utf8(written).unwrap(), text);
+
+        let text = r#"{"type":"refresh","eid":"02:00:00:00:00:02"}"#;
+        for event in [EventPackage::DeviceState, EventPackage::Mwi] {
+            let change = StateChange::parse(event, text.as_bytes()).unwrap();
+            assert_eq!(change.eid().to_string(), "02:00:00:00:00:02");
+            let mut written = Vec::new();
+            change.write(&mut written);
+            assert_eq!(String::from_utf8(written).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        let whole = format!(
+            r#"{{"type":"devicestate","device":"a","state":"INUSE","cachable":1,"eid":"{EID}"}}"#
+        );
+        for (from, to, error) in [
+            (whole.as_str(), "", BodyError::NotAnObject),
+            (&whole, "[]", BodyError::NotAnObject),
+            (&whole, "\"text\"", BodyError::NotAnObject),
+            (&whole, "{}{}", BodyError::NotAnObject),
+            (&whole, "{} x", BodyError::NotAnObject),
+            (&whole, "{", BodyError::NotAnObject),
+            (&whole, "\u{feff}{}", BodyError::NotAnObject),
+            (&whole, "{}", BodyError::MissingType),
+            (
+                r#""type":"devicestate""#,
+                r#""type":1"#,
+                BodyError::MissingType,
+            ),
+            ("devicestate", "mailboxstate", BodyError::WrongType),
+            ("devicestate", "DeviceState", BodyError::WrongType),
+            ("devicestate", "presence", BodyError::WrongType),
+            (r#""eid":"02"#, r#""eid2":"02"#, BodyError::MissingEid),
+            (EID, "02:00:00:00:00", BodyError::MalformedEid),
+            (EID, "02:00:00:00:00:01:02", BodyError::MalformedEid),
+            (EID, "2:0:0:0:0:1", BodyError::MalformedEid),
+            (EID, "+2:00:00:00:00:01", BodyError::MalformedEid),
+            (EID, "02-00-00-00-00-01", BodyError::MalformedEid),
+            (EID, "", BodyError::MalformedEid),
+            (r#""device":"a","#, "", BodyError::MissingDevice),
+            (
+                r#""device":"a""#,
+                r#""device":null"#,
+                BodyError::MissingDevice,
+            ),
+            (
+                r#""device":"a""#,
+                r#""device":["a"]"#,
+                BodyError::MissingDevice,
+            ),
+            (r#""device":"a""#, r#""device":"""#, BodyError::EmptyName),
+            (
+                r#""device":"a""#,
+                r#""device":"a\u0000b""#,
+                BodyError::ControlCharacter,
+            ),
+            (
+                r#""device":"a""#,
+                r#""device":"a\r\nX: y""#,
+                BodyError::ControlCharacter,
+            ),
+            (
+                r#""device":"a""#,
+                r#""device":"\u0085""#,
+                BodyError::ControlCharacter,
+            ),
+            (
+                r#""device":"a""#,
+                r#""device":"\u2028""#,
+                BodyError::ControlCharacter,
+            ),
+            (
+                r#""device":"a""#,
+                r#""device":"\ud800""#,
+                BodyError::NotAnObject,
+            ),
+            (r#""state":"INUSE","#, "", BodyError::MissingState),
+            (
+                r#""state":"INUSE""#,
+                r#""state":{"a":1}"#,
+                BodyError::MissingState,
+            ),
+        ] {
+            assert_eq!(device(&whole.replace(from, to)), Err(error), "{to}");
+        }
+        assert_eq!(
+            device(&whole.replace("\"a\"", &format!("\"{}\"", "x".repeat(256)))),
+            Err(BodyError::NameTooLong)
+        );
+        assert!(device(&whole.replace("\"a\"", &format!("\"{}\"", "x".repeat(255)))).is_ok());
+        assert_eq!(mailbox(&whole), Err(BodyError::WrongType));
+        let not_utf8 = [b"{\"type\":\"".as_slice(), &[0xff], b"\"}"].concat();
+        assert_eq!(
+            StateChange::parse(EventPackage::Mwi, &not_utf8),
+            Err(BodyError::NotAnObject)
+        );
+        let long = format!("{{\"a\":\"{}\"}}", "x".repeat(limits::MAX_BODY));
+        assert_eq!(device(&long), Err(BodyError::TooLong));
+        // What is passed over is not walked into, however deep it is.
+        let deep = format!("{{\"x\":{}{}}}", "[".repeat(30_000), "]".repeat(30_000));
+        assert_eq!(device(&deep), Err(BodyError::MissingType));
+    }
+
+    #[test]
+    fn only_the_integer_1_is_cachable() {
+        for (value, expected) in [
+            ("1", true),
+            ("0", false),
+            ("2", false),
+            ("-1", false),
+            ("1.0", false),
+            ("1e0", false),
+            ("true", false),
+            ("\"1\"", false),
+            ("null", false),
+            ("[1]", false),
+            ("{\"a\":1}", false),
+            ("18446744073709551617", false),
+        ] {
+            let text = format!(
+                r#"{{"cachable":{value},"type":"devicestate","device":"a","state":"x","eid":"{EID}"}}"#
+            );
+            let change = device(&text).unwrap();
+            assert!(
+                matches!(change, StateChange::Device { cachable, state: DeviceState::Unknown, .. } if cachable == expected),
+                "{value}"
+            );
+        }
+    }
+
+    #[test]
+    fn counts_are_0_where_they_are_no_integers_and_refused_where_they_do_not_fit() {
+        let counted = |value: &str| {
+            let text = format!(
+                r#"{{"type":"mailboxstate","uniqueid":"100","new":{value},"eid":"{EID}"}}"#
+            );
+            mailbox(&text).map(|change| match change {
+                StateChange::Mailbox { new, old, .. } => (new, old),
+                other => panic!("{other:?}"),
+            })
+        };
+        for (value, expected) in [
+            ("0", 0),
+            ("7", 7),
+            ("65535", 65_535),
+            ("\"7\"", 0),
+            ("null", 0),
+            ("7.5", 0),
+            ("true", 0),
+            ("[]", 0),
+            ("{}", 0),
+        ] {
+            assert_eq!(counted(value), Ok((expected, 0)), "{value}");
+        }
+        for value in [
+            "-1",
+            "65536",
+            "4294967296",
+            "18446744073709551615",
+            "99999999999999999999999",
+            "-99999999999999999999999",
+        ] {
+            assert_eq!(counted(value), Err(BodyError::CountOutOfRange), "{value}");
+        }
+    }
+
+    #[test]
+    fn unknown_members_are_passed_over_and_the_last_of_two_counts() {
+        let text = format!(
+            r#"{{"x":{{"type":"refresh"}},"device":1,"device":"a\/b","type":"x","y":[1,[2]],"type":"devicestate","state":"inuse","eid":"00:00:00:00:00:00","eid":"{EID}","cachable":0,"cachable":1}}"#
+        );
+        let expected = StateChange::Device {
+            device: "a/b".into(),
+            state: DeviceState::InUse,
+            cachable: true,
+            eid: EID.parse().unwrap(),
+        };
+        assert_eq!(device(&text), Ok(expected));
+    }
+
+    #[test]
+    fn nothing_is_copied_where_nothing_is_escaped() {
+        let text =
+            format!(r#"{{"type":"devicestate","device":"Tür","state":"INUSE","eid":"{EID}"}}"#);
+        assert!(matches!(
+            device(&text).unwrap(),
+            StateChange::Device {
+                device: Cow::Borrowed("Tür"),
+                ..
+            }
+        ));
+    }
+
+    fn name() -> impl Strategy<Value = String> {
+        "[ -~äöü€😀]{1,40}"
+    }
+
+    proptest! {
+        #[test]
+        fn written_and_read_again_it_is_the_same(
+            name in name(), state in 0usize..9, cachable in any::<bool>(), new in any::<u16>(), old in any::<u16>(), eid in any::<[u8; 6]>(),
+        ) {
+            let eid = EntityId::from(eid);
+            let changes = [
+                (EventPackage::DeviceState, StateChange::Device {
+                    device: name.as_str().into(), state: DeviceState::ALL[state], cachable, eid,
+                }),
+                (EventPackage::Mwi, StateChange::Mailbox { uniqueid: name.as_str().into(), new, old, eid }),
+                (EventPackage::Mwi, StateChange::Refresh { eid }),
+            ];
+            for (event, change) in changes {
+                let mut body = Vec::new();
+                change.write(&mut body);
+                prop_assert_eq!(StateChange::parse(event, &body), Ok(change));
+            }
+        }
+
+        #[test]
+        fn nothing_makes_it_panic(body in prop::collection::vec(any::<u8>(), 0..80), at in 0usize..100, byte in any::<u8>()) {
+            let _ = StateChange::parse(EventPackage::Mwi, &body);
+            let mut whole = format!(r#"{{"type":"devicestate","device":"a","state":"INUSE","cachable":1,"eid":"{EID}"}}"#).into_bytes();
+            let at = at % whole.len();
+            whole[at] = byte;
+            let _ = StateChange::parse(EventPackage::DeviceState, &whole);
+        }
+
+        #[test]
+        fn an_entity_id_printed_and_read_again_is_the_same(bytes in any::<[u8; 6]>()) {
+            let eid = EntityId::from(bytes);
+            prop_assert_eq!(eid.to_string().parse(), Ok(eid));
+            prop_assert_eq!(eid.to_string().to_uppercase().parse(), Ok(eid));
+        }
+    }
 }

@@ -50,7 +50,13 @@ struct Entry {
 }
 
 impl Entry {
-    const NONE: Self = Self { name: HeaderName::Other, name_start: 0, name_end: 0, start: 0, end: 0 };
+    const NONE: Self = Self {
+        name: HeaderName::Other,
+        name_start: 0,
+        name_end: 0,
+        start: 0,
+        end: 0,
+    };
 }
 
 impl<'a> Message<'a> {
@@ -60,7 +66,10 @@ impl<'a> Message<'a> {
     /// It is nothing that could be answered.
     pub fn parse(datagram: &'a [u8]) -> Result<Self, ParseError> {
         // RFC 3261 7.5: empty lines before the first are passed over.
-        let skipped = datagram.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let skipped = datagram
+            .iter()
+            .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+            .count();
         let bytes = &datagram[skipped..];
         if bytes.is_empty() {
             return Err(ParseError::KeepAlive);
@@ -68,8 +77,14 @@ impl<'a> Message<'a> {
         if bytes.len() > limits::MAX_MESSAGE {
             return Err(ParseError::TooLarge);
         }
-        let mut lines = Lines { bytes, at: 0, defect: None };
-        let first = lines.next().map_or(&bytes[..0], |(start, end)| &bytes[start..end]);
+        let mut lines = Lines {
+            bytes,
+            at: 0,
+            defect: None,
+        };
+        let first = lines
+            .next()
+            .map_or(&bytes[..0], |(start, end)| &bytes[start..end]);
         let (start, defect) = parse_start_line(first)?;
         let mut message = Self {
             bytes,
@@ -115,7 +130,9 @@ impl<'a> Message<'a> {
 
     /// All values of a header, in order, each line as it was written.
     pub fn headers(&self, name: HeaderName) -> impl Iterator<Item = &'a str> + '_ {
-        self.entries().filter(move |entry| entry.name == name).filter_map(|entry| self.value(entry))
+        self.entries()
+            .filter(move |entry| entry.name == name)
+            .filter_map(|entry| self.value(entry))
     }
 
     /// All values of a header by its text, in any case; the compact form finds the whole name and the other way round.
@@ -135,7 +152,9 @@ impl<'a> Message<'a> {
     /// It is missing or malformed.
     pub fn via(&self) -> Result<Via<'a>, Defect> {
         let first = self.required(HeaderName::Via)?;
-        let first = text::list(first).next().ok_or(Defect::Malformed(HeaderName::Via))?;
+        let first = text::list(first)
+            .next()
+            .ok_or(Defect::Malformed(HeaderName::Via))?;
         Via::parse(first).ok_or(Defect::Malformed(HeaderName::Via))
     }
 
@@ -183,7 +202,9 @@ impl<'a> Message<'a> {
     pub fn max_forwards(&self) -> Result<Option<u8>, Defect> {
         let number = self.seconds(HeaderName::MaxForwards)?;
         number
-            .map(|number| u8::try_from(number).map_err(|_| Defect::Malformed(HeaderName::MaxForwards)))
+            .map(|number| {
+                u8::try_from(number).map_err(|_| Defect::Malformed(HeaderName::MaxForwards))
+            })
             .transpose()
     }
 
@@ -219,8 +240,12 @@ impl<'a> Message<'a> {
     /// It does not begin with digits, or goes on in a way of its own.
     pub fn retry_after(&self) -> Result<Option<u32>, Defect> {
         let malformed = Defect::Malformed(HeaderName::RetryAfter);
-        let Some(value) = self.header(HeaderName::RetryAfter) else { return Ok(None) };
-        let end = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+        let Some(value) = self.header(HeaderName::RetryAfter) else {
+            return Ok(None);
+        };
+        let end = value
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(value.len());
         let seconds = number(&value[..end]).ok_or(malformed)?;
         match text::skip_comments(&value[end..]) {
             Some(rest) if rest.is_empty() || rest.starts_with(';') => Ok(Some(seconds)),
@@ -251,7 +276,9 @@ impl<'a> Message<'a> {
                 HeaderName::ProxyAuthenticate => true,
                 _ => return None,
             };
-            let challenge = self.value(entry).and_then(|value| Challenge::parse(value, proxy));
+            let challenge = self
+                .value(entry)
+                .and_then(|value| Challenge::parse(value, proxy));
             Some(challenge.ok_or(Defect::Malformed(entry.name)))
         })
     }
@@ -264,7 +291,9 @@ impl<'a> Message<'a> {
                 HeaderName::ProxyAuthorization => true,
                 _ => return None,
             };
-            let credentials = self.value(entry).and_then(|value| Credentials::parse(value, proxy));
+            let credentials = self
+                .value(entry)
+                .and_then(|value| Credentials::parse(value, proxy));
             Some(credentials.ok_or(Defect::Malformed(entry.name)))
         })
     }
@@ -302,7 +331,9 @@ impl<'a> Message<'a> {
 
     fn seconds(&self, name: HeaderName) -> Result<Option<u32>, Defect> {
         let value = self.header(name);
-        value.map(|value| number(value).ok_or(Defect::Malformed(name))).transpose()
+        value
+            .map(|value| number(value).ok_or(Defect::Malformed(name)))
+            .transpose()
     }
 
     fn note(&mut self, defect: Defect) {
@@ -354,7 +385,9 @@ impl<'a> Message<'a> {
     }
 
     fn check_length(&mut self, index: usize) {
-        let Entry { name_start, end, .. } = self.headers[index];
+        let Entry {
+            name_start, end, ..
+        } = self.headers[index];
         if usize::from(end - name_start) > limits::MAX_HEADER_LINE {
             self.note(Defect::HeaderTooLong);
         }
@@ -461,18 +494,27 @@ fn parse_start_line(line: &[u8]) -> Result<(StartLine<'_>, Option<Defect>), Pars
     }
     let (method, rest) = line.split_once(' ').ok_or(ParseError::NotSip)?;
     let (uri, version) = rest.rsplit_once(' ').ok_or(ParseError::NotSip)?;
-    let family = version.get(..4).is_some_and(|it| it.eq_ignore_ascii_case("SIP/"));
+    let family = version
+        .get(..4)
+        .is_some_and(|it| it.eq_ignore_ascii_case("SIP/"));
     if !text::is_token(method) || !family {
         return Err(ParseError::NotSip);
     }
     let defect = if strip_version(version) != Some("") {
         Some(Defect::Version)
-    } else if uri.is_empty() || uri.contains(text::is_blank) || line.len() > limits::MAX_START_LINE {
+    } else if uri.is_empty() || uri.contains(text::is_blank) || line.len() > limits::MAX_START_LINE
+    {
         Some(Defect::StartLine)
     } else {
         None
     };
-    Ok((StartLine::Request { method: Method::parse(method), uri }, defect))
+    Ok((
+        StartLine::Request {
+            method: Method::parse(method),
+            uri,
+        },
+        defect,
+    ))
 }
 
 /// What follows `SIP/2.0`, which is written in any case (RFC 3261 7.1).

@@ -42,7 +42,9 @@ impl<'a> Params<'a> {
 
     /// The first parameter of that name, in any case: `Some(None)` where it has no value.
     pub fn get(self, name: &str) -> Option<Option<&'a str>> {
-        self.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
 
     /// The value of a parameter, without quotes.
@@ -59,7 +61,15 @@ mod tests {
     fn names_in_any_case_values_with_quotes_and_flags() {
         let params = Params::new(r#" Tag = a1 ;rport; x="a;b" ;;y="#);
         let all: Vec<_> = params.iter().collect();
-        assert_eq!(all, [("Tag", Some("a1")), ("rport", None), ("x", Some("\"a;b\"")), ("y", Some(""))]);
+        assert_eq!(
+            all,
+            [
+                ("Tag", Some("a1")),
+                ("rport", None),
+                ("x", Some("\"a;b\"")),
+                ("y", Some(""))
+            ]
+        );
         assert_eq!(params.get("TAG"), Some(Some("a1")));
         assert_eq!(params.get("rport"), Some(None));
         assert_eq!(params.get("none"), None);

@@ -55,7 +55,12 @@ pub enum StreamError {
 impl Splitter {
     /// An empty stream.
     pub const fn new() -> Self {
-        Self { buffer: Vec::new(), taken: 0, searched: 0, failed: None }
+        Self {
+            buffer: Vec::new(),
+            taken: 0,
+            searched: 0,
+            failed: None,
+        }
     }
 
     /// More bytes have come. Take all frames with `next` before the next call.
@@ -144,7 +149,11 @@ impl Splitter {
         if length > limits::MAX_MESSAGE {
             return Err(StreamError::BodyTooLong);
         }
-        Ok(if self.buffer.len() < length { Cut::More } else { Cut::Message(length) })
+        Ok(if self.buffer.len() < length {
+            Cut::More
+        } else {
+            Cut::Message(length)
+        })
     }
 }
 
@@ -183,7 +192,9 @@ fn content_length(headers: &[u8]) -> Result<usize, StreamError> {
             continue;
         }
         folded_onto_length = false;
-        let Some(colon) = memchr::memchr(b':', line) else { continue };
+        let Some(colon) = memchr::memchr(b':', line) else {
+            continue;
+        };
         if HeaderName::parse(line[..colon].trim_ascii()) != HeaderName::ContentLength {
             continue;
         }
@@ -199,7 +210,11 @@ fn content_length(headers: &[u8]) -> Result<usize, StreamError> {
         found = Some(value);
     }
     let length = found.ok_or(StreamError::NoLength)?;
-    if length > limits::MAX_BODY { Err(StreamError::BodyTooLong) } else { Ok(length) }
+    if length > limits::MAX_BODY {
+        Err(StreamError::BodyTooLong)
+    } else {
+        Ok(length)
+    }
 }
 
 fn number(value: &[u8]) -> Result<usize, StreamError> {
@@ -248,7 +263,10 @@ mod tests {
         let two = message("l:0", "");
         let stream = format!("{one}\r\n\r\n{two}\r\n{one}");
         let (frames, error) = split(&[stream.as_bytes()]);
-        assert_eq!(frames, [one.as_str(), "ping", two.as_str(), "pong", one.as_str()]);
+        assert_eq!(
+            frames,
+            [one.as_str(), "ping", two.as_str(), "pong", one.as_str()]
+        );
         assert_eq!(error, None);
     }
 
@@ -270,7 +288,11 @@ mod tests {
             ("Content-Length: 65537", BodyTooLong),
         ] {
             let text = message(length, "body");
-            assert_eq!(split(&[text.as_bytes()]), (vec![], Some(expected)), "{length}");
+            assert_eq!(
+                split(&[text.as_bytes()]),
+                (vec![], Some(expected)),
+                "{length}"
+            );
         }
     }
 
@@ -284,8 +306,16 @@ mod tests {
 
     #[test]
     fn line_breaks_that_are_none_end_the_stream() {
-        for text in [message("l: 0\nX: y", ""), message("l: 0\r\nX: a\rb", ""), message("X: \0\r\nl: 0", "")] {
-            assert_eq!(split(&[text.as_bytes()]), (vec![], Some(StreamError::LineBreak)), "{text:?}");
+        for text in [
+            message("l: 0\nX: y", ""),
+            message("l: 0\r\nX: a\rb", ""),
+            message("X: \0\r\nl: 0", ""),
+        ] {
+            assert_eq!(
+                split(&[text.as_bytes()]),
+                (vec![], Some(StreamError::LineBreak)),
+                "{text:?}"
+            );
         }
         assert_eq!(split(&[b"\0"]), (vec![], Some(StreamError::NotSip)));
         assert_eq!(split(&[b"{}"]), (vec![], Some(StreamError::NotSip)));
@@ -294,7 +324,10 @@ mod tests {
     #[test]
     fn headers_that_never_end_are_not_kept() {
         let long = "a".repeat(limits::MAX_MESSAGE + 1);
-        assert_eq!(split(&[long.as_bytes()]).1, Some(StreamError::HeadersTooLong));
+        assert_eq!(
+            split(&[long.as_bytes()]).1,
+            Some(StreamError::HeadersTooLong)
+        );
     }
 
     proptest! {

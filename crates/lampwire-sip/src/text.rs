@@ -22,7 +22,10 @@ pub(crate) fn is_token(text: &str) -> bool {
 /// RFC 3261 25.1: alphanum / "-" / "." / "!" / "%" / "*" / "_" / "+" / "`" / "'" / "~".
 pub(crate) const fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+        || matches!(
+            byte,
+            b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
+        )
 }
 
 /// Where the first of `wanted` stands outside quoted strings and angle brackets. `None` also where a quote is never closed.
@@ -70,7 +73,10 @@ pub(crate) fn list(text: &str) -> impl Iterator<Item = &str> {
 
 /// The inside of a quoted string, its escapes undone; a text without quotes as it is.
 pub(crate) fn unquote(text: &str) -> Cow<'_, str> {
-    let Some(inside) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+    let Some(inside) = text
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+    else {
         return Cow::Borrowed(text);
     };
     if !inside.contains('\\') {
@@ -149,7 +155,10 @@ mod tests {
     fn lists_are_parted_outside_of_quotes_and_brackets() {
         let parted: Vec<_> = list(r#"a, "b,c" <sip:x,y>;p ,, d"#).collect();
         assert_eq!(parted, ["a", r#""b,c" <sip:x,y>;p"#, "d"]);
-        assert_eq!(list(r#"a,"never closed, b"#).collect::<Vec<_>>(), ["a", r#""never closed, b"#]);
+        assert_eq!(
+            list(r#"a,"never closed, b"#).collect::<Vec<_>>(),
+            ["a", r#""never closed, b"#]
+        );
     }
 
     #[test]
@@ -172,6 +181,9 @@ mod tests {
         assert_eq!(skip_comments("(a (b) \\) c) rest"), Some("rest"));
         assert_eq!(skip_comments("(a"), None);
         let deep = "(".repeat(limits::MAX_COMMENT_DEPTH + 1);
-        assert_eq!(skip_comments(&format!("{deep}{}", ")".repeat(deep.len()))), None);
+        assert_eq!(
+            skip_comments(&format!("{deep}{}", ")".repeat(deep.len()))),
+            None
+        );
     }
 }

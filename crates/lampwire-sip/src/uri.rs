@@ -186,7 +186,15 @@ impl<'a> Uri<'a> {
         };
         let (host, params) = host.split_once(';').unwrap_or((host, ""));
         let (host, port) = Host::parse_with_port(host)?;
-        Ok(Self { scheme, user, password, host, port, params: Params::new(params), headers })
+        Ok(Self {
+            scheme,
+            user,
+            password,
+            host,
+            port,
+            params: Params::new(params),
+            headers,
+        })
     }
 
     /// The user part with its escapes undone. Escapes that make no UTF-8 are left as they are.
@@ -262,12 +270,16 @@ fn parse_port(text: &str) -> Result<u16, UriError> {
 fn is_host_name(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= 255
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
 }
 
 fn is_escaped_well(user: &str) -> bool {
@@ -308,22 +320,47 @@ mod tests {
     #[test]
     fn the_least_is_a_host() {
         let uri = Uri::parse("sips:example.org").unwrap();
-        assert_eq!((uri.user, uri.host, uri.port), (None, Host::Name("example.org"), None));
+        assert_eq!(
+            (uri.user, uri.host, uri.port),
+            (None, Host::Name("example.org"), None)
+        );
         let tel = Uri::parse("tel:+49-30-123;phone-context=x").unwrap();
         assert_eq!((tel.scheme, tel.user), (Scheme::Tel, Some("+49-30-123")));
-        assert_eq!(Uri::parse("mailto:a@b").unwrap().scheme, Scheme::Other("mailto"));
+        assert_eq!(
+            Uri::parse("mailto:a@b").unwrap().scheme,
+            Scheme::Other("mailto")
+        );
     }
 
     #[test]
     fn refuses_what_is_none() {
         for text in [
-            "", "sip", "sip:", "sip:@host", "sip:a@", "sip:a b@host", "sip:a@host:0", "sip:a@host:65536",
-            "sip:a@host:+1", "sip:a@host:", "sip:a@[::1", "sip:a@[::1]x", "sip:a@::1", "sip:a%4@host", "sip:a%zz@host",
-            "1sip:x", "sip:a@ho<st", "sip:a@host\r\nX: y", "sip:a@h\u{e4}st",
+            "",
+            "sip",
+            "sip:",
+            "sip:@host",
+            "sip:a@",
+            "sip:a b@host",
+            "sip:a@host:0",
+            "sip:a@host:65536",
+            "sip:a@host:+1",
+            "sip:a@host:",
+            "sip:a@[::1",
+            "sip:a@[::1]x",
+            "sip:a@::1",
+            "sip:a%4@host",
+            "sip:a%zz@host",
+            "1sip:x",
+            "sip:a@ho<st",
+            "sip:a@host\r\nX: y",
+            "sip:a@h\u{e4}st",
         ] {
             assert!(Uri::parse(text).is_err(), "{text:?}");
         }
-        assert_eq!(Uri::parse(&format!("sip:{}@h", "a".repeat(3000))), Err(UriError::TooLong));
+        assert_eq!(
+            Uri::parse(&format!("sip:{}@h", "a".repeat(3000))),
+            Err(UriError::TooLong)
+        );
     }
 
     proptest! {

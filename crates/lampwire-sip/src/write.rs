@@ -38,7 +38,11 @@ impl<'b> Writer<'b> {
 
     /// A response, begun with its first line. An empty reason stands for the usual phrase of the status.
     pub fn response(out: &'b mut Vec<u8>, names: Names, status: u16, reason: &str) -> Self {
-        let reason = if reason.is_empty() { reason_phrase(status) } else { reason };
+        let reason = if reason.is_empty() {
+            reason_phrase(status)
+        } else {
+            reason
+        };
         let mut writer = Self { out, names };
         writer.line(format_args!("SIP/2.0 {status} {reason}"));
         writer
@@ -229,7 +233,16 @@ mod tests {
     fn reply(request: &str, source: &str) -> String {
         let request = Message::parse(request.as_bytes()).unwrap();
         let mut out = b"before ".to_vec();
-        Writer::reply(&mut out, Names::Full, &request, source.parse().unwrap(), 200, "", "t1").finish();
+        Writer::reply(
+            &mut out,
+            Names::Full,
+            &request,
+            source.parse().unwrap(),
+            200,
+            "",
+            "t1",
+        )
+        .finish();
         String::from_utf8(out).unwrap()
     }
 
@@ -250,7 +263,10 @@ mod tests {
     fn nothing_that_is_echoed_begins_a_header() {
         let mut out = Vec::new();
         let mut writer = Writer::response(&mut out, Names::Compact, 400, "Bad\r\nX-Evil: 1");
-        writer.header(HeaderName::Via, "a\nb\0c").raw("X-Name", "d\re").raw("bad name", "x");
+        writer
+            .header(HeaderName::Via, "a\nb\0c")
+            .raw("X-Name", "d\re")
+            .raw("bad name", "x");
         writer.finish_with_body("application/json", b"{}\r\n");
         assert_eq!(
             String::from_utf8(out).unwrap(),
@@ -269,7 +285,13 @@ mod tests {
                 .header(HeaderName::Event, "asterisk-mwi");
             writer.finish_with_body("application/json", b"{}");
             let message = Message::parse(&out).unwrap();
-            assert_eq!(message.start(), StartLine::Request { method: Method::Publish, uri: "sip:a@b" });
+            assert_eq!(
+                message.start(),
+                StartLine::Request {
+                    method: Method::Publish,
+                    uri: "sip:a@b"
+                }
+            );
             assert_eq!(message.defect(), None);
             assert_eq!(message.event().unwrap().unwrap().package, "asterisk-mwi");
             assert_eq!(message.body(), b"{}");

@@ -235,8 +235,18 @@ impl Node {
             }
             Some(_) | None => {}
         }
-        if let Some(peer) = peer {
-            self.peers.get_mut(peer).heard(now);
+        if let Some(id) = peer {
+            let peer = self.peers.get_mut(id);
+            peer.heard(now);
+            if let (None, Some(change)) = (peer.entity_id, &change)
+                && change.eid() != self.entity_id
+            {
+                // Whoever speaks first over a peer's publication is taken for the peer itself, until its `refresh` says better.
+                peer.entity_id = Some(change.eid());
+            }
+            if matches!(checked.intent, Intent::Initial | Intent::Remove(_)) {
+                self.peers.note_change(id);
+            }
         }
         let accepted = self.commit(arrival, &checked, key, u64::from(change.is_some()));
         Ok(Granted::Published {

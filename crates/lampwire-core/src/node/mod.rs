@@ -181,6 +181,7 @@ impl Node {
             return;
         }
         self.receive(now, transport, remote, bytes);
+        self.tell_of_peers(now);
     }
 
     /// The network said that nothing listens at `remote` (ICMP port or host unreachable).
@@ -189,6 +190,7 @@ impl Node {
         self.each_publisher(now, |publisher, ctx| {
             publisher.handle_unreachable(ctx, target)
         });
+        self.tell_of_peers(now);
     }
 
     /// The answer to a name that `poll_query` gave: its addresses, the preferred first. An error, or no address, leaves what was known.
@@ -254,6 +256,7 @@ impl Node {
                 Timer::Shutdown => self.life = Life::Over,
             }
         }
+        self.tell_of_peers(now);
     }
 
     /// The node is to end: what waits is still said to peers that take it, publications are removed. Drain until `is_drained`.
@@ -349,6 +352,16 @@ impl Node {
         self.outbox.event(event);
     }
 
+    /// Tells watchers of peers that have come or gone.
+    fn tell_of_peers(&mut self, now: Now) {
+        for id in self.peers.take_changed() {
+            if self.watched {
+                let peer = self.peer_view(now, id, self.peers.get(id));
+                self.outbox.event(Event::Peer { peer });
+            }
+        }
+    }
+
     /// Frees what was deleted once every publisher has told its peer.
     fn sweep(&mut self, now: Now) {
         let head = self.table.head();
@@ -370,6 +383,10 @@ impl Node {
             Expiry::At(at) => self.timers.set(Timer::Publication(id.0), at),
             Expiry::Gone => {}
             Expiry::Ended(publication) => {
+                let rule = &self.config.asterisk_publications[publication.rule].name;
+                if let Some(peer) = self.peers.of_asterisk_publication(rule) {
+                    self.peers.note_change(peer);
+                }
                 self.counters.publications_expired += 1;
                 let text = format!(
                     "endpoint {}: its publication to {} ran out; last heard from {}",

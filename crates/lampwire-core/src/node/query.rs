@@ -196,7 +196,7 @@ impl Node {
         }
     }
 
-    fn peer_view(&self, now: Now, id: PeerId, peer: &Peer) -> PeerView {
+    pub(super) fn peer_view(&self, now: Now, id: PeerId, peer: &Peer) -> PeerView {
         let publications: Vec<&Publication> = self
             .compositor
             .iter()

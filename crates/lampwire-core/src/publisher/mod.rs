@@ -640,6 +640,9 @@ impl Publisher {
         );
         let level = if was_up { level } else { Level::Debug };
         ctx.outbox.notice(level, code, text);
+        if let Some(peer) = self.peer.filter(|_| was_up) {
+            ctx.peers.note_change(peer);
+        }
         self.set_timer(ctx);
     }
 
@@ -656,6 +659,9 @@ impl Publisher {
             publish.name, publish.server_uri
         );
         ctx.outbox.notice(Level::Info, "peer-back", text);
+        if let Some(peer) = self.peer {
+            ctx.peers.note_change(peer);
+        }
         for lane in &mut self.lanes {
             lane.coalesce(ctx.table.head());
         }

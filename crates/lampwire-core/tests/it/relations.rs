@@ -1,6 +1,9 @@
 //! Peers, as they are shown.
 
-use lampwire_core::PeerStatus;
+use std::time::Duration;
+
+use lampwire_core::{Event, PeerStatus};
+use lampwire_sip::DeviceState;
 
 use crate::bench::{Bench, RELATION, Request};
 
@@ -48,4 +51,30 @@ fn a_peer_that_publishes_is_up_and_its_endpoint_is_known() {
         publication.expires_at.as_millis() - bench.now.wall.as_millis(),
         3_600_000
     );
+}
+
+#[test]
+fn watchers_are_told_when_a_peer_comes_and_goes() {
+    let mut bench = Bench::new(RELATION);
+    let mut statuses = |bench: &mut Bench| {
+        let mut seen = Vec::new();
+        while let Some(event) = bench.node.poll_event() {
+            if let Event::Peer { peer } = event {
+                seen.push(peer.status);
+            }
+        }
+        seen
+    };
+    for request in bench.requests() {
+        bench.grant(&request, "t0");
+    }
+    bench.set("Custom:x1", DeviceState::InUse);
+    bench.pass(Duration::from_secs(33));
+    assert_eq!(statuses(&mut bench), [PeerStatus::Down]);
+    let probe = bench.requests().pop().unwrap();
+    bench.grant(&probe, "t1");
+    assert_eq!(statuses(&mut bench), [PeerStatus::Up]);
+    bench.ask(&Request::new());
+    assert_eq!(statuses(&mut bench), [PeerStatus::Up]);
+    assert_eq!(bench.node.peers(bench.now)[0].entity_id.unwrap().to_string(), "02:00:00:00:00:02");
 }

@@ -32,11 +32,19 @@ impl<'a> NameAddr<'a> {
             match value.find('<') {
                 Some(angle) => {
                     let display = text::trim(&value[..angle]);
-                    let words = display.split(text::is_blank).filter(|word| !word.is_empty());
-                    if !words.into_iter().all(|word| text::is_token(word) || !word.is_ascii()) {
+                    let words = display
+                        .split(text::is_blank)
+                        .filter(|word| !word.is_empty());
+                    if !words
+                        .into_iter()
+                        .all(|word| text::is_token(word) || !word.is_ascii())
+                    {
                         return None;
                     }
-                    (Some(display).filter(|display| !display.is_empty()), &value[angle..])
+                    (
+                        Some(display).filter(|display| !display.is_empty()),
+                        &value[angle..],
+                    )
                 }
                 None => {
                     // RFC 3261 20.10: without brackets, parameters are the header's, not the URI's.
@@ -44,7 +52,11 @@ impl<'a> NameAddr<'a> {
                     let uri = text::trim(uri);
                     let wrong = |c: char| text::is_blank(c) || matches!(c, '>' | '"');
                     let whole = !uri.is_empty() && !uri.contains(wrong);
-                    return whole.then_some(Self { display: None, uri, params: Params::new(params) });
+                    return whole.then_some(Self {
+                        display: None,
+                        uri,
+                        params: Params::new(params),
+                    });
                 }
             }
         };
@@ -56,7 +68,11 @@ impl<'a> NameAddr<'a> {
             None => return None,
         };
         let uri = text::trim(uri);
-        (!uri.is_empty()).then_some(Self { display, uri, params: Params::new(params) })
+        (!uri.is_empty()).then_some(Self {
+            display,
+            uri,
+            params: Params::new(params),
+        })
     }
 
     /// The dialog's or transaction's tag.
@@ -101,12 +117,24 @@ mod tests {
         let token = NameAddr::parse("Watson T. <sip:a@b>").unwrap();
         assert_eq!((token.display, token.tag()), (Some("Watson T."), None));
         let quoted = NameAddr::parse(r#""A \"<x>\" B"  <sip:a@b> ; tag=3"#).unwrap();
-        assert_eq!((quoted.display, quoted.tag()), (Some(r#""A \"<x>\" B""#), Some("3")));
+        assert_eq!(
+            (quoted.display, quoted.tag()),
+            (Some(r#""A \"<x>\" B""#), Some("3"))
+        );
     }
 
     #[test]
     fn refuses_what_is_none() {
-        for text in ["", "<>", "<sip:a@b", "\"a <sip:b@c>", "\"a\" sip:b@c", "a@b <sip:c@d>", "<sip:a@b>x", "sip:a b@c"] {
+        for text in [
+            "",
+            "<>",
+            "<sip:a@b",
+            "\"a <sip:b@c>",
+            "\"a\" sip:b@c",
+            "a@b <sip:c@d>",
+            "<sip:a@b>x",
+            "sip:a b@c",
+        ] {
             assert!(NameAddr::parse(text).is_none(), "{text:?}");
         }
     }

@@ -24,7 +24,10 @@ impl<'a> CSeq<'a> {
             return None;
         }
         let number = number.parse().ok().filter(|number| *number < 1 << 31)?;
-        Some(Self { number, method: Method::parse(method) })
+        Some(Self {
+            number,
+            method: Method::parse(method),
+        })
     }
 }
 
@@ -43,12 +46,27 @@ mod tests {
     #[test]
     fn takes_blanks_and_leading_zeros() {
         let cseq = CSeq::parse("0009\r\n  PUBLISH").unwrap();
-        assert_eq!(cseq, CSeq { number: 9, method: Method::Publish });
+        assert_eq!(
+            cseq,
+            CSeq {
+                number: 9,
+                method: Method::Publish
+            }
+        );
     }
 
     #[test]
     fn refuses_what_is_none() {
-        for text in ["", "1", "PUBLISH 1", "-1 PUBLISH", "1 PUB LISH", "2147483648 PUBLISH", "36893488147419103232 PUBLISH", "1 "] {
+        for text in [
+            "",
+            "1",
+            "PUBLISH 1",
+            "-1 PUBLISH",
+            "1 PUB LISH",
+            "2147483648 PUBLISH",
+            "36893488147419103232 PUBLISH",
+            "1 ",
+        ] {
             assert!(CSeq::parse(text).is_none(), "{text:?}");
         }
     }

@@ -114,7 +114,11 @@ impl fmt::Display for Challenge<'_> {
             (false, true) => f.write_str(",qop=\"auth-int\"")?,
             (false, false) => {}
         }
-        if self.userhash { f.write_str(",userhash=true") } else { Ok(()) }
+        if self.userhash {
+            f.write_str(",userhash=true")
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -156,14 +160,22 @@ impl<'a> Credentials<'a> {
 impl fmt::Display for Credentials<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Digest ")?;
-        for (name, value) in
-            [("username", &self.username), ("realm", &self.realm), ("nonce", &self.nonce), ("uri", &self.uri)]
-        {
+        for (name, value) in [
+            ("username", &self.username),
+            ("realm", &self.realm),
+            ("nonce", &self.nonce),
+            ("uri", &self.uri),
+        ] {
             quoted(f, name, value)?;
             f.write_str(", ")?;
         }
         // RFC 7616 3.4: algorithm, qop and nc are written without quotes.
-        write!(f, "response=\"{}\", algorithm={}", self.response.as_str(), self.algorithm.as_str())?;
+        write!(
+            f,
+            "response=\"{}\", algorithm={}",
+            self.response.as_str(),
+            self.algorithm.as_str()
+        )?;
         for (name, value) in [("cnonce", &self.cnonce), ("opaque", &self.opaque)] {
             if let Some(value) = value {
                 f.write_str(", ")?;
@@ -176,7 +188,11 @@ impl fmt::Display for Credentials<'_> {
         if let Some(nc) = self.nc {
             write!(f, ", nc={nc:08x}")?;
         }
-        if self.userhash { f.write_str(", userhash=true") } else { Ok(()) }
+        if self.userhash {
+            f.write_str(", userhash=true")
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -205,7 +221,9 @@ impl<'a> AuthParams<'a> {
             let (name, value) = (text::trim(name), text::trim(value));
             let whole = match value.starts_with('"') {
                 true => text::quoted_string(value)?.1.is_empty(),
-                false => !value.is_empty() && !value.contains(text::is_blank) && !value.contains('"'),
+                false => {
+                    !value.is_empty() && !value.contains(text::is_blank) && !value.contains('"')
+                }
             };
             names += 1;
             if !text::is_token(name) || !whole || names > limits::MAX_PARAMS {
@@ -223,7 +241,8 @@ impl<'a> AuthParams<'a> {
     }
 
     fn is_true(self, name: &str) -> bool {
-        self.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        self.get(name)
+            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 }
 
@@ -240,9 +259,18 @@ mod tests {
             false,
         )
         .unwrap();
-        assert_eq!((&*challenge.realm, &*challenge.nonce), ("asterisk", "1700000000/abc"));
+        assert_eq!(
+            (&*challenge.realm, &*challenge.nonce),
+            ("asterisk", "1700000000/abc")
+        );
         assert_eq!(challenge.algorithm, Some(Algorithm::Md5));
-        assert_eq!(challenge.qop, Qops { auth: true, auth_int: false });
+        assert_eq!(
+            challenge.qop,
+            Qops {
+                auth: true,
+                auth_int: false
+            }
+        );
     }
 
     #[test]
@@ -254,19 +282,38 @@ mod tests {
         .unwrap();
         assert_eq!(&*challenge.realm, r#"a "b", c"#);
         assert_eq!(challenge.algorithm, Some(Algorithm::Sha256));
-        assert_eq!(challenge.qop, Qops { auth: true, auth_int: true });
+        assert_eq!(
+            challenge.qop,
+            Qops {
+                auth: true,
+                auth_int: true
+            }
+        );
         assert!(challenge.stale && challenge.proxy);
-        let unknown = Challenge::parse(r#"Digest realm="a", nonce="b", algorithm=SHA-999"#, false).unwrap();
+        let unknown =
+            Challenge::parse(r#"Digest realm="a", nonce="b", algorithm=SHA-999"#, false).unwrap();
         assert_eq!(unknown.algorithm, None);
         let none = Challenge::parse(r#"Digest realm="a", nonce="b""#, false).unwrap();
-        assert_eq!((none.algorithm, none.qop), (Some(Algorithm::Md5), Qops::default()));
+        assert_eq!(
+            (none.algorithm, none.qop),
+            (Some(Algorithm::Md5), Qops::default())
+        );
     }
 
     #[test]
     fn refuses_what_is_none() {
         for text in [
-            "", "Digest", "Digest ", "Basic realm=\"a\"", "Digest realm=\"a\"", "Digest nonce=\"a\"", "Digest realm=\"a, nonce=\"b\"",
-            "Digest realm", "Digest realm=\"a\" nonce=\"b\"", "Digestrealm=\"a\",nonce=\"b\"", "Digest realm=,nonce=b",
+            "",
+            "Digest",
+            "Digest ",
+            "Basic realm=\"a\"",
+            "Digest realm=\"a\"",
+            "Digest nonce=\"a\"",
+            "Digest realm=\"a, nonce=\"b\"",
+            "Digest realm",
+            "Digest realm=\"a\" nonce=\"b\"",
+            "Digestrealm=\"a\",nonce=\"b\"",
+            "Digest realm=,nonce=b",
         ] {
             assert!(Challenge::parse(text, false).is_none(), "{text:?}");
         }
@@ -279,15 +326,29 @@ mod tests {
             "Digest username=\"a\", realm=\"r\", nonce=\"n\", uri=\"sip:x@y\", response=\"{hex}\", algorithm=MD5, cnonce=\"c\", qop=auth, nc=0000001f"
         );
         let credentials = Credentials::parse(&good, false).unwrap();
-        assert_eq!((credentials.nc, credentials.qop), (Some(31), Some(Qop::Auth)));
+        assert_eq!(
+            (credentials.nc, credentials.qop),
+            (Some(31), Some(Qop::Auth))
+        );
         for (from, to) in [
-            ("nc=0000001f", "nc=1f"), ("nc=0000001f", "nc=0000001g"), ("qop=auth", "qop=none"), ("algorithm=MD5", "algorithm=MD6"),
-            (hex, "123"), ("username=\"a\", ", ""), ("Digest", "Bearer"),
+            ("nc=0000001f", "nc=1f"),
+            ("nc=0000001f", "nc=0000001g"),
+            ("qop=auth", "qop=none"),
+            ("algorithm=MD5", "algorithm=MD6"),
+            (hex, "123"),
+            ("username=\"a\", ", ""),
+            ("Digest", "Bearer"),
         ] {
-            assert!(Credentials::parse(&good.replace(from, to), false).is_none(), "{to}");
+            assert!(
+                Credentials::parse(&good.replace(from, to), false).is_none(),
+                "{to}"
+            );
         }
         let upper = good.replace(hex, &hex.to_uppercase());
-        assert_eq!(Credentials::parse(&upper, false).unwrap().response, credentials.response);
+        assert_eq!(
+            Credentials::parse(&upper, false).unwrap().response,
+            credentials.response
+        );
     }
 
     proptest! {

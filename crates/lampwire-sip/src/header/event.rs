@@ -38,8 +38,17 @@ mod tests {
     #[test]
     fn takes_parameters_and_refuses_what_is_no_token() {
         let event = Event::parse("asterisk-mwi ;id=7;x");
-        assert_eq!(event, Some(Event { package: "asterisk-mwi", id: Some("7") }));
-        assert_eq!(event.map(|event| event.to_string()).as_deref(), Some("asterisk-mwi;id=7"));
+        assert_eq!(
+            event,
+            Some(Event {
+                package: "asterisk-mwi",
+                id: Some("7")
+            })
+        );
+        assert_eq!(
+            event.map(|event| event.to_string()).as_deref(),
+            Some("asterisk-mwi;id=7")
+        );
         for text in ["", ";id=1", "a b", "a,b", "\"a\""] {
             assert_eq!(Event::parse(text), None, "{text:?}");
         }

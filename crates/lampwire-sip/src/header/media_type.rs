@@ -22,8 +22,11 @@ impl<'a> MediaType<'a> {
         let (types, params) = value.split_once(';').unwrap_or((value, ""));
         let (kind, subtype) = types.split_once('/')?;
         let (kind, subtype) = (text::trim(kind), text::trim(subtype));
-        (text::is_token(kind) && text::is_token(subtype))
-            .then_some(Self { kind, subtype, params: Params::new(params) })
+        (text::is_token(kind) && text::is_token(subtype)).then_some(Self {
+            kind,
+            subtype,
+            params: Params::new(params),
+        })
     }
 
     /// Whether it is this type, in any case and with whatever parameters.
@@ -48,9 +51,16 @@ mod tests {
 
     #[test]
     fn case_and_parameters_do_not_matter() {
-        for text in ["application/json", "Application/JSON;charset=utf-8", "application / json ; a"] {
+        for text in [
+            "application/json",
+            "Application/JSON;charset=utf-8",
+            "application / json ; a",
+        ] {
             let media_type = MediaType::parse(text);
-            assert!(media_type.is_some_and(|it| it.is("application", "json")), "{text}");
+            assert!(
+                media_type.is_some_and(|it| it.is("application", "json")),
+                "{text}"
+            );
         }
         for text in ["", "json", "/json", "application/", "application/js on"] {
             assert!(MediaType::parse(text).is_none(), "{text:?}");

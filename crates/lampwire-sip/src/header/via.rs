@@ -92,7 +92,10 @@ impl<'a> Via<'a> {
             transport: Transport::parse(transport),
             host,
             port,
-            branch: params.get("branch").flatten().filter(|branch| !branch.is_empty()),
+            branch: params
+                .get("branch")
+                .flatten()
+                .filter(|branch| !branch.is_empty()),
             received: params.get("received").flatten(),
             rport,
             params,
@@ -112,7 +115,10 @@ fn sent_by_of(text: &str) -> Option<(Host<'_>, Option<u16>)> {
     }
     let port = text::trim(port);
     let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| port.parse().ok()).flatten().map(|port| (host, Some(port)))
+    digits
+        .then(|| port.parse().ok())
+        .flatten()
+        .map(|port| (host, Some(port)))
 }
 
 impl fmt::Display for Via<'_> {
@@ -138,14 +144,25 @@ mod tests {
     fn takes_an_asterisks() {
         let via = Via::parse("SIP/2.0/UDP 127.0.1.1:5060;rport;branch=z9hG4bKPje0889a2d").unwrap();
         assert_eq!(via.transport, Transport::Udp);
-        assert_eq!((via.host, via.port), (Host::V4([127, 0, 1, 1].into()), Some(5060)));
-        assert_eq!((via.branch, via.rport), (Some("z9hG4bKPje0889a2d"), Some(None)));
+        assert_eq!(
+            (via.host, via.port),
+            (Host::V4([127, 0, 1, 1].into()), Some(5060))
+        );
+        assert_eq!(
+            (via.branch, via.rport),
+            (Some("z9hG4bKPje0889a2d"), Some(None))
+        );
     }
 
     #[test]
     fn takes_blanks_wherever_the_grammar_has_them() {
-        let via = Via::parse("SIP / 2.0\r\n / UDP  first.example.com : 4000 ;ttl=16 ; branch = z9hG4bK1").unwrap();
-        assert_eq!((via.host, via.port), (Host::Name("first.example.com"), Some(4000)));
+        let via =
+            Via::parse("SIP / 2.0\r\n / UDP  first.example.com : 4000 ;ttl=16 ; branch = z9hG4bK1")
+                .unwrap();
+        assert_eq!(
+            (via.host, via.port),
+            (Host::Name("first.example.com"), Some(4000))
+        );
         assert_eq!(via.branch, Some("z9hG4bK1"));
         let v6 = Via::parse("SIP/2.0/TLS [2001:db8::9];received=2001:db8::1;rport=5061").unwrap();
         assert_eq!((v6.transport, v6.rport), (Transport::Tls, Some(Some(5061))));
@@ -155,8 +172,16 @@ mod tests {
     #[test]
     fn refuses_what_is_none() {
         for text in [
-            "", "SIP/2.0/UDP", "SIP/2.0/UDP ", "SIP/3.0/UDP a", "HTTP/2.0/UDP a", "SIP/2.0/U@P a", "SIP/2.0/UDP a:b",
-            "SIP/2.0/UDP a:70000", "SIP/2.0/UDP [::1", "SIP/2.0/UDP a;rport=x",
+            "",
+            "SIP/2.0/UDP",
+            "SIP/2.0/UDP ",
+            "SIP/3.0/UDP a",
+            "HTTP/2.0/UDP a",
+            "SIP/2.0/U@P a",
+            "SIP/2.0/UDP a:b",
+            "SIP/2.0/UDP a:70000",
+            "SIP/2.0/UDP [::1",
+            "SIP/2.0/UDP a;rport=x",
         ] {
             assert!(Via::parse(text).is_none(), "{text:?}");
         }
