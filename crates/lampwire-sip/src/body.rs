@@ -15,8 +15,8 @@ pub struct EntityId([u8; 6]);
 
 impl EntityId {
     /// The six bytes.
-    pub const fn as_bytes(&self) -> &[u8; 6] {
-        &self.0
+    pub const fn as_bytes(&self) -> [u8; 6] {
+        self.0
     }
 }
 

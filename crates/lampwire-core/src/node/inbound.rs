@@ -417,12 +417,12 @@ impl Node {
         if let Some((id, publication)) = ended {
             self.timers.clear(Timer::Publication(id.0));
             self.tell_of_publication(now, id, &publication, Some("removed"));
-        } else if let Some(publication) = self.compositor.get(id).copied() {
-            if checked.intent == Intent::Initial {
-                let ends = publication.expires_at + crate::limits::TAG_GRACE;
-                self.timers.set(Timer::Publication(id.0), ends);
-                self.tell_of_publication(now, id, &publication, None);
-            }
+        } else if checked.intent == Intent::Initial
+            && let Some(publication) = self.compositor.get(id).copied()
+        {
+            let ends = publication.expires_at + crate::limits::TAG_GRACE;
+            self.timers.set(Timer::Publication(id.0), ends);
+            self.tell_of_publication(now, id, &publication, None);
         }
         accepted
     }

@@ -188,7 +188,7 @@ impl Node {
     pub fn handle_unreachable(&mut self, now: Now, transport: TransportId, remote: SocketAddr) {
         let target = Target { transport, remote };
         self.each_publisher(now, |publisher, ctx| {
-            publisher.handle_unreachable(ctx, target)
+            publisher.handle_unreachable(ctx, target);
         });
         self.tell_of_peers(now);
     }

@@ -324,7 +324,8 @@ impl Publisher {
                 let after = after.map(|seconds| Duration::from_secs(seconds.into()));
                 self.on_unable(ctx, index, status, reason, after);
             }
-            300..400 | 400..500 | _ => self.on_refused(ctx, index, status, reason),
+            // 3xx is not followed, and a peer that has moved is told of.
+            _ => self.on_refused(ctx, index, status, reason),
         }
         true
     }
@@ -822,7 +823,7 @@ impl Publisher {
         self.counters.sent += 1;
         let bytes = &lane.bytes;
         ctx.outbox.transmit(target.transport, target.remote, |out| {
-            out.extend_from_slice(bytes)
+            out.extend_from_slice(bytes);
         });
         self.set_lane_timer(ctx, index);
     }

@@ -130,7 +130,7 @@ impl Names {
     /// A number from 0 to `lanes` - 1 that is always the same for one name.
     pub(crate) fn lane_of(&self, id: NameId, lanes: u16) -> u16 {
         let hash = u64::from(self.entries[id.0 as usize].hash);
-        u16::try_from(hash * u64::from(lanes) >> 32).unwrap_or(0)
+        u16::try_from((hash * u64::from(lanes)) >> 32).unwrap_or(0)
     }
 
     /// The names of `kind` in byte order, those after `after` only.

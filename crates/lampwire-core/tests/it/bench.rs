@@ -9,16 +9,16 @@ use lampwire_core::{Event, Node, Notice, Now, Setup, Time, TransportId, WallTime
 use lampwire_sip::DeviceState;
 
 /// Where the node listens.
-pub const NODE: &str = "127.0.0.1:5060";
+pub(crate) const NODE: &str = "127.0.0.1:5060";
 /// Where its only configured peer is.
-pub const PEER: &str = "127.0.0.2:5060";
+pub(crate) const PEER: &str = "127.0.0.2:5060";
 /// The peer's entity id.
-pub const PEER_EID: &str = "02:00:00:00:00:02";
+pub(crate) const PEER_EID: &str = "02:00:00:00:00:02";
 /// The node's entity id.
-pub const NODE_EID: &str = "02:00:00:00:00:01";
+pub(crate) const NODE_EID: &str = "02:00:00:00:00:01";
 
 /// A node with one peer that exchanges everything, without credentials.
-pub const RELATION: &str = "
+pub(crate) const RELATION: &str = "
 [lampwire]
 type=lampwire
 entity_id=02:00:00:00:00:01
@@ -52,7 +52,7 @@ mailbox_state=yes
 ";
 
 /// A node that only takes: nothing of its own is in the way of an answer.
-pub const TAKES_ONLY: &str = "
+pub(crate) const TAKES_ONLY: &str = "
 [lampwire]
 type=lampwire
 entity_id=02:00:00:00:00:01
@@ -83,16 +83,16 @@ mailbox_state=yes
 ";
 
 /// A node, and a clock that stands still until it is moved.
-pub struct Bench {
-    pub node: Node,
-    pub now: Now,
+pub(crate) struct Bench {
+    pub(crate) node: Node,
+    pub(crate) now: Now,
     sent: Vec<(SocketAddr, String)>,
     next: u32,
 }
 
 impl Bench {
     /// A started node of this configuration, which must be without error.
-    pub fn new(config: &str) -> Self {
+    pub(crate) fn new(config: &str) -> Self {
         let mut source = MapSource::new([("node.conf", config)]);
         let (config, diagnostics) = load("node.conf", &mut source);
         let errors: Vec<_> = diagnostics
@@ -126,11 +126,11 @@ impl Bench {
     }
 
     /// Puts a datagram in and gives what the node sends to its source because of it.
-    pub fn put(&mut self, from: &str, text: &str) -> Vec<String> {
+    pub(crate) fn put(&mut self, from: &str, text: &str) -> Vec<String> {
         self.put_bytes(from, text.as_bytes())
     }
 
-    pub fn put_bytes(&mut self, from: &str, bytes: &[u8]) -> Vec<String> {
+    pub(crate) fn put_bytes(&mut self, from: &str, bytes: &[u8]) -> Vec<String> {
         let remote: SocketAddr = from.parse().unwrap();
         self.sent.clear();
         self.node
@@ -144,7 +144,7 @@ impl Bench {
     }
 
     /// Puts a request in, and gives the one answer to it.
-    pub fn ask(&mut self, request: &Request) -> Answer {
+    pub(crate) fn ask(&mut self, request: &Request) -> Answer {
         let text = request.text(&mut self.next);
         let answers = self.put(&request.from, &text);
         let answers: Vec<_> = answers
@@ -156,7 +156,7 @@ impl Bench {
     }
 
     /// The requests that the node has sent since it was last asked, copies left out.
-    pub fn requests(&mut self) -> Vec<Sent> {
+    pub(crate) fn requests(&mut self) -> Vec<Sent> {
         let mut requests: Vec<Sent> = Vec::new();
         for request in self.copies() {
             if !requests.contains(&request) {
@@ -167,7 +167,7 @@ impl Bench {
     }
 
     /// The same with each copy.
-    pub fn copies(&mut self) -> Vec<Sent> {
+    pub(crate) fn copies(&mut self) -> Vec<Sent> {
         self.drain();
         let requests = self
             .sent
@@ -177,7 +177,7 @@ impl Bench {
     }
 
     /// Answers a request of the node's.
-    pub fn answer(&mut self, request: &Sent, status: &str, headers: &str) {
+    pub(crate) fn answer(&mut self, request: &Sent, status: &str, headers: &str) {
         let header = |name: &str| request.line(name);
         let text = format!(
             "SIP/2.0 {status}\r\n{}\r\n{}\r\n{};tag=peer\r\n{}\r\n{}\r\n{headers}Content-Length: 0\r\n\r\n",
@@ -194,7 +194,7 @@ impl Bench {
     }
 
     /// Grants a PUBLISH of the node's with a tag.
-    pub fn grant(&mut self, request: &Sent, tag: &str) {
+    pub(crate) fn grant(&mut self, request: &Sent, tag: &str) {
         self.answer(
             request,
             "200 OK",
@@ -203,7 +203,7 @@ impl Bench {
     }
 
     /// Lets time pass, with all that is due on the way.
-    pub fn pass(&mut self, duration: Duration) {
+    pub(crate) fn pass(&mut self, duration: Duration) {
         let until = self.now.at + duration;
         self.sent.clear();
         while let Some(at) = self.node.poll_timeout().filter(|at| *at <= until) {
@@ -222,22 +222,22 @@ impl Bench {
         };
     }
 
-    pub fn set(&mut self, device: &str, state: DeviceState) {
+    pub(crate) fn set(&mut self, device: &str, state: DeviceState) {
         self.node.set_device(self.now, device, state, true).unwrap();
     }
 
     /// The state that a device's lamp shows, as a word.
-    pub fn lamp(&self, device: &str) -> Option<&'static str> {
+    pub(crate) fn lamp(&self, device: &str) -> Option<&'static str> {
         self.node.device(device).map(|it| it.state.as_str())
     }
 
-    pub fn resolve(&mut self, host: &str, address: &str) {
+    pub(crate) fn resolve(&mut self, host: &str, address: &str) {
         let address: IpAddr = address.parse().unwrap();
         self.node.handle_resolved(self.now, host, Ok(vec![address]));
     }
 
     /// The codes of the notices since last asked.
-    pub fn notices(&mut self) -> Vec<&'static str> {
+    pub(crate) fn notices(&mut self) -> Vec<&'static str> {
         let mut codes = Vec::new();
         while let Some(event) = self.node.poll_event() {
             if let Event::Notice(Notice { code, .. }) = event {
@@ -257,25 +257,25 @@ impl Bench {
 
 /// A PUBLISH of the peer's, each part of which can be replaced.
 #[derive(Clone)]
-pub struct Request {
-    pub from: String,
-    pub method: &'static str,
-    pub uri: String,
-    pub user: String,
-    pub event: Option<String>,
-    pub tag: Option<String>,
-    pub expires: Option<String>,
-    pub content_type: Option<String>,
-    pub body: String,
+pub(crate) struct Request {
+    pub(crate) from: String,
+    pub(crate) method: &'static str,
+    pub(crate) uri: String,
+    pub(crate) user: String,
+    pub(crate) event: Option<String>,
+    pub(crate) tag: Option<String>,
+    pub(crate) expires: Option<String>,
+    pub(crate) content_type: Option<String>,
+    pub(crate) body: String,
     /// Whole lines, each ended by CR LF.
-    pub extra: String,
+    pub(crate) extra: String,
     /// A branch of its own; else each request has a new one.
-    pub branch: Option<String>,
+    pub(crate) branch: Option<String>,
 }
 
 impl Request {
     /// The peer says that Custom:x1 is in use.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             from: PEER.to_owned(),
             method: "PUBLISH",
@@ -291,11 +291,11 @@ impl Request {
         }
     }
 
-    pub fn saying(device_name: &str, state: &str) -> Self {
+    pub(crate) fn saying(device_name: &str, state: &str) -> Self {
         Self::new().body(device(device_name, state))
     }
 
-    pub fn refresh_of(tag: &str) -> Self {
+    pub(crate) fn refresh_of(tag: &str) -> Self {
         Self {
             body: String::new(),
             content_type: None,
@@ -304,63 +304,63 @@ impl Request {
         .tag(tag)
     }
 
-    pub fn body(self, body: impl Into<String>) -> Self {
+    pub(crate) fn body(self, body: impl Into<String>) -> Self {
         Self {
             body: body.into(),
             ..self
         }
     }
 
-    pub fn tag(self, tag: &str) -> Self {
+    pub(crate) fn tag(self, tag: &str) -> Self {
         Self {
             tag: Some(tag.to_owned()),
             ..self
         }
     }
 
-    pub fn expires(self, seconds: &str) -> Self {
+    pub(crate) fn expires(self, seconds: &str) -> Self {
         Self {
             expires: Some(seconds.to_owned()),
             ..self
         }
     }
 
-    pub fn event(self, event: &str) -> Self {
+    pub(crate) fn event(self, event: &str) -> Self {
         Self {
             event: Some(event.to_owned()),
             ..self
         }
     }
 
-    pub fn uri(self, uri: &str) -> Self {
+    pub(crate) fn uri(self, uri: &str) -> Self {
         Self {
             uri: uri.to_owned(),
             ..self
         }
     }
 
-    pub fn user(self, user: &str) -> Self {
+    pub(crate) fn user(self, user: &str) -> Self {
         Self {
             user: user.to_owned(),
             ..self
         }
     }
 
-    pub fn branch(self, branch: &str) -> Self {
+    pub(crate) fn branch(self, branch: &str) -> Self {
         Self {
             branch: Some(branch.to_owned()),
             ..self
         }
     }
 
-    pub fn extra(self, lines: &str) -> Self {
+    pub(crate) fn extra(self, lines: &str) -> Self {
         Self {
             extra: lines.to_owned(),
             ..self
         }
     }
 
-    pub fn from(self, address: &str) -> Self {
+    pub(crate) fn from(self, address: &str) -> Self {
         Self {
             from: address.to_owned(),
             ..self
@@ -399,18 +399,18 @@ impl Request {
 
 /// An answer of the node's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer(pub String);
+pub(crate) struct Answer(pub(crate) String);
 
 impl Answer {
-    pub fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         self.0[8..11].parse().unwrap()
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         header(&self.0, name)
     }
 
-    pub fn tag(&self) -> &str {
+    pub(crate) fn tag(&self) -> &str {
         self.header("SIP-ETag")
             .expect("a 2xx to a PUBLISH has a tag")
     }
@@ -418,17 +418,17 @@ impl Answer {
 
 /// A request of the node's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sent {
-    pub to: SocketAddr,
-    pub text: String,
+pub(crate) struct Sent {
+    pub(crate) to: SocketAddr,
+    pub(crate) text: String,
 }
 
 impl Sent {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         header(&self.text, name)
     }
 
-    pub fn body(&self) -> &str {
+    pub(crate) fn body(&self) -> &str {
         self.text.split_once("\r\n\r\n").unwrap().1
     }
 
@@ -449,14 +449,14 @@ fn header<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// The body of a device state of the peer's.
-pub fn device(name: &str, state: &str) -> String {
+pub(crate) fn device(name: &str, state: &str) -> String {
     format!(
         r#"{{"type":"devicestate","device":"{name}","state":"{state}","cachable":1,"eid":"{PEER_EID}"}}"#
     )
 }
 
 /// The body of a mailbox state of the peer's.
-pub fn mailbox(name: &str, new: u32, old: u32) -> String {
+pub(crate) fn mailbox(name: &str, new: u32, old: u32) -> String {
     format!(
         r#"{{"type":"mailboxstate","uniqueid":"{name}","old":{old},"new":{new},"eid":"{PEER_EID}"}}"#
     )

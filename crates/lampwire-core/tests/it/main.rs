@@ -1,6 +1,6 @@
 //! Whole nodes without a network: what goes in by hand, and what comes out.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::type_complexity)]
 
 mod bench;
 mod compositor;

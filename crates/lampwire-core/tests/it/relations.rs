@@ -56,7 +56,7 @@ fn a_peer_that_publishes_is_up_and_its_endpoint_is_known() {
 #[test]
 fn watchers_are_told_when_a_peer_comes_and_goes() {
     let mut bench = Bench::new(RELATION);
-    let mut statuses = |bench: &mut Bench| {
+    let statuses = |bench: &mut Bench| {
         let mut seen = Vec::new();
         while let Some(event) = bench.node.poll_event() {
             if let Event::Peer { peer } = event {
@@ -76,5 +76,11 @@ fn watchers_are_told_when_a_peer_comes_and_goes() {
     assert_eq!(statuses(&mut bench), [PeerStatus::Up]);
     bench.ask(&Request::new());
     assert_eq!(statuses(&mut bench), [PeerStatus::Up]);
-    assert_eq!(bench.node.peers(bench.now)[0].entity_id.unwrap().to_string(), "02:00:00:00:00:02");
+    assert_eq!(
+        bench.node.peers(bench.now)[0]
+            .entity_id
+            .unwrap()
+            .to_string(),
+        "02:00:00:00:00:02"
+    );
 }
