@@ -240,7 +240,8 @@ impl<'a> StateChange<'a> {
     /// Reads the body of a PUBLISH for `event`.
     ///
     /// As with Asterisk, members that nobody knows are passed over, of a member that stands twice the last counts, a state word that is
-    /// not known is UNKNOWN, only the integer 1 is cachable, and counts that are missing or no integers are 0.
+    /// not known is UNKNOWN, only the integer 1 is cachable, and counts that are missing or no integers are 0. Unlike with Asterisk, a
+    /// count of 2^63 or more is refused however it is written (`1e20`), as any integer is that does not fit.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -316,6 +317,35 @@ impl<'a> StateChange<'a> {
         };
     }
 
+    /// The same, with texts of its own, to outlive the body that it was read from.
+    pub fn into_owned(self) -> StateChange<'static> {
+        match self {
+            Self::Device {
+                device,
+                state,
+                cachable,
+                eid,
+            } => StateChange::Device {
+                device: Cow::Owned(device.into_owned()),
+                state,
+                cachable,
+                eid,
+            },
+            Self::Mailbox {
+                uniqueid,
+                new,
+                old,
+                eid,
+            } => StateChange::Mailbox {
+                uniqueid: Cow::Owned(uniqueid.into_owned()),
+                new,
+                old,
+                eid,
+            },
+            Self::Refresh { eid } => StateChange::Refresh { eid },
+        }
+    }
+
     /// Who speaks.
     pub const fn eid(&self) -> EntityId {
         match self {
@@ -324,7 +354,7 @@ impl<'a> StateChange<'a> {
     }
 }
 
-/// Appends a JSON string (RFC 8259 7).
+/// Appends a JSON string (RFC 8259 7), whatever `text` holds: also what [`valid_name`] would refuse.
 fn write_text(out: &mut Vec<u8>, text: &str) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
@@ -494,8 +524,8 @@ impl<'de> Deserialize<'de> for Number {
             }
 
             fn visit_f64<E>(self, number: f64) -> Result<Number, E> {
-                // The reader makes a float of an integer that 64 bits do not hold.
-                Ok(if number.abs() >= 9.2e18 {
+                // The reader makes a float of an integer that 64 bits do not hold: none below 2^63.
+                Ok(if number.abs() >= 9_223_372_036_854_775_808.0 {
                     Number::Huge
                 } else {
                     Number::None
@@ -645,7 +675,8 @@ mod tests {
         let long = format!("{{\"a\":\"{}\"}}", "x".repeat(limits::MAX_BODY));
         assert_eq!(device(&long), Err(BodyError::TooLong));
         // What is passed over is not walked into, however deep it is.
-        let deep = format!("{{\"x\":{}{}}}", "[".repeat(30_000), "]".repeat(30_000));
+        let depth = limits::MAX_BODY / 2 - 10;
+        let deep = format!("{{\"x\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
         assert_eq!(device(&deep), Err(BodyError::MissingType));
     }
 
@@ -694,6 +725,10 @@ mod tests {
             ("\"7\"", 0),
             ("null", 0),
             ("7.5", 0),
+            ("7.0", 0),
+            ("7e0", 0),
+            ("-1.5", 0),
+            ("-0", 0),
             ("true", 0),
             ("[]", 0),
             ("{}", 0),
@@ -707,6 +742,7 @@ mod tests {
             "18446744073709551615",
             "99999999999999999999999",
             "-99999999999999999999999",
+            "1e20",
         ] {
             assert_eq!(counted(value), Err(BodyError::CountOutOfRange), "{value}");
         }
@@ -737,6 +773,116 @@ mod tests {
                 ..
             }
         ));
+    }
+
+    #[test]
+    fn escapes_count_as_what_they_stand_for() {
+        let text = format!(
+            r#" {{"\u0074ype" : "device\u0073tate",
+                "device":"PJSIP\/\u00e4\ud83d\ude00\"\\","state":"In\u0075se","eid":"{EID}"}}"#
+        );
+        let change = device(&text).unwrap();
+        let StateChange::Device { device, state, .. } = &change else {
+            panic!("{change:?}");
+        };
+        assert_eq!(device, "PJSIP/ä😀\"\\");
+        assert_eq!(*state, DeviceState::InUse);
+        assert_eq!(change.clone().into_owned(), change);
+    }
+
+    #[test]
+    fn a_body_may_be_as_long_as_the_bound() {
+        let start = format!(r#"{{"type":"refresh","eid":"{EID}","x":""#);
+        let fill = "x".repeat(limits::MAX_BODY - start.len() - 2);
+        let longest = format!("{start}{fill}\"}}");
+        assert_eq!(longest.len(), limits::MAX_BODY);
+        assert!(device(&longest).is_ok());
+        assert_eq!(device(&format!("{longest} ")), Err(BodyError::TooLong));
+    }
+
+    #[test]
+    fn a_member_of_a_wrong_kind_is_passed_over_whole() {
+        // Deeper than the reader would follow.
+        let deep = format!("{}{}", "[".repeat(400), "]".repeat(400));
+        for value in [
+            r#"[[1,{"type":"x"}],2]"#,
+            r#"{"a":{"b":[]}}"#,
+            "true",
+            "-1.5e3",
+            &deep,
+        ] {
+            let whole = format!(
+                r#"{{"old":{value},"device":{value},"type":"mailboxstate","uniqueid":"1","eid":"{EID}""#
+            );
+            assert!(mailbox(&format!("{whole}}}")).is_ok(), "{value}");
+            for (name, error) in [
+                ("type", BodyError::MissingType),
+                ("eid", BodyError::MissingEid),
+                ("uniqueid", BodyError::MissingUniqueId),
+            ] {
+                let body = format!(r#"{whole},"{name}":{value}}}"#);
+                assert_eq!(mailbox(&body), Err(error), "{name} {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_utf8_is_refused_wherever_it_stands() {
+        let whole = format!(r#"{{"x":"?","type":"refresh","eid":"{EID}"}}"#);
+        assert!(device(&whole).is_ok());
+        let at = whole.find('?').unwrap();
+        for odd in [
+            b"\xff".as_slice(),
+            b"\xc0\x80",
+            b"\xed\xa0\x80",
+            b"\xf4\x90\x80\x80",
+        ] {
+            let mut body = whole.clone().into_bytes();
+            body.splice(at..=at, odd.iter().copied());
+            let parsed = StateChange::parse(EventPackage::DeviceState, &body);
+            assert_eq!(parsed, Err(BodyError::NotAnObject), "{odd:x?}");
+        }
+    }
+
+    #[test]
+    fn every_reason_is_fit_for_a_status_line() {
+        for error in [
+            BodyError::TooLong,
+            BodyError::NotAnObject,
+            BodyError::MissingType,
+            BodyError::WrongType,
+            BodyError::MissingEid,
+            BodyError::MalformedEid,
+            BodyError::MissingDevice,
+            BodyError::MissingState,
+            BodyError::MissingUniqueId,
+            BodyError::EmptyName,
+            BodyError::NameTooLong,
+            BodyError::ControlCharacter,
+            BodyError::CountOutOfRange,
+        ] {
+            let reason = error.to_string();
+            let printable = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+            assert!(
+                reason.len() <= 40 && reason.bytes().all(printable),
+                "{reason}"
+            );
+        }
+    }
+
+    #[test]
+    fn words_are_read_in_any_case_and_packages_are_not() {
+        for state in DeviceState::ALL {
+            let word = state.as_str();
+            assert_eq!(DeviceState::parse(word), Some(state));
+            assert_eq!(DeviceState::parse(&word.to_lowercase()), Some(state));
+        }
+        assert_eq!(DeviceState::parse(""), None);
+        assert_eq!(DeviceState::parse("IN_USE"), None);
+        for package in [EventPackage::DeviceState, EventPackage::Mwi] {
+            assert_eq!(EventPackage::parse(package.as_str()), Some(package));
+            assert_eq!(EventPackage::parse(&package.as_str().to_uppercase()), None);
+        }
     }
 
     fn name() -> impl Strategy<Value = String> {
@@ -770,6 +916,43 @@ mod tests {
             let at = at % whole.len();
             whole[at] = byte;
             let _ = StateChange::parse(EventPackage::DeviceState, &whole);
+        }
+
+        #[test]
+        fn what_is_taken_of_a_damaged_body_is_whole(
+            mailbox in any::<bool>(),
+            damage in prop::collection::vec((any::<prop::sample::Index>(), 0usize..3, "[ -~]{0,6}|[\\x00-\\u{2030}]"), 1..4),
+        ) {
+            let (event, body) = if mailbox {
+                (EventPackage::Mwi, r#"{"type":"mailboxstate","uniqueid":"100@a","old":2,"new":30,"eid":"02:00:00:00:00:01"}"#)
+            } else {
+                (EventPackage::DeviceState, r#"{"type":"devicestate","device":"A/1","state":"BUSY","cachable":1,"eid":"02:00:00:00:00:01"}"#)
+            };
+            let mut body = body.as_bytes().to_vec();
+            for (at, cut, put) in damage {
+                let at = at.index(body.len());
+                let end = (at + cut).min(body.len());
+                body.splice(at..end, put.bytes());
+                body.push(b' ');
+            }
+            if let Ok(change) = StateChange::parse(event, &body) {
+                let mut written = Vec::new();
+                change.write(&mut written);
+                prop_assert_eq!(StateChange::parse(event, &written), Ok(change.clone()));
+                match &change {
+                    StateChange::Device { device: name, .. } | StateChange::Mailbox { uniqueid: name, .. } => {
+                        prop_assert_eq!(valid_name(name), Ok(()));
+                    }
+                    StateChange::Refresh { .. } => {}
+                }
+            }
+        }
+
+        #[test]
+        fn any_text_is_written_as_json(text in any::<String>()) {
+            let mut written = Vec::new();
+            write_text(&mut written, &text);
+            prop_assert_eq!(serde_json::from_slice::<String>(&written).ok(), Some(text));
         }
 
         #[test]
