@@ -13,7 +13,7 @@
 //! let datagram = b"PUBLISH sip:instance1@127.0.1.2 SIP/2.0\r\n\
 //!     v: SIP/2.0/UDP 127.0.1.1:5060;rport;branch=z9hG4bK1\r\n\
 //!     f: <sip:instance1@127.0.1.2>;tag=1\r\nt: <sip:instance1@127.0.1.2>\r\ni: 1c2ac662\r\nCSeq: 7 PUBLISH\r\n\
-//!     Event: asterisk-mwi\r\nContent-Type: application/json\r\nContent-Length:    86\r\n\r\n\
+//!     Event: asterisk-mwi\r\nContent-Type: application/json\r\nContent-Length:    90\r\n\r\n\
 //!     {\"type\":\"mailboxstate\",\"uniqueid\":\"100@default\",\"old\":2,\"new\":3,\"eid\":\"02:00:00:00:00:01\"}";
 //! let message = Message::parse(datagram).unwrap();
 //! assert_eq!(message.defect(), None);
@@ -26,6 +26,8 @@
 mod body;
 mod defect;
 mod digest;
+#[doc(hidden)]
+pub mod fuzzing;
 mod header;
 mod header_name;
 pub mod limits;

@@ -3,8 +3,9 @@
 /// The longest message, in bytes: what one UDP datagram can carry. Streams are held to the same.
 pub const MAX_MESSAGE: usize = 65_535;
 
-/// The longest body, in bytes. A state is about a hundred; anything near this is no state.
-pub const MAX_BODY: usize = 64 * 1024;
+/// The longest body, in bytes. A state is about a hundred; anything near this is no state. Below [`MAX_MESSAGE`], so that a body that
+/// is too long comes with headers that can be answered.
+pub const MAX_BODY: usize = 32 * 1024;
 
 /// Header lines in one message. A PUBLISH has about 14; each proxy on the way adds a Via and a Record-Route.
 pub const MAX_HEADERS: usize = 64;

@@ -342,6 +342,8 @@ impl<'a> Message<'a> {
 
     /// Finds all headers; where the body begins, if the headers end.
     fn index_headers(&mut self, lines: &mut Lines<'a>) -> Option<usize> {
+        // Whether the line before is a header that was kept, which a fold goes on with.
+        let mut kept = false;
         while let Some((start, end)) = lines.next() {
             if start == end {
                 return Some(lines.at);
@@ -350,19 +352,22 @@ impl<'a> Message<'a> {
             if matches!(line[0], b' ' | b'\t') {
                 // RFC 3261 7.3.1: a line that begins with a blank goes on with the header before it.
                 match self.count.checked_sub(1) {
-                    Some(last) => {
+                    Some(last) if kept => {
                         self.headers[last].end = offset(end);
                         self.check_length(last);
                     }
-                    None => self.note(Defect::Fold),
+                    // The rest of what has been refused.
+                    _ if self.defect.is_some() => {}
+                    _ => self.note(Defect::Fold),
                 }
                 continue;
             }
+            kept = false;
             let Some(colon) = memchr::memchr(b':', line) else {
                 self.note(Defect::HeaderLine);
                 continue;
             };
-            let name = line[..colon].trim_ascii_end();
+            let name = text::trim_blanks_end(&line[..colon]);
             if name.is_empty() || !name.iter().all(|byte| text::is_token_byte(*byte)) {
                 self.note(Defect::HeaderLine);
                 continue;
@@ -380,6 +385,7 @@ impl<'a> Message<'a> {
             };
             self.check_length(self.count);
             self.count += 1;
+            kept = true;
         }
         None
     }
@@ -492,7 +498,8 @@ fn parse_start_line(line: &[u8]) -> Result<(StartLine<'_>, Option<Defect>), Pars
             Some(_) | None => Err(ParseError::NotSip),
         };
     }
-    let (method, rest) = line.split_once(' ').ok_or(ParseError::NotSip)?;
+    let whole = line.trim_end_matches(text::is_blank);
+    let (method, rest) = whole.split_once(' ').ok_or(ParseError::NotSip)?;
     let (uri, version) = rest.rsplit_once(' ').ok_or(ParseError::NotSip)?;
     let family = version
         .get(..4)
@@ -500,13 +507,17 @@ fn parse_start_line(line: &[u8]) -> Result<(StartLine<'_>, Option<Defect>), Pars
     if !text::is_token(method) || !family {
         return Err(ParseError::NotSip);
     }
-    let defect = if strip_version(version) != Some("") {
-        Some(Defect::Version)
-    } else if uri.is_empty() || uri.contains(text::is_blank) || line.len() > limits::MAX_START_LINE
-    {
+    let misshapen = whole.len() != line.len()
+        || line.len() > limits::MAX_START_LINE
+        || uri.is_empty()
+        || uri.contains(text::is_blank)
+        || !is_version(&version[4..]);
+    let defect = if misshapen {
         Some(Defect::StartLine)
     } else {
-        None
+        strip_version(version)
+            .is_none_or(|rest| !rest.is_empty())
+            .then_some(Defect::Version)
     };
     Ok((
         StartLine::Request {
@@ -521,6 +532,12 @@ fn parse_start_line(line: &[u8]) -> Result<(StartLine<'_>, Option<Defect>), Pars
 fn strip_version(text: &str) -> Option<&str> {
     let version = text.get(..7)?;
     version.eq_ignore_ascii_case("SIP/2.0").then(|| &text[7..])
+}
+
+/// Whether `text` is of the form of `2.0` (RFC 3261 7.1).
+fn is_version(text: &str) -> bool {
+    text.split_once('.')
+        .is_some_and(|(major, minor)| digits(major).is_some() && digits(minor).is_some())
 }
 
 /// A number made of digits alone; beyond 64 bits it counts as 2^64 - 1.

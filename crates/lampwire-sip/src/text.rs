@@ -14,6 +14,25 @@ pub(crate) fn trim(text: &str) -> &str {
     text.trim_matches(is_blank)
 }
 
+/// The bytes without blanks around them.
+pub(crate) fn trim_blanks(bytes: &[u8]) -> &[u8] {
+    let bytes = trim_blanks_end(bytes);
+    let start = bytes
+        .iter()
+        .position(|byte| !matches!(byte, b' ' | b'\t'))
+        .unwrap_or(bytes.len());
+    &bytes[start..]
+}
+
+/// The bytes without blanks behind them: those of RFC 3261 alone, not all that ASCII has.
+pub(crate) fn trim_blanks_end(bytes: &[u8]) -> &[u8] {
+    let end = bytes
+        .iter()
+        .rposition(|byte| !matches!(byte, b' ' | b'\t'))
+        .map_or(0, |last| last + 1);
+    &bytes[..end]
+}
+
 /// Whether `text` is a token: at least one of the characters that need no quoting.
 pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_token_byte)
@@ -71,7 +90,7 @@ pub(crate) fn list(text: &str) -> impl Iterator<Item = &str> {
     .filter(|value| !value.is_empty())
 }
 
-/// The inside of a quoted string, its escapes undone; a text without quotes as it is.
+/// The inside of a quoted string, its escapes undone and each fold one blank (RFC 3261 25.1); a text without quotes as it is.
 pub(crate) fn unquote(text: &str) -> Cow<'_, str> {
     let Some(inside) = text
         .strip_prefix('"')
@@ -79,17 +98,24 @@ pub(crate) fn unquote(text: &str) -> Cow<'_, str> {
     else {
         return Cow::Borrowed(text);
     };
-    if !inside.contains('\\') {
+    if !inside.contains(['\\', '\r', '\n']) {
         return Cow::Borrowed(inside);
     }
     let mut plain = String::with_capacity(inside.len());
-    let mut characters = inside.chars();
+    let mut characters = inside.chars().peekable();
     while let Some(character) = characters.next() {
-        plain.push(if character == '\\' {
-            characters.next().unwrap_or('\\')
-        } else {
-            character
-        });
+        match character {
+            '\\' => plain.push(characters.next().unwrap_or('\\')),
+            '\r' | '\n' => {
+                plain.truncate(plain.trim_end_matches([' ', '\t']).len());
+                while characters
+                    .next_if(|character| is_blank(*character))
+                    .is_some()
+                {}
+                plain.push(' ');
+            }
+            other => plain.push(other),
+        }
     }
     Cow::Owned(plain)
 }
@@ -174,6 +200,21 @@ mod tests {
             assert_eq!(unquote(&quoted), text);
             assert_eq!(quoted_string(&format!("{quoted};x")).unwrap().1, ";x");
         }
+    }
+
+    #[test]
+    fn a_fold_within_quotes_is_one_blank() {
+        assert_eq!(unquote("\"a \t\r\n\t b\r\n c\""), "a b c");
+        assert_eq!(unquote("\"\r\n \""), " ");
+    }
+
+    #[test]
+    fn only_the_blanks_of_sip_are_blanks() {
+        assert_eq!(trim_blanks_end(b"a \t "), b"a");
+        assert_eq!(trim_blanks_end(b"a\x0c"), b"a\x0c");
+        assert_eq!(trim_blanks_end(b" "), b"");
+        assert_eq!(trim_blanks(b"\t a b \t"), b"a b");
+        assert_eq!(trim_blanks(b"\x0ca"), b"\x0ca");
     }
 
     #[test]

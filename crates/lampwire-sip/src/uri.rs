@@ -256,7 +256,7 @@ impl fmt::Display for Uri<'_> {
 }
 
 /// A port of digits alone: no sign, no blank.
-fn parse_port(text: &str) -> Result<u16, UriError> {
+pub(crate) fn parse_port(text: &str) -> Result<u16, UriError> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(UriError::Port);
     }

@@ -62,7 +62,10 @@ impl<'b> Writer<'b> {
         let mut writer = Self::response(out, names, status, reason);
         for (index, value) in request.list(HeaderName::Via).enumerate() {
             match Via::parse(value).filter(|_| index == 0) {
-                Some(via) => writer.header(HeaderName::Via, Received { via, source }),
+                Some(via) => {
+                    let sent = value.split(';').next().unwrap_or(value);
+                    writer.header(HeaderName::Via, Received { sent, via, source })
+                }
                 None => writer.header(HeaderName::Via, value),
             };
         }
@@ -144,17 +147,16 @@ impl fmt::Write for Guard<'_> {
 
 /// A Via with the address and port that the request came from.
 struct Received<'a> {
+    /// What is before the parameters, as it was written: the sender knows its own by it (RFC 3261 18.1.2).
+    sent: &'a str,
     via: Via<'a>,
     source: SocketAddr,
 }
 
 impl fmt::Display for Received<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { via, source } = self;
-        write!(f, "SIP/2.0/{} {}", via.transport.as_str(), via.host)?;
-        if let Some(port) = via.port {
-            write!(f, ":{port}")?;
-        }
+        let Self { sent, via, source } = self;
+        f.write_str(text::trim(sent))?;
         for (name, value) in via.params.iter() {
             if name.eq_ignore_ascii_case("received") {
                 continue; // what the sender says of its own address is not what we saw
@@ -257,6 +259,18 @@ mod tests {
         let tagged = REQUEST.replace("t: <sip:a@b>", "t: <sip:a@b>;tag=mine");
         assert!(reply(&tagged, "[::1]:5060").contains("\r\nTo: <sip:a@b>;tag=mine\r\n"));
         assert!(reply(REQUEST, "[::1]:5060").contains(";received=::1\r\n"));
+    }
+
+    #[test]
+    fn a_reply_keeps_the_sent_by_as_it_was_written() {
+        let odd = REQUEST.replace(
+            "SIP/2.0/UDP 10.0.0.1:5070;",
+            "SIP / 2.0/udp [2001:DB8:0::1] : 5070 ;",
+        );
+        assert!(
+            reply(&odd, "[::1]:5060")
+                .contains("\r\nVia: SIP / 2.0/udp [2001:DB8:0::1] : 5070;rport=5060;branch")
+        );
     }
 
     #[test]

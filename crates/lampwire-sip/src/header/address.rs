@@ -29,7 +29,11 @@ impl<'a> NameAddr<'a> {
             }
             (Some(quoted), rest)
         } else {
-            match value.find('<') {
+            // A semicolon cannot stand in a name without quotes: what follows one is a parameter, brackets and all.
+            match value
+                .find(['<', ';'])
+                .filter(|at| value[*at..].starts_with('<'))
+            {
                 Some(angle) => {
                     let display = text::trim(&value[..angle]);
                     let words = display
@@ -52,11 +56,13 @@ impl<'a> NameAddr<'a> {
                     let uri = text::trim(uri);
                     let wrong = |c: char| text::is_blank(c) || matches!(c, '>' | '"');
                     let whole = !uri.is_empty() && !uri.contains(wrong);
-                    return whole.then_some(Self {
-                        display: None,
-                        uri,
-                        params: Params::new(params),
-                    });
+                    return whole
+                        .then_some(Self {
+                            display: None,
+                            uri,
+                            params: Params::new(params),
+                        })?
+                        .checked();
                 }
             }
         };
@@ -68,11 +74,19 @@ impl<'a> NameAddr<'a> {
             None => return None,
         };
         let uri = text::trim(uri);
-        (!uri.is_empty()).then_some(Self {
-            display,
-            uri,
-            params: Params::new(params),
-        })
+        (!uri.is_empty())
+            .then_some(Self {
+                display,
+                uri,
+                params: Params::new(params),
+            })?
+            .checked()
+    }
+
+    /// A tag without a value is none that an answer could repeat (RFC 3261 25.1).
+    fn checked(self) -> Option<Self> {
+        let empty = matches!(self.params.get("tag"), Some(None | Some("")));
+        (!empty).then_some(self)
     }
 
     /// The dialog's or transaction's tag.
@@ -112,6 +126,8 @@ mod tests {
     fn takes_all_forms() {
         let plain = NameAddr::parse("sip:a@b;tag=1").unwrap();
         assert_eq!((plain.uri, plain.tag()), ("sip:a@b", Some("1")));
+        let brackets = NameAddr::parse("sip:a@b;x=\"<c>\";tag=4").unwrap();
+        assert_eq!((brackets.uri, brackets.tag()), ("sip:a@b", Some("4")));
         let angle = NameAddr::parse("<sip:a@b;lr>;tag=2").unwrap();
         assert_eq!((angle.uri, angle.tag()), ("sip:a@b;lr", Some("2")));
         let token = NameAddr::parse("Watson T. <sip:a@b>").unwrap();
@@ -134,6 +150,8 @@ mod tests {
             "a@b <sip:c@d>",
             "<sip:a@b>x",
             "sip:a b@c",
+            "<sip:a@b>;tag=",
+            "sip:a@b;tag",
         ] {
             assert!(NameAddr::parse(text).is_none(), "{text:?}");
         }

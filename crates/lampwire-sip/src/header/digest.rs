@@ -215,7 +215,7 @@ impl<'a> AuthParams<'a> {
             return None;
         }
         let params = Self(rest);
-        let mut names = 0;
+        let (mut names, mut count) = ([""; limits::MAX_PARAMS], 0);
         for pair in text::list(rest) {
             let (name, value) = pair.split_once('=')?;
             let (name, value) = (text::trim(name), text::trim(value));
@@ -225,12 +225,17 @@ impl<'a> AuthParams<'a> {
                     !value.is_empty() && !value.contains(text::is_blank) && !value.contains('"')
                 }
             };
-            names += 1;
-            if !text::is_token(name) || !whole || names > limits::MAX_PARAMS {
+            // RFC 9110 11.2: each name once. Of two, one reader takes the first, another the last.
+            let again = names[..count]
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(name));
+            if !text::is_token(name) || !whole || again || count == limits::MAX_PARAMS {
                 return None;
             }
+            names[count] = name;
+            count += 1;
         }
-        (names > 0).then_some(params)
+        (count > 0).then_some(params)
     }
 
     fn get(self, name: &str) -> Option<Cow<'a, str>> {
@@ -314,6 +319,7 @@ mod tests {
             "Digest realm=\"a\" nonce=\"b\"",
             "Digestrealm=\"a\",nonce=\"b\"",
             "Digest realm=,nonce=b",
+            "Digest realm=a,nonce=b,Realm=c",
         ] {
             assert!(Challenge::parse(text, false).is_none(), "{text:?}");
         }

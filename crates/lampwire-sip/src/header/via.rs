@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::params::Params;
 use crate::text;
-use crate::uri::Host;
+use crate::uri::{Host, parse_port};
 
 /// One Via: where an answer goes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl<'a> Via<'a> {
         let rport = match params.get("rport") {
             None => None,
             Some(None | Some("")) => Some(None),
-            Some(Some(port)) => Some(Some(port.parse().ok()?)),
+            Some(Some(port)) => Some(Some(parse_port(port).ok()?)),
         };
         Some(Self {
             transport: Transport::parse(transport),
@@ -113,11 +113,8 @@ fn sent_by_of(text: &str) -> Option<(Host<'_>, Option<u16>)> {
     if none.is_some() {
         return None;
     }
-    let port = text::trim(port);
-    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-    digits
-        .then(|| port.parse().ok())
-        .flatten()
+    parse_port(text::trim(port))
+        .ok()
         .map(|port| (host, Some(port)))
 }
 
@@ -182,6 +179,10 @@ mod tests {
             "SIP/2.0/UDP a:70000",
             "SIP/2.0/UDP [::1",
             "SIP/2.0/UDP a;rport=x",
+            "SIP/2.0/UDP a;rport=+1",
+            "SIP/2.0/UDP a;rport=0",
+            "SIP/2.0/UDP a : 0",
+            "SIP/2.0/UDP a : +1",
         ] {
             assert!(Via::parse(text).is_none(), "{text:?}");
         }
