@@ -100,9 +100,13 @@ fn answer(message: &Message<'_>) {
         let lines = out.split(|byte| *byte == b'\n').count();
         assert!(lines <= values + 5 + 4, "a header was let in");
         assert_eq!(reply.list(HeaderName::Via).count(), values);
+        if message.defect() == Some(crate::Defect::ControlCharacter) {
+            continue; // what was written as a blank may read otherwise
+        }
         if let Ok(via) = message.via() {
             let returned = reply.via().expect("the topmost Via comes back");
-            assert_eq!((returned.branch, returned.host), (via.branch, via.host));
+            assert_eq!(returned.branch.map(flat), via.branch.map(flat));
+            assert_eq!(returned.host, via.host);
             assert_eq!(
                 (returned.transport, returned.port),
                 (via.transport, via.port)

@@ -96,9 +96,8 @@ impl<'a> Message<'a> {
         };
         let body_start = message.index_headers(&mut lines);
         let body = body_start.map_or(&bytes[..0], |at| &bytes[at..]);
-        if let Some(defect) = lines.defect {
-            message.note(defect);
-        }
+        // Before all else: with a line break that is none, no line is beyond doubt.
+        message.defect = lines.defect.or(message.defect);
         if body_start.is_none() {
             message.note(Defect::NoEndOfHeaders);
         }
@@ -113,7 +112,7 @@ impl<'a> Message<'a> {
         self.start
     }
 
-    /// The first thing that is wrong with the message as a whole, where anything is.
+    /// The first thing that is wrong with the message as a whole, where anything is; a line break that is none comes before all else.
     pub const fn defect(&self) -> Option<Defect> {
         self.defect
     }
@@ -177,10 +176,10 @@ impl<'a> Message<'a> {
     /// Call-ID.
     ///
     /// # Errors
-    /// It is missing, empty, or has a blank in it.
+    /// It is missing, empty, or has a blank or control character in it.
     pub fn call_id(&self) -> Result<&'a str, Defect> {
         let value = self.required(HeaderName::CallId)?;
-        if value.is_empty() || value.contains(text::is_blank) {
+        if value.is_empty() || value.contains(|c: char| text::is_blank(c) || c.is_control()) {
             return Err(Defect::Malformed(HeaderName::CallId));
         }
         Ok(value)

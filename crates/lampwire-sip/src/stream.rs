@@ -188,10 +188,9 @@ fn find_end(bytes: &[u8]) -> Option<usize> {
 fn content_length(headers: &[u8]) -> Result<usize, StreamError> {
     let mut found = None;
     let mut folded_onto_length = false;
+    // An empty piece in between would be a blank line of a bare feed, which ends the headers to other readers.
+    let headers = headers.strip_suffix(b"\n").unwrap_or(headers);
     for line in headers.split(|byte| *byte == b'\n') {
-        if line.is_empty() {
-            continue;
-        }
         let line = line.strip_suffix(b"\r").ok_or(StreamError::LineBreak)?;
         if memchr::memchr2(b'\r', 0, line).is_some() {
             return Err(StreamError::LineBreak);
@@ -340,6 +339,8 @@ mod tests {
             message("l: 0\nX: y", ""),
             message("l: 0\r\nX: a\rb", ""),
             message("X: \0\r\nl: 0", ""),
+            message("l: 0\r\n\nX: y", ""),
+            message("\nl: 0", ""),
         ] {
             assert_eq!(
                 split(&[text.as_bytes()]),

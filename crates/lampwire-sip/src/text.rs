@@ -105,7 +105,11 @@ pub(crate) fn unquote(text: &str) -> Cow<'_, str> {
     let mut characters = inside.chars().peekable();
     while let Some(character) = characters.next() {
         match character {
-            '\\' => plain.push(characters.next().unwrap_or('\\')),
+            // A line break cannot be escaped: it is a fold all the same.
+            '\\' => match characters.peek() {
+                Some('\r' | '\n') => {}
+                _ => plain.push(characters.next().unwrap_or('\\')),
+            },
             '\r' | '\n' => {
                 plain.truncate(plain.trim_end_matches([' ', '\t']).len());
                 while characters
@@ -206,6 +210,7 @@ mod tests {
     fn a_fold_within_quotes_is_one_blank() {
         assert_eq!(unquote("\"a \t\r\n\t b\r\n c\""), "a b c");
         assert_eq!(unquote("\"\r\n \""), " ");
+        assert_eq!(unquote("\"a\\\r\n b\""), "a b");
     }
 
     #[test]

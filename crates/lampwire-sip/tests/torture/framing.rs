@@ -227,6 +227,24 @@ pub(crate) fn cases() -> Vec<Case> {
             defect(Defect::ControlCharacter),
         ),
         case(
+            "nul-in-call-id",
+            "",
+            swap("Call-ID", "Call-ID: a\0b"),
+            defect(Defect::ControlCharacter),
+        ),
+        case(
+            "blank-line-hidden-by-a-bare-feed",
+            "",
+            also("X: a\r\n\nl: 0"),
+            defect(Defect::ControlCharacter),
+        ),
+        case(
+            "fold-behind-what-is-no-header",
+            "RFC 3261 7.3.1",
+            also("This is no header\r\n and its fold is nothing of Content-Length"),
+            defect(Defect::HeaderLine),
+        ),
+        case(
             "nul-in-quotes",
             "RFC 4475 3.1.1.2",
             swap("To", "To: \"NUL:\\\0\" <sip:a@b>"),
@@ -236,7 +254,7 @@ pub(crate) fn cases() -> Vec<Case> {
             "nul-in-a-name",
             "",
             also("X\0: a"),
-            defect(Defect::HeaderLine),
+            defect(Defect::ControlCharacter),
         ),
         case(
             "blank-line-of-a-bare-feed",

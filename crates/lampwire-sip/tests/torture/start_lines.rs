@@ -154,7 +154,7 @@ pub(crate) fn cases() -> Vec<Case> {
             "cr-in-start-line",
             "",
             first(b"PUBLISH sip:a@b SIP/2.0\r"),
-            defect(Defect::StartLine),
+            defect(Defect::ControlCharacter),
         ),
         case(
             "uri-scheme-unknown",
