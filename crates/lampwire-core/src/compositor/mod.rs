@@ -266,6 +266,17 @@ impl Compositor {
             .filter_map(|(id, slot)| Some((id, slot.publication.as_ref()?)))
     }
 
+    /// Whether an endpoint holds a live publication of this resource and event already.
+    pub(crate) fn holds_another(&self, now: Time, checked: &Checked) -> bool {
+        self.of_endpoint[checked.endpoint] > 0
+            && self.iter().any(|(_, other)| {
+                other.endpoint == checked.endpoint
+                    && other.resource == checked.resource
+                    && other.event == checked.event
+                    && other.expires_at > now
+            })
+    }
+
     fn check_resource(
         &self,
         config: &Config,

@@ -12,6 +12,7 @@ use super::Node;
 use crate::auth::server::Verdict;
 use crate::compositor::{Accepted, Checked, Intent};
 use crate::io::{Event, Level, TransportId};
+use crate::peer::PeerId;
 use crate::publisher::request::{names, user_agent};
 use crate::refusal::{Refusal, RefusalHeader};
 use crate::table::{Assertion, Change, Kind, Source, Value};
@@ -29,6 +30,15 @@ struct Arrival<'a> {
     uri: &'a str,
 }
 
+/// How a peer began a publication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Began {
+    /// It had none of this event here.
+    First,
+    /// It had one that was live.
+    Another,
+}
+
 /// What a request that is not refused leads to.
 enum Granted {
     /// The answer that was given before.
@@ -38,6 +48,7 @@ enum Granted {
         accepted: Accepted,
         change: Option<Change>,
         refresh: Option<usize>,
+        began: Option<(PeerId, Began)>,
     },
     /// OPTIONS: what this node understands.
     Options,
@@ -109,11 +120,19 @@ impl Node {
                 accepted,
                 change,
                 refresh,
+                began,
             }) => {
                 self.counters.accepted += 1;
                 self.reply_accepted(arrival, &accepted);
                 if let Some(change) = change {
                     self.fan_out(arrival.now, change);
+                }
+                if let Some((peer, began)) = began {
+                    self.each_publisher(arrival.now, |publisher, ctx| match began {
+                        _ if publisher.peer != Some(peer) => {}
+                        Began::First => publisher.probe_now(ctx),
+                        Began::Another => publisher.began_anew_there(ctx),
+                    });
                 }
                 if let Some(publisher) = refresh {
                     let (publishers, mut ctx) = self.lend(arrival.now);
@@ -248,11 +267,18 @@ impl Node {
                 self.peers.note_change(id);
             }
         }
+        let began = (checked.intent == Intent::Initial).then(|| {
+            match self.compositor.holds_another(now.at, &checked) {
+                true => Began::Another,
+                false => Began::First,
+            }
+        });
         let accepted = self.commit(arrival, &checked, key, u64::from(change.is_some()));
         Ok(Granted::Published {
             accepted,
             change: applied,
             refresh,
+            began: peer.zip(began),
         })
     }
 

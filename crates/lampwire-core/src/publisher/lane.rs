@@ -28,12 +28,18 @@ pub(crate) struct Lane {
     pub(crate) live: Option<Rev>,
     /// Values to be said once more, oldest first, the newest of each cell only.
     pub(crate) dump: Option<Dump>,
+    /// All device states once more, one at a time over `@resync`: the next of them, and when.
+    pub(crate) resync: Option<(Dump, Time)>,
     /// What is being said; it stays until the peer has confirmed or refused it.
     pub(crate) job: Option<Job>,
+    /// It comes from a walk and not from the newest changes.
+    pub(crate) job_of_dump: bool,
     pub(crate) flight: Option<Flight>,
     /// States that the peer refused, each with its next try.
     pub(crate) exceptions: BTreeMap<CellId, Exception>,
     pub(crate) idle_since: Time,
+    /// When the peer is to show that it still knows the tag.
+    pub(crate) prove_at: Time,
     pub(crate) challenges_in_a_row: u32,
     pub(crate) briefs_in_a_row: u32,
     pub(crate) restarts_in_a_row: u32,
@@ -78,6 +84,10 @@ pub(crate) struct Flight {
     pub(crate) with_credentials: bool,
     /// How often the publisher had begun anew when it left.
     pub(crate) epoch: u32,
+    /// The highest tag that was an integer and had been given before it left: Asterisk's rise for as long as it runs.
+    pub(crate) highest_tag: Option<u64>,
+    /// It was sent more than once.
+    pub(crate) copied: bool,
 }
 
 /// A state that the peer refused.
@@ -86,6 +96,17 @@ pub(crate) struct Exception {
     pub(crate) rev: Rev,
     pub(crate) retry_at: Time,
     pub(crate) tries: u32,
+}
+
+/// What a lane may begin to say now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leave {
+    /// No state: the pace forbids it.
+    None,
+    /// The newest changes; a dump would be one request too many.
+    Live,
+    /// Everything.
+    All,
 }
 
 /// What a lane does next.
@@ -109,10 +130,13 @@ impl Lane {
             fresh_until: now,
             live: None,
             dump: None,
+            resync: None,
             job: None,
+            job_of_dump: false,
             flight: None,
             exceptions: BTreeMap::new(),
             idle_since: now,
+            prove_at: now,
             challenges_in_a_row: 0,
             briefs_in_a_row: 0,
             restarts_in_a_row: 0,
@@ -151,6 +175,11 @@ impl Lane {
         self.cseq = request::first_cseq(random);
     }
 
+    /// States wait to be said.
+    pub(crate) const fn has_work(&self) -> bool {
+        self.live.is_some() || self.dump.is_some()
+    }
+
     /// Nothing waits to be said, and nothing is being said.
     pub(crate) fn has_nothing_to_say(&self) -> bool {
         self.job.is_none() && self.live.is_none() && self.dump.is_none()
@@ -160,6 +189,7 @@ impl Lane {
     pub(crate) fn drop_work(&mut self) {
         self.live = None;
         self.dump = None;
+        self.resync = None;
         self.job = None;
         self.flight = None;
         self.tag = None;
@@ -206,15 +236,25 @@ impl Lane {
         settings: &Settings,
         table: &Table,
         filters: &Filters,
+        leave: Leave,
     ) -> Next {
         if let Some(job) = self.retry(table) {
             return Next::Job(job);
         }
+        if leave == Leave::None {
+            return Next::Nothing;
+        }
+        self.job_of_dump = false;
         if let Some(job) = self.exception(now, table) {
             return Next::Job(job);
         }
         match self.next_live(index, settings, table, filters) {
-            Next::Nothing => self.next_of_dump(index, settings, table, filters),
+            Next::Nothing if leave == Leave::All => {}
+            next @ (Next::Nothing | Next::Job(_) | Next::Yield) => return next,
+        }
+        self.job_of_dump = true;
+        match self.next_of_dump(index, settings, table, filters) {
+            Next::Nothing => self.next_of_resync(now, index, settings, table, filters),
             next @ (Next::Job(_) | Next::Yield) => next,
         }
     }
@@ -312,6 +352,50 @@ impl Lane {
         }
         self.dump = None;
         Next::Nothing
+    }
+
+    /// One state of the slow walk over all, when its time has come. It begins again at its end.
+    fn next_of_resync(
+        &mut self,
+        now: Time,
+        index: u16,
+        settings: &Settings,
+        table: &Table,
+        filters: &Filters,
+    ) -> Next {
+        if settings.resync.is_zero() {
+            return Next::Nothing;
+        }
+        let begin = (
+            Dump {
+                next: Rev::default(),
+                until: table.head(),
+            },
+            now + settings.resync,
+        );
+        let (mut dump, at) = *self.resync.get_or_insert(begin);
+        if at > now {
+            return Next::Nothing;
+        }
+        if dump.next == Rev::default() {
+            dump.until = table.head();
+        }
+        let own = self.dump.replace(dump);
+        let next = self.next_of_dump(index, settings, table, filters);
+        let rest = std::mem::replace(&mut self.dump, own);
+        // As many pauses as there are states for one lane, so that all of them fill the interval.
+        let states = u32::try_from(table.len()).unwrap_or(u32::MAX) / u32::from(settings.lanes);
+        self.resync = match next {
+            Next::Job(_) => rest.map(|dump| (dump, now + settings.resync / states.max(1))),
+            Next::Yield => rest.map(|dump| (dump, now)),
+            Next::Nothing => Some(begin),
+        };
+        next
+    }
+
+    /// When the slow walk goes on.
+    pub(crate) fn resync_at(&self) -> Option<Time> {
+        self.resync.map(|(_, at)| at)
     }
 
     /// Puts a refused state aside until `retry_at`. With too many aside the lane goes back to the oldest of them in its walk.

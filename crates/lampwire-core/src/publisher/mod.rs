@@ -5,6 +5,7 @@
 //! confirmation left them, and the work goes on from there.
 
 mod lane;
+mod pace;
 pub(crate) mod request;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,8 @@ use std::time::Duration;
 use lampwire_conf::Config;
 use lampwire_sip::{EntityId, EventPackage, Message};
 
-use self::lane::{Flight, Job, Lane, Next};
+use self::lane::{Flight, Job, Lane, Leave, Next};
+use self::pace::Pace;
 use self::request::TargetHost;
 use crate::auth::client::{Answered, ClientAuth};
 use crate::filters::{FilterId, Filters};
@@ -53,6 +55,11 @@ pub(crate) struct Settings {
     pub(crate) kind: Kind,
     pub(crate) lanes: u16,
     pub(crate) filter: Option<FilterId>,
+    /// The time over which all device states are sent again; zero: never. Mailboxes never are: every value that comes makes an
+    /// Asterisk notify each telephone.
+    pub(crate) resync: Duration,
+    /// After this time without an answer the publication proves that the peer still has it; zero: only before it runs out.
+    pub(crate) probe: Duration,
 }
 
 /// One outbound-publish at work.
@@ -74,6 +81,9 @@ pub(crate) struct Publisher {
     expiration: u32,
     /// How often everything was begun anew because the peer had forgotten us.
     epoch: u32,
+    /// The highest tag that was an integer: a stock Asterisk counts its tags, so one that is not above has restarted.
+    highest_tag: Option<u64>,
+    pace: Pace,
     refusals_in_a_row: u32,
     pub(crate) counters: PublisherCounters,
     last_answer: Option<AnswerView>,
@@ -154,6 +164,11 @@ impl Publisher {
                 kind,
                 lanes: publish.lanes,
                 filter,
+                resync: match publish.event {
+                    EventPackage::DeviceState => publish.resync,
+                    EventPackage::Mwi => Duration::ZERO,
+                },
+                probe: publish.probe,
             },
             event: publish.event,
             may_ask: named,
@@ -164,6 +179,8 @@ impl Publisher {
             auth: ClientAuth::new(config, &publish.outbound_auth),
             expiration: publish.expiration,
             epoch: 0,
+            highest_tag: None,
+            pace: Pace::new(publish.rate_limit, publish.lanes),
             refusals_in_a_row: 0,
             counters: PublisherCounters::default(),
             last_answer: None,
@@ -250,6 +267,27 @@ impl Publisher {
         self.may_ask
     }
 
+    /// The peer has shown itself in a way that a restart would explain: it is asked at once whether it still has our publication.
+    pub(crate) fn probe_now(&mut self, ctx: &mut Context<'_>) {
+        if self.settings.probe.is_zero() {
+            return;
+        }
+        if let Some(keeper) = self.lanes.iter().position(|lane| lane.tag.is_some()) {
+            self.lanes[keeper].prove_at = ctx.now.at;
+            self.pump(ctx, u16::try_from(keeper).unwrap_or(0));
+        }
+    }
+
+    /// The peer began a publication anew while its earlier one was live. A stock Asterisk holds one at a time, so it has restarted.
+    pub(crate) fn began_anew_there(&mut self, ctx: &mut Context<'_>) {
+        if self.highest_tag.is_some() {
+            self.highest_tag = None;
+            self.begin_anew(ctx);
+        } else {
+            self.probe_now(ctx);
+        }
+    }
+
     /// The node ends: what waits is still said where the peer takes it, then each publication is ended.
     pub(crate) fn stop(&mut self, ctx: &mut Context<'_>) {
         let gave_up = !matches!(self.state, State::Up);
@@ -304,17 +342,19 @@ impl Publisher {
             reason: reason.chars().take(128).collect(),
             at: ctx.now.wall,
         });
+        let round_trip = ctx.now.at.since(flight.transaction.started());
+        self.pace.answered((!flight.copied).then_some(round_trip));
         if let Some(peer) = self.peer {
             let peer = ctx.peers.get_mut(peer);
             peer.heard(ctx.now);
-            peer.round_trip = Some(ctx.now.at.since(flight.transaction.started()));
+            peer.round_trip = Some(round_trip);
         }
         match status {
             200..300 => {
                 if flight.with_credentials {
                     self.auth.accepted();
                 }
-                self.on_accepted(ctx, index, response);
+                self.on_accepted(ctx, index, &flight, response);
             }
             401 | 407 => self.on_challenge(ctx, index, &flight, response),
             412 => self.on_forgotten(ctx, index, &flight, reason),
@@ -344,6 +384,7 @@ impl Publisher {
             Due::Wait(_) => {}
             Due::Resend => {
                 self.counters.copies += 1;
+                flight.copied = true;
                 if let Some(target) = self.target {
                     let bytes = &lane.bytes;
                     ctx.outbox.transmit(target.transport, target.remote, |out| {
@@ -389,12 +430,20 @@ impl Publisher {
     }
 
     /// 2xx: what was said is confirmed, and a new tag is given.
-    fn on_accepted(&mut self, ctx: &mut Context<'_>, index: u16, response: &Message<'_>) {
+    fn on_accepted(
+        &mut self,
+        ctx: &mut Context<'_>,
+        index: u16,
+        flight: &Flight,
+        response: &Message<'_>,
+    ) {
         let granted = response.expires().ok().flatten().unwrap_or(self.expiration);
         let lane = &mut self.lanes[usize::from(index)];
+        lane.prove_at = ctx.now.at + self.settings.probe;
         match lane.job.take() {
             Some(Job::State { cell, rev, .. }) => {
                 self.counters.confirmed += 1;
+                lane.idle_since = ctx.now.at;
                 if lane
                     .exceptions
                     .get(&cell)
@@ -424,13 +473,32 @@ impl Publisher {
         let granted_for = Duration::from_secs(granted.into());
         lane.expires_at = ctx.now.at + granted_for;
         lane.refresh_at = ctx.now.at + refresh_after(granted_for);
-        lane.idle_since = ctx.now.at;
         lane.challenges_in_a_row = 0;
         lane.briefs_in_a_row = 0;
         lane.failures_of_job = 0;
         self.refusals_in_a_row = 0;
+        if self.tag_went_back(flight, response.etag()) {
+            self.begin_anew(ctx);
+        }
         self.recovered(ctx);
         self.pump(ctx, index);
+        self.pump_waiting(ctx);
+    }
+
+    /// Whether a tag shows that the peer has restarted: an integer that is not above one that it gave before it saw the request. Whatever
+    /// publication the peer found under our old tag may be somebody else's.
+    fn tag_went_back(&mut self, flight: &Flight, tag: Option<&str>) -> bool {
+        let Some(tag) = tag.and_then(|tag| tag.parse::<u64>().ok()) else {
+            return false;
+        };
+        if flight.epoch == self.epoch && flight.highest_tag.is_some_and(|highest| tag <= highest) {
+            self.highest_tag = Some(tag);
+            return true;
+        }
+        if flight.epoch == self.epoch || self.highest_tag.is_none() {
+            self.highest_tag = self.highest_tag.max(Some(tag));
+        }
+        false
     }
 
     /// 401, 407: the same again with credentials (RFC 3261 22.2), where we have what the peer asks for.
@@ -699,6 +767,28 @@ impl Publisher {
         }
     }
 
+    /// Lets lanes go on with a dump that the pace has held back.
+    fn pump_waiting(&mut self, ctx: &mut Context<'_>) {
+        for index in 0..self.settings.lanes {
+            let lane = &self.lanes[usize::from(index)];
+            if lane.flight.is_none() && lane.dump.is_some() {
+                if self.dumping() >= self.pace.window() {
+                    return;
+                }
+                self.pump(ctx, index);
+            }
+        }
+    }
+
+    /// Requests of a dump that are on their way.
+    fn dumping(&self) -> u16 {
+        let lanes = self.lanes.iter();
+        let count = lanes
+            .filter(|lane| lane.flight.is_some() && lane.job_of_dump)
+            .count();
+        u16::try_from(count).unwrap_or(u16::MAX)
+    }
+
     /// Lets a lane that is free say what it has to say.
     fn pump(&mut self, ctx: &mut Context<'_>, index: u16) {
         let lane = &self.lanes[usize::from(index)];
@@ -757,18 +847,28 @@ impl Publisher {
             .any(|lane| lane.tag.is_some());
         let stopping = self.state == State::Stopping;
         let asks = self.asking && index == 0;
+        let leave = if self.pace.waits_until(now).is_some() {
+            Leave::None
+        } else if self.dumping() < self.pace.window() {
+            Leave::All
+        } else {
+            Leave::Live
+        };
         let lane = &mut self.lanes[usize::from(index)];
         if asks && lane.job.is_none() {
+            lane.job_of_dump = false;
             return Next::Job(Job::AskRefresh);
         }
-        match lane.next(now, index, &self.settings, ctx.table, ctx.filters) {
+        match lane.next(now, index, &self.settings, ctx.table, ctx.filters, leave) {
             Next::Nothing => {}
             next @ (Next::Job(_) | Next::Yield) => return next,
         }
+        lane.job_of_dump = false;
         let idle = lane.idle_since + limits::LANE_IDLE <= now && open_below;
-        if lane.tag.is_some() && (idle || stopping) {
+        let proof_due = !self.settings.probe.is_zero() && !open_below && lane.prove_at <= now;
+        if lane.tag.is_some() && (idle || stopping) && (stopping || !lane.has_work()) {
             Next::Job(Job::Close)
-        } else if lane.tag.is_some() && lane.refresh_at <= now {
+        } else if lane.tag.is_some() && (lane.refresh_at <= now || proof_due) {
             Next::Job(Job::KeepAlive)
         } else {
             Next::Nothing
@@ -819,7 +919,12 @@ impl Publisher {
             with_tag: lane.tag.is_some(),
             with_credentials,
             epoch: self.epoch,
+            highest_tag: self.highest_tag,
+            copied: false,
         });
+        if let Job::State { .. } = job {
+            self.pace.said(ctx.now.at);
+        }
         self.counters.sent += 1;
         let bytes = &lane.bytes;
         ctx.outbox.transmit(target.transport, target.remote, |out| {
@@ -883,11 +988,19 @@ impl Publisher {
                     let idle = lane.idle_since + limits::LANE_IDLE;
                     if open_below {
                         idle.min(lane.refresh_at)
-                    } else {
+                    } else if self.settings.probe.is_zero() {
                         lane.refresh_at
+                    } else {
+                        lane.refresh_at.min(lane.prove_at)
                     }
                 });
-                [exception, care].into_iter().flatten().min()
+                let pace = self
+                    .pace
+                    .waits_until(ctx.now.at)
+                    .filter(|_| lane.has_work() || exception.is_some());
+                let resync = lane.resync_at();
+                let wanted = [exception.filter(|_| pace.is_none()), care, pace, resync];
+                wanted.into_iter().flatten().min()
             }
         };
         match at {

@@ -580,3 +580,233 @@ fn lanes_carry_devices_side_by_side_each_in_one() {
     }
     assert_eq!(open(&bench), 1, "one keeps the relation alive");
 }
+
+/// A bench with these options on its publish of device states, both publishes granted with the tag.
+fn settled_with(options: &str, tag: &str) -> Bench {
+    let config = RELATION.replace(
+        "event=asterisk-devicestate\n@lanes=1\n@probe=0\n",
+        &format!("event=asterisk-devicestate\n{options}"),
+    );
+    let mut bench = Bench::new(&config);
+    for request in bench.requests() {
+        bench.grant(&request, tag);
+    }
+    bench
+}
+
+#[test]
+fn an_idle_publication_proves_itself() {
+    let mut bench = settled_with("@probe=5\n", "t0");
+    for round in 1..4 {
+        bench.pass(Duration::from_millis(4999));
+        assert_eq!(devices(bench.requests()), []);
+        bench.pass(Duration::from_millis(1));
+        let probe = only(&mut bench);
+        assert_eq!(probe.body(), "");
+        bench.grant(&probe, &format!("t{round}"));
+    }
+}
+
+#[test]
+fn a_restart_shows_within_one_probe() {
+    let mut bench = settled_with("@probe=5\n", "t0");
+    bench.set("Custom:x1", DeviceState::InUse);
+    let request = only(&mut bench);
+    bench.grant(&request, "t1");
+    bench.pass(Duration::from_secs(5));
+    let probe = only(&mut bench);
+    bench.answer(&probe, "412 Conditional Request Failed", "");
+    let again = only(&mut bench);
+    assert_eq!(
+        (again.header("SIP-If-Match"), again.body()),
+        (None, request.body())
+    );
+}
+
+#[test]
+fn a_counted_tag_that_goes_back_means_a_restart() {
+    let mut bench = settled_with("@lanes=1\n@probe=5\n", "40");
+    bench.set("Custom:x1", DeviceState::InUse);
+    let request = only(&mut bench);
+    bench.grant(&request, "41");
+    bench.set("Custom:x2", DeviceState::InUse);
+    let second = only(&mut bench);
+    bench.grant(&second, "42");
+    assert_eq!(devices(bench.requests()), []);
+    bench.pass(Duration::from_secs(5));
+    // After its restart our old tag is somebody else's publication there, and is answered 200.
+    let probe = only(&mut bench);
+    bench.grant(&probe, "7");
+    let mut said = Vec::new();
+    while let Some(request) = devices(bench.requests()).pop() {
+        said.push(request.body().to_owned());
+        bench.grant(&request, &format!("{}", 8 + said.len()));
+    }
+    assert_eq!(said, [request.body(), second.body()]);
+}
+
+#[test]
+fn counted_tags_that_overtake_each_other_mean_nothing() {
+    let mut bench = settled_with("@lanes=8\n@probe=0\n", "1");
+    for number in 0..20 {
+        bench.set(&format!("Custom:{number}"), DeviceState::InUse);
+    }
+    let mut tag = 100;
+    let mut sent = 0;
+    loop {
+        let mut requests = devices(bench.requests());
+        if requests.is_empty() {
+            break;
+        }
+        // The answers come in the reverse of the order in which the peer gave its tags.
+        tag += requests.len();
+        requests.reverse();
+        for (index, request) in requests.iter().enumerate() {
+            sent += 1;
+            bench.grant(request, &format!("{}", tag - index));
+        }
+    }
+    assert_eq!(sent, 20, "nothing is said twice");
+}
+
+#[test]
+fn a_peer_that_begins_a_publication_is_probed_at_once() {
+    let mut bench = settled_with("@probe=3600\n", "t0");
+    bench.ask(&Request::new());
+    let requests = bench.requests();
+    assert_eq!(devices(requests).len(), 1, "an empty refresh");
+}
+
+#[test]
+fn a_stock_peer_that_begins_anew_has_restarted() {
+    let mut bench = settled_with("@probe=0\n", "5");
+    bench.set("Custom:x1", DeviceState::InUse);
+    let request = only(&mut bench);
+    bench.grant(&request, "6");
+    bench.ask(&Request::saying("PJSIP/1", "INUSE"));
+    assert_eq!(devices(bench.requests()), [], "its first publication");
+    bench.ask(&Request::saying("PJSIP/1", "INUSE"));
+    let again = only(&mut bench);
+    assert_eq!(
+        (again.header("SIP-If-Match"), again.body()),
+        (None, request.body())
+    );
+}
+
+#[test]
+fn a_rate_limit_is_kept_and_nothing_is_lost_by_it() {
+    let mut bench = settled_with("@rate_limit=10\n", "t0");
+    for number in 0..20 {
+        bench.set(&format!("Custom:{number}"), DeviceState::InUse);
+    }
+    let mut said = 0;
+    for _ in 0..20 {
+        let requests: Vec<_> = devices(bench.requests())
+            .into_iter()
+            .filter(|it| !it.body().is_empty())
+            .collect();
+        assert!(requests.len() <= 1, "at most one in 100 ms");
+        for request in requests {
+            said += 1;
+            bench.grant(&request, &format!("t{said}"));
+        }
+        bench.pass(Duration::from_millis(100));
+    }
+    assert_eq!(said, 20);
+}
+
+#[test]
+fn a_dump_opens_up_while_the_peer_keeps_up_and_a_live_change_goes_first() {
+    let mut bench = settled_with("@lanes=16\n@probe=0\n", "t0");
+    for number in 0..400 {
+        bench.set(&format!("Custom:{number}"), DeviceState::InUse);
+    }
+    let mut tag = 0;
+    let mut answer_all = |bench: &mut Bench, requests: Vec<Sent>| {
+        for request in requests {
+            tag += 1;
+            bench.grant(&request, &format!("t{tag}"));
+        }
+    };
+    loop {
+        let requests = devices(bench.requests());
+        if requests.is_empty() {
+            break;
+        }
+        answer_all(&mut bench, requests);
+    }
+    bench.ask(&Request::new().body(r#"{"type":"refresh","eid":"02:00:00:00:00:02"}"#));
+    let first = devices(bench.requests());
+    bench.set("Custom:new", DeviceState::Ringing);
+    answer_all(&mut bench, first);
+    let mut most = 0;
+    let mut count = 0;
+    let mut new_at = None;
+    loop {
+        let requests = devices(bench.requests());
+        if requests.is_empty() {
+            break;
+        }
+        most = most.max(requests.len());
+        for request in &requests {
+            count += 1;
+            if request.body().contains("Custom:new") {
+                new_at = Some(count);
+            }
+        }
+        answer_all(&mut bench, requests);
+    }
+    assert_eq!(most, 16);
+    assert!(new_at.is_some_and(|at| at <= 40), "{new_at:?}");
+    assert_eq!(bench.node.publishers(bench.now)[0].behind, 0);
+}
+
+#[test]
+fn a_resync_says_all_devices_again_spread_over_its_time_and_no_mailbox() {
+    let mut bench = settled_with("@resync=100\n@probe=0\n", "t0");
+    for number in 0..10 {
+        bench.set(&format!("Custom:{number}"), DeviceState::InUse);
+        let now = bench.now;
+        bench
+            .node
+            .set_mailbox(now, &format!("{number}"), 1, 0)
+            .unwrap();
+    }
+    let mut tag = 0;
+    let mut seconds = Vec::new();
+    let mut mailboxes = 0;
+    for second in 0..320u64 {
+        loop {
+            let requests = bench.requests();
+            if requests.is_empty() {
+                break;
+            }
+            for request in requests {
+                tag += 1;
+                let is_state = !request.body().is_empty();
+                if is_state && request.header("Event") == Some("asterisk-devicestate") {
+                    seconds.push(second);
+                } else if is_state {
+                    mailboxes += 1;
+                }
+                let expires = request.header("Expires").unwrap().to_owned();
+                bench.answer(
+                    &request,
+                    "200 OK",
+                    &format!("SIP-ETag: t{tag}\r\nExpires: {expires}\r\n"),
+                );
+            }
+        }
+        bench.pass(Duration::from_secs(1));
+    }
+    assert_eq!(mailboxes, 10, "each once");
+    let again: Vec<_> = seconds.iter().filter(|second| **second >= 90).collect();
+    assert!((10..=25).contains(&again.len()), "{seconds:?}");
+    let busiest = (90..320)
+        .map(|at| again.iter().filter(|second| ***second == at).count())
+        .max();
+    assert!(
+        busiest <= Some(8),
+        "spread, one for each lane at most: {seconds:?}"
+    );
+}
