@@ -7,8 +7,11 @@ use crate::{
     ParseError, Splitter, StartLine, StateChange, StreamError, Uri, Writer, limits, valid_name,
 };
 
-/// What a replay looks for: the name of the corpus, and what runs a case of it.
-pub const TARGETS: [(&str, fn(&[u8])); 4] = [
+/// The name of a target, which is that of its corpus, and what runs one case of it.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets, for the replay.
+pub const TARGETS: [Target; 4] = [
     ("message", message),
     ("stream", stream),
     ("body", body),

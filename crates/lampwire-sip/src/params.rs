@@ -40,6 +40,11 @@ impl<'a> Params<'a> {
         .take(limits::MAX_PARAMS)
     }
 
+    /// Whether all of them are seen, and a further one written behind them would be one more.
+    pub(crate) fn is_whole(self) -> bool {
+        text::is_closed(self.0) && self.iter().count() < limits::MAX_PARAMS
+    }
+
     /// The first parameter of that name, in any case: `Some(None)` where it has no value.
     pub fn get(self, name: &str) -> Option<Option<&'a str>> {
         self.iter()
@@ -74,6 +79,15 @@ mod tests {
         assert_eq!(params.get("rport"), Some(None));
         assert_eq!(params.get("none"), None);
         assert_eq!(params.value("x").as_deref(), Some("a;b"));
+    }
+
+    #[test]
+    fn whole_is_what_can_be_added_to() {
+        let many = |count: usize| ";a".repeat(count);
+        assert!(Params::new(&many(limits::MAX_PARAMS - 1)).is_whole());
+        assert!(!Params::new(&many(limits::MAX_PARAMS)).is_whole());
+        assert!(Params::new("").is_whole() && Params::new("a=\"b;\"").is_whole());
+        assert!(!Params::new("a=\"b;").is_whole() && !Params::new("a=<b").is_whole());
     }
 
     #[test]

@@ -49,26 +49,49 @@ pub(crate) const fn is_token_byte(byte: u8) -> bool {
 
 /// Where the first of `wanted` stands outside quoted strings and angle brackets. `None` also where a quote is never closed.
 pub(crate) fn find_outside(text: &str, wanted: &[u8]) -> Option<usize> {
-    let (mut quoted, mut escaped, mut angle) = (false, false, false);
-    for (at, byte) in text.bytes().enumerate() {
-        if quoted {
+    let mut nesting = Nesting::default();
+    text.bytes()
+        .position(|byte| nesting.is_outside(byte) && wanted.contains(&byte))
+}
+
+/// Whether all quotes and angle brackets are closed: what is written behind the text does not become a part of it.
+pub(crate) fn is_closed(text: &str) -> bool {
+    let mut nesting = Nesting::default();
+    for byte in text.bytes() {
+        nesting.is_outside(byte);
+    }
+    !nesting.quoted && !nesting.angle
+}
+
+/// Quoted strings, with what is escaped in them, and angle brackets.
+#[derive(Default)]
+struct Nesting {
+    quoted: bool,
+    escaped: bool,
+    angle: bool,
+}
+
+impl Nesting {
+    /// Takes the next byte; whether it stands outside of both, as an opening bracket does and a quote does not.
+    fn is_outside(&mut self, byte: u8) -> bool {
+        if self.quoted {
             match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => quoted = false,
+                _ if self.escaped => self.escaped = false,
+                b'\\' => self.escaped = true,
+                b'"' => self.quoted = false,
                 _ => {}
             }
-        } else if byte == b'"' {
-            quoted = true;
-        } else if angle {
-            angle = byte != b'>';
-        } else if wanted.contains(&byte) {
-            return Some(at);
-        } else if byte == b'<' {
-            angle = true;
+            return false;
         }
+        let outside = byte != b'"' && !self.angle;
+        match byte {
+            b'"' => self.quoted = true,
+            b'<' => self.angle = true,
+            b'>' => self.angle = false,
+            _ => {}
+        }
+        outside
     }
-    None
 }
 
 /// The values of a list header, which commas outside of quotes and angle brackets part. Empty ones are passed over.
@@ -189,6 +212,21 @@ mod tests {
             list(r#"a,"never closed, b"#).collect::<Vec<_>>(),
             ["a", r#""never closed, b"#]
         );
+    }
+
+    #[test]
+    fn what_is_open_is_seen() {
+        for (text, closed) in [
+            ("", true),
+            ("a;b=\"c\\\"d\"", true),
+            ("<a\">\">", true),
+            ("a>", true),
+            ("<a", false),
+            ("\"a", false),
+            ("\"a\\\"", false),
+        ] {
+            assert_eq!(is_closed(text), closed, "{text:?}");
+        }
     }
 
     #[test]

@@ -83,10 +83,10 @@ impl<'a> NameAddr<'a> {
             .checked()
     }
 
-    /// A tag without a value is none that an answer could repeat (RFC 3261 25.1).
+    /// A tag without a value is none that an answer could repeat (RFC 3261 25.1), nor could one be added behind an open quote.
     fn checked(self) -> Option<Self> {
         let empty = matches!(self.params.get("tag"), Some(None | Some("")));
-        (!empty).then_some(self)
+        (!empty && self.params.is_whole()).then_some(self)
     }
 
     /// The dialog's or transaction's tag.
@@ -152,6 +152,8 @@ mod tests {
             "sip:a b@c",
             "<sip:a@b>;tag=",
             "sip:a@b;tag",
+            "sip:a@b;x=\"y;tag=1",
+            "<sip:a@b>;x=<y",
         ] {
             assert!(NameAddr::parse(text).is_none(), "{text:?}");
         }

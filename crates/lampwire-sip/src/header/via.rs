@@ -83,6 +83,9 @@ impl<'a> Via<'a> {
         let (sent_by, params) = rest.split_once(';').unwrap_or((rest, ""));
         let (host, port) = sent_by_of(text::trim(sent_by))?;
         let params = Params::new(params);
+        if !params.is_whole() {
+            return None; // an answer adds to them
+        }
         let rport = match params.get("rport") {
             None => None,
             Some(None | Some("")) => Some(None),
@@ -179,6 +182,8 @@ mod tests {
             "SIP/2.0/UDP a:70000",
             "SIP/2.0/UDP [::1",
             "SIP/2.0/UDP a;rport=x",
+            "SIP/2.0/UDP a;x=\"y;branch=z",
+            "SIP/2.0/UDP a;x=<y;branch=z",
             "SIP/2.0/UDP a;rport=+1",
             "SIP/2.0/UDP a;rport=0",
             "SIP/2.0/UDP a : 0",
