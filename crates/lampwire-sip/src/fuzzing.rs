@@ -102,10 +102,10 @@ fn answer(message: &Message<'_>) {
         ));
         let lines = out.split(|byte| *byte == b'\n').count();
         assert!(lines <= values + 5 + 4, "a header was let in");
-        assert_eq!(reply.list(HeaderName::Via).count(), values);
         if message.defect() == Some(crate::Defect::ControlCharacter) {
             continue; // what was written as a blank may read otherwise
         }
+        assert_eq!(reply.list(HeaderName::Via).count(), values);
         if let Ok(via) = message.via() {
             let returned = reply.via().expect("the topmost Via comes back");
             assert_eq!(returned.branch.map(flat), via.branch.map(flat));
