@@ -556,3 +556,38 @@ fn number(text: &str) -> Option<u32> {
 fn offset(at: usize) -> u16 {
     u16::try_from(at).unwrap_or(u16::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_fold_goes_on_with_no_header_but_the_one_before_it() {
+        let text = b"PUBLISH sip:a@b SIP/2.0\r\nFrom: <sip:a@b>;tag=1\r\nno header\r\n ;x=y\r\nTo:\r\n <sip:c@d>\r\n\r\n";
+        let message = Message::parse(text).unwrap();
+        assert_eq!(message.defect(), Some(Defect::HeaderLine));
+        assert_eq!(message.header(HeaderName::From), Some("<sip:a@b>;tag=1"));
+        assert_eq!(message.to().unwrap().uri, "sip:c@d");
+    }
+
+    #[test]
+    fn a_line_break_that_is_none_comes_before_all_else() {
+        let text = b"PUBLISH sip:a@b SIP/3.0\r\nno header\r\nl: 0\n\r\n";
+        let message = Message::parse(text).unwrap();
+        assert_eq!(message.defect(), Some(Defect::ControlCharacter));
+    }
+
+    #[test]
+    fn a_version_is_two_numbers() {
+        for (text, whole) in [
+            ("2.0", true),
+            ("10.00", true),
+            ("2", false),
+            ("2.", false),
+            ("+2.0", false),
+        ] {
+            assert_eq!(is_version(text), whole, "{text}");
+        }
+    }
+}
