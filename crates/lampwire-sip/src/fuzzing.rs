@@ -106,6 +106,14 @@ fn answer(message: &Message<'_>) {
             continue; // what was written as a blank may read otherwise
         }
         assert_eq!(reply.list(HeaderName::Via).count(), values);
+        let sets = [
+            message.via().map(|via| via.params),
+            message.to().map(|to| to.params),
+        ];
+        let full = |params: crate::Params<'_>| params.iter().count() + 1 >= limits::MAX_PARAMS;
+        if sets.into_iter().flatten().any(full) {
+            continue; // with the one that is added there are more than we read ourselves
+        }
         if let Ok(via) = message.via() {
             let returned = reply.via().expect("the topmost Via comes back");
             assert_eq!(returned.branch.map(flat), via.branch.map(flat));
