@@ -155,6 +155,9 @@ impl<'a> Uri<'a> {
         }
         if let Scheme::Tel | Scheme::Other(_) = scheme {
             let (user, params) = rest.split_once(';').unwrap_or((rest, ""));
+            if user.is_empty() {
+                return Err(UriError::User);
+            }
             return Ok(Self {
                 scheme,
                 user: Some(user),
@@ -303,6 +306,13 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn parameters_alone_are_no_uri() {
+        for text in ["tel:;x", "other:;", "other:;x=y"] {
+            assert_eq!(Uri::parse(text), Err(UriError::User), "{text}");
+        }
+    }
 
     #[test]
     fn takes_all_parts() {
