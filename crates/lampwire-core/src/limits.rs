@@ -39,14 +39,14 @@ pub const TRANSACTIONS: usize = 65_536;
 /// T2 of RFC 3261 17.1.2.2: the longest pause between two copies of one request.
 pub const TIMER_T2: Duration = Duration::from_secs(4);
 
-/// The same while the peer is known to be away: one small request each two seconds, so that its return is noticed at once.
-pub const TIMER_T2_AWAY: Duration = Duration::from_secs(2);
+/// The same while the peer is known to be away: one small request a second, so that its return is noticed at once.
+pub const TIMER_T2_AWAY: Duration = Duration::from_secs(1);
 
 /// The first pause after a peer is silent, unreachable or answers 5xx. Doubled each time, with jitter.
 pub const BACK_OFF_FIRST: Duration = Duration::from_millis(500);
 
 /// The longest pause while a peer is away. Short, since what is sent is one small request.
-pub const BACK_OFF_AWAY_MAX: Duration = Duration::from_secs(2);
+pub const BACK_OFF_AWAY_MAX: Duration = Duration::from_secs(1);
 
 /// The first pause after a peer has refused (4xx, 6xx) what it will probably refuse again.
 pub const REFUSED_FIRST: Duration = Duration::from_secs(5);

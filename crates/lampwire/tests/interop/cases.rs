@@ -33,6 +33,8 @@ pub(crate) struct Case {
     pub(crate) shows: &'static str,
     /// The peers that it is for.
     pub(crate) peers: &'static [Release],
+    /// It shows what no Asterisk does, so that only Lampwire (and `sleep`, which must fail) is tried.
+    pub(crate) beyond_asterisk: bool,
     /// What the nodes have agreed on.
     pub(crate) relation: fn() -> Relation,
     /// What happens.
@@ -68,6 +70,13 @@ const MAILBOX_FILTER: &str = "^[12]0{2}@DEFAULT$";
 const SHORT_EXPIRATION_S: u32 = 10;
 const ACROSS_EXPIRATION: Duration = Duration::from_secs(12);
 
+/// How long nothing reaches the peer, and within what time of its end it must hold everything.
+const PARTITION: Duration = Duration::from_secs(40);
+const AFTER_PARTITION: Duration = Duration::from_secs(3);
+
+/// Devices whose states the peer loses.
+const LOST_DEVICES: u32 = 100;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Direction {
     ToPeer,
@@ -87,6 +96,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "device_states_to_peer",
         shows: "all nine device states, from the subject to the peer",
         peers: BOTH,
+        beyond_asterisk: false,
         relation: Relation::default,
         run: |world| all_device_states(world, ToPeer),
     },
@@ -94,6 +104,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "device_states_to_subject",
         shows: "all nine device states, from the peer to the subject",
         peers: BOTH,
+        beyond_asterisk: false,
         relation: Relation::default,
         run: |world| all_device_states(world, ToSubject),
     },
@@ -101,6 +112,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "mailbox_states_to_peer",
         shows: "counts of a mailbox, from the subject to the peer",
         peers: BOTH,
+        beyond_asterisk: false,
         relation: Relation::default,
         run: |world| mailbox_counts(world, ToPeer),
     },
@@ -108,6 +120,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "mailbox_states_to_subject",
         shows: "counts of a mailbox, from the peer to the subject",
         peers: BOTH,
+        beyond_asterisk: false,
         relation: Relation::default,
         run: |world| mailbox_counts(world, ToSubject),
     },
@@ -115,6 +128,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "refresh_asked_by_subject",
         shows: "what the peer lost on the way comes when the subject asks for a refresh",
         peers: BOTH,
+        beyond_asterisk: false,
         relation: || Relation {
             relay_to_subject: true,
             ..Relation::default()
@@ -125,6 +139,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "refresh_asked_by_peer",
         shows: "the subject tells everything again when the peer asks for a refresh",
         peers: BOTH,
+        beyond_asterisk: false,
         relation: Relation::default,
         run: refresh_asked_by_peer,
     },
@@ -132,6 +147,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "subject_starts_first",
         shows: "what the subject had before the peer started is there, and both go on",
         peers: BOTH,
+        beyond_asterisk: false,
         relation: Relation::default,
         run: subject_starts_first,
     },
@@ -139,6 +155,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "peer_starts_first",
         shows: "what the peer had before the subject started is there, and both go on",
         peers: BOTH,
+        beyond_asterisk: false,
         relation: Relation::default,
         run: peer_starts_first,
     },
@@ -146,6 +163,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "sending_device_filter_of_subject",
         shows: "`@device_state_filter` of the subject keeps a device in",
         peers: BOTH,
+        beyond_asterisk: false,
         relation: || {
             subject_has(Side {
                 sends_devices: Some(DEVICE_FILTER),
@@ -158,6 +176,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "sending_device_filter_of_peer",
         shows: "`@device_state_filter` of the peer keeps a device in",
         peers: BOTH,
+        beyond_asterisk: false,
         relation: || {
             peer_has(Side {
                 sends_devices: Some(DEVICE_FILTER),
@@ -170,6 +189,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "receiving_device_filter_of_subject",
         shows: "`device_state_filter` of the subject keeps a device out",
         peers: BOTH,
+        beyond_asterisk: false,
         relation: || {
             subject_has(Side {
                 takes_devices: Some(DEVICE_FILTER),
@@ -182,6 +202,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "receiving_device_filter_of_peer",
         shows: "`device_state_filter` of the peer keeps a device out",
         peers: BOTH,
+        beyond_asterisk: false,
         relation: || {
             peer_has(Side {
                 takes_devices: Some(DEVICE_FILTER),
@@ -194,6 +215,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "sending_mailbox_filter_of_subject",
         shows: "`@mailbox_state_filter` of the subject keeps a mailbox in",
         peers: BOTH,
+        beyond_asterisk: false,
         relation: || {
             subject_has(Side {
                 sends_mailboxes: Some(MAILBOX_FILTER),
@@ -206,6 +228,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "sending_mailbox_filter_of_peer",
         shows: "`@mailbox_state_filter` of the peer keeps a mailbox in",
         peers: BOTH,
+        beyond_asterisk: false,
         relation: || {
             peer_has(Side {
                 sends_mailboxes: Some(MAILBOX_FILTER),
@@ -218,6 +241,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "receiving_mailbox_filter_of_subject",
         shows: "`mailbox_state_filter` of the subject keeps a mailbox out",
         peers: BOTH,
+        beyond_asterisk: false,
         relation: || {
             subject_has(Side {
                 takes_mailboxes: Some(MAILBOX_FILTER),
@@ -230,6 +254,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "receiving_mailbox_filter_of_peer",
         shows: "`mailbox_state_filter` of the peer keeps a mailbox out",
         peers: BOTH,
+        beyond_asterisk: false,
         relation: || {
             peer_has(Side {
                 takes_mailboxes: Some(MAILBOX_FILTER),
@@ -242,6 +267,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "no_auth",
         shows: "without `auth` nobody is challenged, both ways",
         peers: BOTH,
+        beyond_asterisk: false,
         relation: Relation::default,
         run: no_auth,
     },
@@ -249,6 +275,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "md5_asked_by_subject",
         shows: "the subject challenges with MD5",
         peers: BOTH,
+        beyond_asterisk: false,
         relation: || subject_has(challenges("MD5")),
         run: |world| digest(world, "MD5"),
     },
@@ -256,6 +283,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "md5_asked_by_peer",
         shows: "the peer challenges with MD5",
         peers: BOTH,
+        beyond_asterisk: false,
         relation: || peer_has(challenges("MD5")),
         run: |world| digest(world, "MD5"),
     },
@@ -263,6 +291,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "sha256_asked_by_subject",
         shows: "the subject challenges with SHA-256",
         peers: ONLY_22,
+        beyond_asterisk: false,
         relation: || subject_has(challenges("SHA-256")),
         run: |world| digest(world, "SHA-256"),
     },
@@ -270,6 +299,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "sha256_asked_by_peer",
         shows: "the peer challenges with SHA-256",
         peers: ONLY_22,
+        beyond_asterisk: false,
         relation: || peer_has(challenges("SHA-256")),
         run: |world| digest(world, "SHA-256"),
     },
@@ -277,6 +307,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "sha512_256_asked_by_subject",
         shows: "the subject challenges with SHA-512-256",
         peers: ONLY_22,
+        beyond_asterisk: false,
         relation: || subject_has(challenges("SHA-512-256")),
         run: |world| digest(world, "SHA-512-256"),
     },
@@ -284,6 +315,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "sha512_256_asked_by_peer",
         shows: "the peer challenges with SHA-512-256",
         peers: ONLY_22,
+        beyond_asterisk: false,
         relation: || peer_has(challenges("SHA-512-256")),
         run: |world| digest(world, "SHA-512-256"),
     },
@@ -291,6 +323,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "identified_by_address",
         shows: "both know each other by an `identify` section and by nothing else",
         peers: BOTH,
+        beyond_asterisk: false,
         relation: || both_have(recognises(Recognition::Address)),
         run: exchange,
     },
@@ -298,6 +331,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "identified_by_user_name",
         shows: "both know each other by the user name in From and by nothing else",
         peers: BOTH,
+        beyond_asterisk: false,
         relation: || both_have(recognises(Recognition::UserName)),
         run: exchange,
     },
@@ -305,6 +339,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "restart_of_subject",
         shows: "the subject ends in order and comes back",
         peers: BOTH,
+        beyond_asterisk: false,
         relation: Relation::default,
         run: |world| restart(world, ToSubject, Ending::InOrder),
     },
@@ -312,6 +347,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "restart_of_peer",
         shows: "the peer ends in order and comes back",
         peers: BOTH,
+        beyond_asterisk: false,
         relation: Relation::default,
         run: |world| restart(world, ToPeer, Ending::InOrder),
     },
@@ -319,6 +355,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "crash_of_subject",
         shows: "the subject is killed and comes back",
         peers: BOTH,
+        beyond_asterisk: false,
         relation: Relation::default,
         run: |world| restart(world, ToSubject, Ending::Crash),
     },
@@ -326,13 +363,40 @@ pub(crate) const CASES: &[Case] = &[
         name: "crash_of_peer",
         shows: "the peer is killed and comes back",
         peers: BOTH,
+        beyond_asterisk: false,
         relation: Relation::default,
         run: |world| restart(world, ToPeer, Ending::Crash),
+    },
+    Case {
+        name: "crash_of_a_peer_that_asks_for_nothing",
+        shows: "the peer is killed and comes back without ever asking for what it lost: the subject finds out by itself",
+        peers: BOTH,
+        beyond_asterisk: true,
+        relation: || Relation {
+            peer: Side {
+                asks_for_nothing: true,
+                ..Side::default()
+            },
+            ..Relation::default()
+        },
+        run: crash_of_a_peer_that_asks_for_nothing,
+    },
+    Case {
+        name: "a_partition_of_40_seconds",
+        shows: "six devices change twice while nothing reaches the peer: within 3 s of its end all are right",
+        peers: ONLY_22,
+        beyond_asterisk: true,
+        relation: || Relation {
+            relay_to_peer: true,
+            ..Relation::default()
+        },
+        run: a_partition_of_40_seconds,
     },
     Case {
         name: "across_an_expiry",
         shows: "publications of `expiration=10` are outlived twice: no state is lost, and both go on",
         peers: BOTH,
+        beyond_asterisk: false,
         relation: || {
             both_have(Side {
                 expiration: Some(SHORT_EXPIRATION_S),
@@ -582,6 +646,58 @@ fn restart(world: &mut World, gone: Direction, ending: Ending) -> Outcome {
     world.see_mailbox(gone, mailbox, (9, 4))?;
     world.exchange(2)?;
     world.exchange(3)
+}
+
+fn crash_of_a_peer_that_asks_for_nothing(world: &mut World) -> Outcome {
+    world.start_both()?;
+    let devices: Vec<String> = (0..LOST_DEVICES)
+        .map(|number| format!("Custom:lost{number}"))
+        .collect();
+    for device in &devices {
+        world.subject.set_device(device, "INUSE")?;
+    }
+    for device in &devices {
+        world.see_device(ToPeer, device, "INUSE")?;
+    }
+    world.peer.kill()?;
+    world.peer.start()?;
+    for device in &devices {
+        world.see_device(ToPeer, device, "INUSE")?;
+    }
+    Ok(())
+}
+
+fn a_partition_of_40_seconds(world: &mut World) -> Outcome {
+    let on = |address| SocketAddr::new(address, SIP_PORT);
+    let relay = Relay::start(
+        on(world.addresses.relay()),
+        on(world.addresses.subject()),
+        on(world.addresses.peer()),
+    )?;
+    world.start_both()?;
+    let devices: Vec<String> = (0..6).map(|number| format!("Custom:cut{number}")).collect();
+    for device in &devices {
+        world.tell_device(ToPeer, device, "INUSE")?;
+    }
+    relay.cut(true);
+    let healed = Instant::now() + PARTITION;
+    for state in ["RINGING", "BUSY"] {
+        for device in &devices {
+            world.subject.set_device(device, state)?;
+        }
+        // Time itself is what this case is about: the change after it is one of a peer that is known to be away.
+        thread::sleep(healed.saturating_duration_since(Instant::now()) / 2);
+    }
+    while Instant::now() < healed {
+        world.expect_device_unchanged(ToPeer, &devices[0], "INUSE")?;
+        thread::sleep(10 * LOOK_INTERVAL);
+    }
+    relay.cut(false);
+    world.patience = AFTER_PARTITION;
+    for device in &devices {
+        world.see_device(ToPeer, device, "BUSY")?;
+    }
+    Ok(())
 }
 
 fn across_an_expiry(world: &mut World) -> Outcome {

@@ -123,6 +123,10 @@ fn trials(lab: &Arc<Lab>, missing: &BTreeMap<Release, String>) -> Vec<Trial> {
     for peer in Release::ALL {
         for case in CASES.iter().filter(|case| case.peers.contains(&peer)) {
             for subject in lab.choice.subjects(peer) {
+                let asterisk = matches!(subject, Subject::Asterisk(_));
+                if case.beyond_asterisk && asterisk {
+                    continue;
+                }
                 if matches!(subject, Subject::Asterisk(release) if !case.peers.contains(&release)) {
                     continue;
                 }

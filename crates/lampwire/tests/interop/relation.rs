@@ -72,6 +72,8 @@ pub(crate) struct Side {
     pub(crate) challenges: Option<&'static str>,
     /// How the other node is recognised.
     pub(crate) recognises: Recognition,
+    /// It names no publish in its asterisk-publication: it neither asks the other node for its states nor answers when asked.
+    pub(crate) asks_for_nothing: bool,
     /// Seconds that a publication of this node lives.
     pub(crate) expiration: Option<u32>,
 }
@@ -85,6 +87,8 @@ pub(crate) struct Relation {
     pub(crate) peer: Side,
     /// The peer reaches the subject through a relay that can refuse.
     pub(crate) relay_to_subject: bool,
+    /// The subject reaches the peer through a relay that can be cut.
+    pub(crate) relay_to_peer: bool,
 }
 
 /// What a node needs to know to write its configuration.
@@ -124,7 +128,11 @@ impl Relation {
             other: self.peer.clone(),
             other_name: "instance2",
             other_address: addresses.peer(),
-            target: addresses.peer(),
+            target: if self.relay_to_peer {
+                addresses.relay()
+            } else {
+                addresses.peer()
+            },
         }
     }
 
@@ -234,8 +242,10 @@ impl NodePlan {
         writeln!(out, "event_asterisk-mwi={other}\n")?;
 
         writeln!(out, "[{other}]\ntype=asterisk-publication")?;
-        writeln!(out, "devicestate_publish={other}-devicestate")?;
-        writeln!(out, "mailboxstate_publish={other}-mwi")?;
+        if !self.own.asks_for_nothing {
+            writeln!(out, "devicestate_publish={other}-devicestate")?;
+            writeln!(out, "mailboxstate_publish={other}-mwi")?;
+        }
         writeln!(out, "device_state=yes")?;
         if let Some(filter) = self.own.takes_devices {
             writeln!(out, "device_state_filter={filter}")?;

@@ -93,10 +93,11 @@ fn status_of(datagram: &[u8]) -> Option<u16> {
 }
 
 /// Stands between two nodes on an address of its own and hands every datagram on, or, while it is
-/// closed, answers every PUBLISH of the first node by 503.
+/// closed, answers every PUBLISH of the first node by 503. While it is cut it loses everything.
 #[derive(Debug)]
 pub(crate) struct Relay {
     closed: Arc<AtomicBool>,
+    cut: Arc<AtomicBool>,
     refused: Arc<AtomicU64>,
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -115,6 +116,8 @@ impl Relay {
             .map_err(lab("UDP socket"))?;
         let (closed, refused, ended) =
             <(Arc<AtomicBool>, Arc<AtomicU64>, Arc<AtomicBool>)>::default();
+        let cut = Arc::<AtomicBool>::default();
+        let lost = Arc::clone(&cut);
         let relay = (
             Arc::clone(&closed),
             Arc::clone(&refused),
@@ -133,6 +136,9 @@ impl Relay {
                     // A node that is down: the kernel reports the refused port.
                     Err(_) => continue,
                 };
+                if lost.load(Ordering::SeqCst) {
+                    continue;
+                }
                 let datagram = &buffer[..count];
                 if from == sender && closed.load(Ordering::SeqCst) {
                     if let Some(answer) = refuse(datagram) {
@@ -152,6 +158,7 @@ impl Relay {
         let (closed, refused, ended) = relay;
         Ok(Self {
             closed,
+            cut,
             refused,
             ended,
             thread: Some(thread),
@@ -166,6 +173,11 @@ impl Relay {
     /// Hands on again.
     pub(crate) fn open(&self) {
         self.closed.store(false, Ordering::SeqCst);
+    }
+
+    /// Loses everything from here on, or hands on again.
+    pub(crate) fn cut(&self, cut: bool) {
+        self.cut.store(cut, Ordering::SeqCst);
     }
 
     /// How many requests have been refused.
