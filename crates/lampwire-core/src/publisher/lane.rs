@@ -119,6 +119,17 @@ pub(crate) enum Next {
     Yield,
 }
 
+impl Job {
+    /// To tell the value of an entry.
+    const fn of(entry: &Entry) -> Self {
+        Self::State {
+            cell: entry.cell,
+            rev: entry.rev,
+            value: entry.value,
+        }
+    }
+}
+
 impl Lane {
     pub(crate) fn new(now: Time, call_id: String, cseq: u32) -> Self {
         Self {
@@ -305,11 +316,7 @@ impl Lane {
             }
             if wants(settings, index, table, filters, &entry) {
                 self.live = (entry.rev < table.head()).then(|| entry.rev.next());
-                return Next::Job(Job::State {
-                    cell: entry.cell,
-                    rev: entry.rev,
-                    value: entry.value,
-                });
+                return Next::Job(Job::of(&entry));
             }
         }
         self.live = None;
@@ -343,11 +350,7 @@ impl Lane {
                     next: entry.rev.next(),
                     until,
                 });
-                return Next::Job(Job::State {
-                    cell: entry.cell,
-                    rev: entry.rev,
-                    value: entry.value,
-                });
+                return Next::Job(Job::of(&entry));
             }
         }
         self.dump = None;
