@@ -1,7 +1,8 @@
 //! The edge of the node: plain data in, plain data out.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use lampwire_sip::EntityId;
 
@@ -22,6 +23,118 @@ pub struct Transmit<'a> {
     pub remote: SocketAddr,
     /// What it says.
     pub bytes: &'a [u8],
+}
+
+/// A connection's number (TCP or TLS). No two of a node's life have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlowId(pub u64);
+
+/// What is to be done with a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FlowCommand {
+    /// Open one, from the address of the transport's `bind` (any port). Answered by `handle_connected` once it can carry bytes (with TLS:
+    /// after the handshake), or by `handle_closed`.
+    Connect {
+        /// Its number.
+        flow: FlowId,
+        /// The transport, which says whether it is TCP or TLS and with which certificates.
+        transport: TransportId,
+        /// Where to.
+        remote: SocketAddr,
+        /// Whom the certificate must name (RFC 5922 7.1): the host of the configured URI, before DNS made an address of it.
+        server_name: String,
+    },
+    /// Write these bytes, all of them. Answered by `handle_writable` when the system has taken them; no other `Write` comes before that.
+    Write {
+        /// The connection.
+        flow: FlowId,
+        /// At most [`crate::limits::FLOW_QUEUE`].
+        bytes: Vec<u8>,
+    },
+    /// Close it, at once. It is forgotten; nothing about it is to be told any more.
+    Close {
+        /// The connection.
+        flow: FlowId,
+    },
+}
+
+/// What the other side of a TLS connection has shown of itself. Empty with TCP, and where it showed no certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Certificate {
+    /// It was checked against the transport's authorities. If not, it proves nothing.
+    pub verified: bool,
+    /// The common name of its subject.
+    pub subject: Option<String>,
+    /// Its subject alternative names: host names, addresses, `sip:` URIs, as written.
+    pub names: Vec<String>,
+}
+
+/// A question to the DNS (or what the system has instead of it, such as /etc/hosts).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Query {
+    /// A and AAAA of a host.
+    Addresses(String),
+    /// SRV (RFC 2782) of a service's name such as `_sip._udp.example.org`.
+    Srv(String),
+    /// NAPTR (RFC 3403) of a domain.
+    Naptr(String),
+}
+
+impl Query {
+    /// The name that is asked for.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Addresses(name) | Self::Srv(name) | Self::Naptr(name) => name,
+        }
+    }
+}
+
+/// What the DNS says. No records: there are none, and that is certain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The records, of the kind that was asked for.
+    pub records: Records,
+    /// For how long this may be believed.
+    pub valid_for: Duration,
+}
+
+/// Records of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Records {
+    /// Addresses, the preferred first.
+    Addresses(Vec<IpAddr>),
+    /// Servers, in any order.
+    Srv(Vec<SrvRecord>),
+    /// Ways to reach a domain, in any order.
+    Naptr(Vec<NaptrRecord>),
+}
+
+/// A server of a service (RFC 2782).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SrvRecord {
+    /// Lowest first.
+    pub priority: u16,
+    /// Its share among those of the same priority.
+    pub weight: u16,
+    /// Its port.
+    pub port: u16,
+    /// Its host name; `.` means that the service is not to be had.
+    pub target: String,
+}
+
+/// A way to reach a domain (RFC 3403, RFC 3263 4.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NaptrRecord {
+    /// Lowest first.
+    pub order: u16,
+    /// Lowest first among those of the same order.
+    pub preference: u16,
+    /// `s`: an SRV lookup follows.
+    pub flags: String,
+    /// Such as `SIP+D2T`.
+    pub service: String,
+    /// The name for that lookup.
+    pub replacement: String,
 }
 
 /// Something that happened, for logs, the event stream and the page.
@@ -90,7 +203,8 @@ pub enum Level {
 pub(crate) struct Outbox {
     bytes: Vec<u8>,
     transmits: VecDeque<(TransportId, SocketAddr, std::ops::Range<usize>)>,
-    queries: VecDeque<String>,
+    queries: VecDeque<Query>,
+    flows: VecDeque<FlowCommand>,
     events: VecDeque<Event>,
     /// Events that were dropped because nobody took them.
     pub(crate) events_lost: u64,
@@ -110,8 +224,12 @@ impl Outbox {
             .push_back((transport, remote, start..self.bytes.len()));
     }
 
-    pub(crate) fn query(&mut self, host: String) {
-        self.queries.push_back(host);
+    pub(crate) fn query(&mut self, query: Query) {
+        self.queries.push_back(query);
+    }
+
+    pub(crate) fn flow(&mut self, command: FlowCommand) {
+        self.flows.push_back(command);
     }
 
     pub(crate) fn event(&mut self, event: Event) {
@@ -140,7 +258,11 @@ impl Outbox {
         })
     }
 
-    pub(crate) fn poll_query(&mut self) -> Option<String> {
+    pub(crate) fn poll_flow(&mut self) -> Option<FlowCommand> {
+        self.flows.pop_front()
+    }
+
+    pub(crate) fn poll_query(&mut self) -> Option<Query> {
         self.queries.pop_front()
     }
 

@@ -47,7 +47,9 @@ mod transaction;
 mod view;
 
 pub use self::counters::Counters;
-pub use self::io::{Event, Level, Notice, Transmit, TransportId};
+pub use self::io::{
+    Answer, Certificate, Event, FlowCommand, FlowId, Level, NaptrRecord, Notice, Query, Records, SrvRecord, Transmit, TransportId,
+};
 pub use self::node::{Node, SetError, SetOutcome, Setup, UnknownPublisher};
 pub use self::sum::sum;
 pub use self::table::{Source, TableFull};

@@ -103,3 +103,7 @@ pub const TAG_LENGTH: usize = 512;
 
 /// How long after its first 200 a publication is so new that a 412 to it is taken for a stock Asterisk's race and not for its restart.
 pub const FRESH_PUBLICATION: Duration = Duration::from_secs(1);
+
+/// Bytes that wait for a connection to take them: 128 lanes with a request of 8 kB each. A peer that reads so slowly is not waited for;
+/// its connection is closed, and what it should hold is said again over the next.
+pub const FLOW_QUEUE: usize = 1024 * 1024;

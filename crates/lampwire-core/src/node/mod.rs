@@ -6,6 +6,7 @@
 mod inbound;
 mod own;
 mod query;
+mod streams;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -18,7 +19,7 @@ use crate::auth::server::Authenticator;
 use crate::compositor::{Compositor, Expiry, PublicationId};
 use crate::counters::Counters;
 use crate::filters::{FilterId, Filters};
-use crate::io::{Event, Level, Outbox, Transmit, TransportId};
+use crate::io::{Answer, Event, Level, Outbox, Query, Records, Transmit, TransportId};
 use crate::limits;
 use crate::peer::Peers;
 use crate::publisher::request::{Branch, TargetHost};
@@ -161,7 +162,7 @@ impl Node {
         names.dedup();
         for (index, name) in (0u16..).zip(names) {
             self.addresses.insert(name.clone(), Vec::new());
-            self.outbox.query(name);
+            self.outbox.query(Query::Addresses(name));
             self.timers
                 .set(Timer::IdentifyName(index), now.at + limits::RESOLVED_FOR);
         }
@@ -193,9 +194,13 @@ impl Node {
         self.tell_of_peers(now);
     }
 
-    /// The answer to a name that `poll_query` gave: its addresses, the preferred first. An error, or no address, leaves what was known.
-    pub fn handle_resolved(&mut self, now: Now, host: &str, answer: Result<Vec<IpAddr>, String>) {
-        let addresses = match answer {
+    /// The answer to a question that `poll_query` gave. An error (nobody answered, or not in time) leaves what was known.
+    pub fn handle_answer(&mut self, now: Now, query: &Query, answer: Result<Answer, String>) {
+        let host = query.name();
+        let addresses = match answer.map(|answer| match answer.records {
+            Records::Addresses(addresses) => addresses,
+            _ => Vec::new(),
+        }) {
             Ok(addresses) if !addresses.is_empty() => addresses,
             Ok(_) => return self.not_resolved(now, host, "it has no address"),
             Err(error) => return self.not_resolved(now, host, &error),
@@ -249,7 +254,7 @@ impl Node {
                 Timer::Tombstones => self.sweep(now),
                 Timer::IdentifyName(index) => {
                     if let Some(name) = self.addresses.keys().nth(usize::from(index)) {
-                        self.outbox.query(name.clone());
+                        self.outbox.query(Query::Addresses(name.clone()));
                     }
                     self.timers.set(timer, now.at + limits::RESOLVED_FOR);
                 }
@@ -288,8 +293,8 @@ impl Node {
         self.outbox.poll_transmit()
     }
 
-    /// The next host name to resolve to its addresses; answered by `handle_resolved`.
-    pub fn poll_query(&mut self) -> Option<String> {
+    /// The next question to the DNS; answered by `handle_answer`.
+    pub fn poll_query(&mut self) -> Option<Query> {
         self.outbox.poll_query()
     }
 

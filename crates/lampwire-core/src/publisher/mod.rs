@@ -708,7 +708,7 @@ impl Publisher {
             TargetHost::Address(address) if self.target.is_none() => self.resolved(ctx, &[address]),
             TargetHost::Address(_) => self.set_timer(ctx),
             TargetHost::Name(name) => {
-                ctx.outbox.query(name);
+                ctx.outbox.query(crate::io::Query::Addresses(name));
                 self.set_timer(ctx);
             }
         }
