@@ -7,6 +7,10 @@ use std::collections::BTreeMap;
 pub struct Counters {
     /// Datagrams handed to the node.
     pub datagrams_received: u64,
+    /// Messages that came by connections.
+    pub stream_messages_received: u64,
+    /// Connections that were closed at once, being too many.
+    pub connections_refused: u64,
     /// Datagrams that are no SIP message, or none that can be answered.
     pub unparsable: u64,
     /// Requests, ACK included.

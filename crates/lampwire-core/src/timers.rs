@@ -23,8 +23,12 @@ pub(crate) enum Timer {
     Transactions,
     /// Deleted values may have been confirmed by everyone.
     Tombstones,
-    /// A host name of an `identify` section is to be resolved again.
-    IdentifyName(u16),
+    /// A question to the DNS is to be asked again.
+    Names,
+    /// The question whether a publisher's peer is there is due, or its answer.
+    Probe(u16),
+    /// A connection wants care.
+    Flow(u64),
     /// The time that a shutdown waits is over.
     Shutdown,
 }

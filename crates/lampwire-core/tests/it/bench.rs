@@ -1,11 +1,11 @@
 //! A node on a bench: datagrams are put in as text, and what comes out is read as text.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lampwire_conf::{MapSource, Severity, load};
-use lampwire_core::{Event, Node, Notice, Now, Setup, Time, TransportId, WallTime};
+use lampwire_core::{Event, Node, Notice, Now, Query, Records, Setup, Time, TransportId, WallTime};
 use lampwire_sip::DeviceState;
 
 /// Where the node listens.
@@ -233,9 +233,19 @@ impl Bench {
         self.node.device(device).map(|it| it.state.as_str())
     }
 
+    /// Answers what the node asks the DNS: one host has this address, and there is nothing else.
     pub(crate) fn resolve(&mut self, host: &str, address: &str) {
-        let address: IpAddr = address.parse().unwrap();
-        self.node.handle_resolved(self.now, host, Ok(vec![address]));
+        while let Some(query) = self.node.poll_query() {
+            let found = match &query {
+                Query::Addresses(name) if name == host => {
+                    Records::Addresses(vec![address.parse().unwrap()])
+                }
+                Query::Addresses(_) => continue,
+                Query::Srv(_) => Records::Srv(Vec::new()),
+                Query::Naptr(_) => Records::Naptr(Vec::new()),
+            };
+            self.node.handle_answer(self.now, &query, Ok(dns(found)));
+        }
     }
 
     /// The codes of the notices since last asked.
@@ -254,6 +264,14 @@ impl Bench {
             let text = String::from_utf8(transmit.bytes.to_vec()).unwrap();
             self.sent.push((transmit.remote, text));
         }
+    }
+}
+
+/// An answer of the DNS that holds for a minute.
+pub(crate) fn dns(records: Records) -> lampwire_core::Answer {
+    lampwire_core::Answer {
+        records,
+        valid_for: Duration::from_secs(60),
     }
 }
 

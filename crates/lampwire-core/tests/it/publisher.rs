@@ -145,7 +145,8 @@ fn a_silent_peer_is_asked_again_and_the_newest_value_arrives() {
     let first = only(&mut bench);
     bench.pass(Duration::from_secs(31));
     let copies = devices(bench.copies());
-    assert_eq!(copies.len(), 9, "Timer E within 31 s");
+    // Timer E (0.5, 1.5, 3.5 s); after 6 s of silence the peer is away, and a copy a second notices its return.
+    assert_eq!(copies.len(), 27, "copies within 31 s");
     assert!(
         copies.iter().all(|it| *it == first),
         "copies are the same to the letter"
