@@ -1,5 +1,6 @@
 //! An unmodified Asterisk in a chroot.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::net::SocketAddr;
@@ -140,6 +141,14 @@ impl Asterisk {
         })
     }
 
+    /// Whether its logs hold these words.
+    pub(crate) fn says(&self, words: &str) -> bool {
+        ["log/full", "log/console"].iter().any(|log| {
+            let bytes = fs::read(self.directory.join(log)).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).contains(words)
+        })
+    }
+
     /// What has gone over the wire so far, as the node saw it.
     pub(crate) fn sip_trace(&self) -> String {
         let bytes = fs::read(self.directory.join("log/full")).unwrap_or_default();
@@ -181,6 +190,11 @@ impl Asterisk {
                 self.plan.name, request.method
             ))),
         }
+    }
+
+    /// Every device that it knows, with its state.
+    pub(crate) fn devices(&mut self) -> Outcome<BTreeMap<String, String>> {
+        self.ami()?.devices()
     }
 
     fn ami(&mut self) -> Outcome<&mut Ami> {

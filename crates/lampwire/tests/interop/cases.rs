@@ -4,19 +4,24 @@
 //! A case never ends with "nothing came": what must not come is looked for after something that was
 //! sent later has come. So a subject that does nothing fails every case.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::asterisk::{Asterisk, Release};
-use crate::instance::{Counts, Failure, Instance, LOOK_INTERVAL, Outcome, wait_until};
-use crate::relation::{Addresses, Recognition, Relation, SIP_PORT, SUBJECT_EID, Side};
+use crate::certificates::Certificates;
+use crate::instance::{Counts, Failure, Instance, LOOK_INTERVAL, Outcome, lab, wait_until};
+use crate::relation::{Addresses, Carrier, Recognition, Relation, SIP_PORT, SUBJECT_EID, Side};
 use crate::sip::Relay;
 
 /// The nodes of a case and how long to wait for what must come.
 pub(crate) struct World {
     /// The node that is tested.
     pub(crate) subject: Box<dyn Instance>,
+    /// Where its files are.
+    pub(crate) subject_directory: PathBuf,
     /// The Asterisk that it is tested with.
     pub(crate) peer: Asterisk,
     /// How long what must come may take.
@@ -123,6 +128,39 @@ pub(crate) const CASES: &[Case] = &[
         beyond_asterisk: false,
         relation: Relation::default,
         run: |world| mailbox_counts(world, ToSubject),
+    },
+    Case {
+        name: "tcp",
+        shows: "states both ways over TCP",
+        peers: BOTH,
+        beyond_asterisk: false,
+        relation: || Relation {
+            carrier: Carrier::Tcp,
+            ..Relation::default()
+        },
+        run: over_connections,
+    },
+    Case {
+        name: "tls",
+        shows: "states both ways over TLS, each side checking the other's certificate",
+        peers: ONLY_22,
+        beyond_asterisk: false,
+        relation: || Relation {
+            carrier: Carrier::Tls,
+            ..Relation::default()
+        },
+        run: over_connections,
+    },
+    Case {
+        name: "tls_with_a_wrong_certificate",
+        shows: "a certificate of another authority is refused on both sides with its reason, and the right one is taken",
+        peers: ONLY_22,
+        beyond_asterisk: true,
+        relation: || Relation {
+            carrier: Carrier::Tls,
+            ..Relation::default()
+        },
+        run: a_wrong_certificate,
     },
     Case {
         name: "refresh_asked_by_subject",
@@ -698,6 +736,72 @@ fn a_partition_of_40_seconds(world: &mut World) -> Outcome {
         world.see_device(ToPeer, device, "BUSY")?;
     }
     Ok(())
+}
+
+fn over_connections(world: &mut World) -> Outcome {
+    world.start_both()?;
+    for round in 1..=3 {
+        world.exchange(round)?;
+    }
+    // A peer that comes back is found again, in both directions.
+    world.peer.kill()?;
+    world.peer.start()?;
+    world.exchange(4)
+}
+
+/// What Lampwire says of a peer that refuses its certificate, and of a connection whose certificate it refuses itself.
+const REASONS: [&str; 2] = ["refuses our certificate", "not signed by an authority"];
+
+fn a_wrong_certificate(world: &mut World) -> Outcome {
+    let tls = world.subject_directory.join("tls");
+    let own = world.addresses.subject();
+    let right: Vec<_> = ["certificate.pem", "key.pem"]
+        .map(|name| {
+            fs::read(tls.join(name))
+                .map_err(lab(name))
+                .map(|bytes| (name, bytes))
+        })
+        .into_iter()
+        .collect::<Outcome<_>>()?;
+    Certificates::new()?.write_without_authority(&tls, own)?;
+    world.start_both()?;
+    world.subject.set_device("Custom:secret", "INUSE")?;
+    world.peer.set_device("Custom:theirs", "INUSE")?;
+    let log = world.subject.logs();
+    wait_until(
+        world.patience,
+        "the subject says that its certificate is refused",
+        &true,
+        || {
+            Ok(Some(log.iter().any(|log| {
+                let text = fs::read_to_string(log).unwrap_or_default();
+                text.contains(REASONS[0])
+            })))
+        },
+    )?;
+    wait_until(
+        world.patience,
+        "the peer says that it refuses the certificate",
+        &true,
+        || Ok(Some(world.peer.says("certificate verify failed"))),
+    )?;
+    for (device, seen) in [
+        ("Custom:secret", world.peer.device("Custom:secret")?),
+        ("Custom:theirs", world.subject.device("Custom:theirs")?),
+    ] {
+        if seen.is_some() {
+            return Err(Failure::Expectation(format!(
+                "{device} has got across: {seen:?}"
+            )));
+        }
+    }
+    world.subject.stop()?;
+    for (name, bytes) in right {
+        fs::write(tls.join(name), bytes).map_err(lab(name))?;
+    }
+    world.subject.start()?;
+    world.subject.set_device("Custom:secret", "INUSE")?;
+    world.see_device(ToPeer, "Custom:secret", "INUSE")
 }
 
 fn across_an_expiry(world: &mut World) -> Outcome {
