@@ -75,6 +75,9 @@ pub const RESTARTS_IN_A_ROW: u32 = 3;
 /// not open and close, short enough that a dump's lanes do not stay.
 pub const LANE_IDLE: Duration = Duration::from_secs(60);
 
+/// The soonest that a lane with nothing on its way looks again for something to do.
+pub const LANE_TURN: Duration = Duration::from_millis(1);
+
 /// The pause before the slow walk over all states (`@resync`) is tried again where the pace held it back. It has an hour as a rule.
 pub const RESYNC_HELD_BACK: Duration = Duration::from_secs(1);
 

@@ -842,7 +842,10 @@ impl Publisher {
                     false => ctx.now.at + limits::RESYNC_HELD_BACK,
                 });
                 let wanted = [exception.filter(|_| pace.is_none()), care, pace, resync];
-                wanted.into_iter().flatten().min()
+                // What could not be done just now is not asked again within the same moment, whatever the reason: a node that finds
+                // a timer due for ever does nothing else.
+                let soonest = ctx.now.at + limits::LANE_TURN;
+                wanted.into_iter().flatten().min().map(|at| at.max(soonest))
             }
         };
         match at {
