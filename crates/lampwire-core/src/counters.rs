@@ -33,6 +33,8 @@ pub struct Counters {
     pub filtered: u64,
     /// States under our own entity id from somebody else: granted and dropped.
     pub own_entity_id_received: u64,
+    /// What was found wrong about entity ids, by its code.
+    pub findings: BTreeMap<&'static str, u64>,
     /// Requests for everything that peers sent.
     pub refreshes_received: u64,
     /// Publications that ran out.

@@ -32,6 +32,7 @@ mod auth;
 mod compositor;
 mod counters;
 mod directory;
+mod entity;
 mod filters;
 mod flow;
 mod io;

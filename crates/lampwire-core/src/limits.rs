@@ -152,3 +152,13 @@ pub const DATAGRAM_COMFORTABLE: usize = 1300;
 
 /// How long long requests go by UDP after a peer has refused them by TCP.
 pub const TCP_REFUSED_FOR: Duration = Duration::from_secs(300);
+
+/// Entity ids that one endpoint may speak for: a hub speaks for all its peers, anybody else for one.
+pub const ENTITY_IDS_OF_AN_ENDPOINT: usize = 1024;
+
+/// Entity ids that were left by their servers and whose devices are to be taken back.
+pub const ENTITY_IDS_LEFT: usize = 1024;
+
+/// A dump has no end mark: it is taken for complete when nothing more has come for this time. The slowest stock Asterisk leaves 1 s
+/// between two states (a copy of a lost request).
+pub const DUMP_QUIET: Duration = Duration::from_secs(10);

@@ -23,6 +23,8 @@ pub(crate) enum Timer {
     Transactions,
     /// Deleted values may have been confirmed by everyone.
     Tombstones,
+    /// Entity ids that were left by their servers may be due to be taken back.
+    EntityIdsLeft,
     /// A question to the DNS is to be asked again.
     Names,
     /// The question whether a publisher's peer is there is due, or its answer.

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use lampwire_conf::{Auth, RequestFacts, Rule};
 use lampwire_sip::{
-    BodyError, Defect, EventPackage, HeaderName, Message, Method, ParseError, Scheme, StartLine,
-    StateChange, Uri, Writer,
+    BodyError, Defect, EntityId, EventPackage, HeaderName, Message, Method, ParseError, Scheme,
+    StartLine, StateChange, Uri, Writer,
 };
 
 use super::Node;
@@ -225,6 +225,11 @@ impl Node {
         // body
         let change = body(request, checked.event)?;
 
+        // entity id: may this endpoint speak for it?
+        if let Some(change) = &change {
+            self.check_entity_id(endpoint, change.eid())?;
+        }
+
         // filter
         let wanted = change
             .as_ref()
@@ -258,6 +263,12 @@ impl Node {
                 }
             }
             Some(_) | None => {}
+        }
+        if let Some(change) = change
+            .as_ref()
+            .filter(|change| wanted && change.eid() != self.entity_id)
+        {
+            self.note_entity_id(now, endpoint, change);
         }
         if let Some(id) = peer {
             let peer = self.peers.get_mut(id);
@@ -373,6 +384,47 @@ impl Node {
             .iter()
             .filter_map(|name| self.config.auths.iter().find(|auth| auth.name == *name))
             .collect()
+    }
+
+    /// Whether an endpoint may speak for an entity id: by its `@allowed_eids`, and because it does not speak for too many.
+    fn check_entity_id(&self, endpoint: usize, eid: EntityId) -> Result<(), Refusal> {
+        let configured = &self.config.endpoints[endpoint];
+        let allowed = &configured.allowed_eids;
+        if !allowed.is_empty() && !allowed.iter().any(|pattern| pattern.matches(eid)) {
+            let cause = format!(
+                "entity id {eid} is not among @allowed_eids of endpoint {:?}",
+                configured.name
+            );
+            return Err(
+                Refusal::new(403, "entity-id-not-allowed", cause).saying("Not for this entity id")
+            );
+        }
+        self.speakers.check(endpoint, eid).map_err(|_| {
+            let cause = format!(
+                "endpoint {:?} speaks for too many entity ids",
+                configured.name
+            );
+            Refusal::new(503, "too-many-entity-ids", cause).with(RefusalHeader::RetryAfter(60))
+        })
+    }
+
+    /// Remembers that an endpoint speaks for an entity id, and reports what is wrong about it.
+    fn note_entity_id(&mut self, now: Now, endpoint: usize, change: &StateChange<'_>) {
+        let eid = change.eid();
+        let finding = match change {
+            StateChange::Refresh { .. } => self.speakers.is(now.at, &self.config, endpoint, eid),
+            StateChange::Device { .. } | StateChange::Mailbox { .. } => {
+                self.speakers.said(now.at, endpoint, eid)
+            }
+        };
+        if let Some(finding) = finding {
+            *self.counters.findings.entry(finding.code()).or_default() += 1;
+            self.outbox
+                .notice(Level::Warn, finding.code(), finding.text(&self.config));
+            if let Some(next) = self.speakers.next_left() {
+                self.timers.set_if_unset(Timer::EntityIdsLeft, next);
+            }
+        }
     }
 
     /// Whether a state is taken: its kind and name by the asterisk-publication, its entity id because it is not ours.

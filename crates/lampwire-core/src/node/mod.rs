@@ -19,6 +19,7 @@ use crate::auth::server::Authenticator;
 use crate::compositor::{Compositor, Expiry, PublicationId};
 use crate::counters::Counters;
 use crate::directory::{Directory, Known};
+use crate::entity::Speakers;
 use crate::filters::{FilterId, Filters};
 use crate::flow::Flows;
 use crate::io::{Answer, Event, FlowId, Level, Outbox, Query, Transmit, TransportId};
@@ -75,6 +76,8 @@ pub struct Node {
     flows: Flows,
     /// The addresses that publishes name as their next hop.
     next_hops: BTreeSet<IpAddr>,
+    /// Which endpoint speaks for which entity id.
+    speakers: Speakers,
     /// Endpoints (by index) and the entity id under which they may not speak, as it was reported.
     reported: BTreeSet<(usize, EntityId)>,
     timers: Timers,
@@ -150,6 +153,7 @@ impl Node {
             taken,
             peers,
             publishers,
+            speakers: Speakers::new(&config),
             directory: Directory::default(),
             flows: Flows::new(config.global.keep_alive_interval),
             next_hops: next_hops.collect(),
@@ -235,6 +239,27 @@ impl Node {
         self.settle(now);
     }
 
+    /// Takes back what was said under entity ids that their servers have left for others.
+    fn take_back_left(&mut self, now: Now) {
+        let (left, next) = self.speakers.take_left(now.at);
+        for eid in left {
+            let names = self.table.names_under(eid);
+            let text = format!(
+                "{} states under {eid} are taken back: its server speaks under another entity id now",
+                names.len()
+            );
+            self.outbox.notice(Level::Info, "entity-id-left", text);
+            for (kind, name) in names {
+                if let Some(change) = self.table.delete(kind, &name, eid, now.wall) {
+                    self.fan_out(now, change);
+                }
+            }
+        }
+        if let Some(next) = next {
+            self.timers.set(Timer::EntityIdsLeft, next);
+        }
+    }
+
     /// Wants the names of `identify` sections answered, and believes what is known of them.
     fn identify_names(&mut self) {
         let names: Vec<String> = self.identifier.host_names().map(str::to_owned).collect();
@@ -266,6 +291,7 @@ impl Node {
                     }
                 }
                 Timer::Tombstones => self.sweep(now),
+                Timer::EntityIdsLeft => self.take_back_left(now),
                 Timer::Names => {
                     self.directory
                         .ask_again(now.at, &mut self.outbox, &mut self.timers)
