@@ -114,7 +114,7 @@ pub(crate) fn count(diagnostics: &[Diagnostic]) -> String {
 }
 
 /// The file system, as the configuration sees it.
-struct Files;
+pub(crate) struct Files;
 
 impl lampwire_conf::Source for Files {
     fn read(&mut self, path: &str) -> Result<Vec<u8>, String> {

@@ -15,15 +15,13 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
-    /// A new one.
-    pub(crate) fn new() -> Outcome<Self> {
+    /// A new one of this name.
+    pub(crate) fn new(name: &str) -> Outcome<Self> {
         let key = KeyPair::generate().map_err(lab("a key"))?;
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "Lampwire interop authority");
+        params.distinguished_name.push(DnType::CommonName, name);
         let certificate = params.self_signed(&key).map_err(lab("a certificate"))?;
         Ok(Self {
             authority: certificate.pem(),

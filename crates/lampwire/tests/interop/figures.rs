@@ -208,7 +208,8 @@ impl<'a> Scene<'a> {
             fs::remove_dir_all(&directory).map_err(lab(directory.display()))?;
         }
         let addresses = Addresses::new(lab_.block, 250);
-        Certificates::new()?.write(&directory.join("peer/tls"), addresses.peer())?;
+        Certificates::new("Right authority")?
+            .write(&directory.join("peer/tls"), addresses.peer())?;
         let peer = Self::node(lab_, addresses, &directory.join("peer"), |directory| {
             relation.peer_plan(addresses, directory)
         })?;

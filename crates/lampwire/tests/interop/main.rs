@@ -242,13 +242,13 @@ fn world(
     let (subject_directory, peer_directory) = (directory.join("subject"), directory.join("peer"));
     let subject_plan = relation.subject_plan(addresses, &subject_directory);
     let peer_plan = relation.peer_plan(addresses, &peer_directory);
-    let certificates = Certificates::new()?;
+    let certificates = Certificates::new("Right authority")?;
     certificates.write(&subject_directory.join("tls"), addresses.subject())?;
     certificates.write(&peer_directory.join("tls"), addresses.peer())?;
     let subject: Box<dyn Instance> = match subject {
-        Subject::Lampwire => Box::new(Lampwire::new(subject_directory.clone(), subject_plan)?),
+        Subject::Lampwire => Box::new(Lampwire::new(subject_directory, subject_plan)?),
         Subject::Asterisk(release) => Box::new(node(release, "subject", subject_plan)?),
-        Subject::Sleep => Box::new(Sleeper::new(subject_directory.clone())?),
+        Subject::Sleep => Box::new(Sleeper::new(subject_directory)?),
     };
     Ok(World {
         patience: match subject.name() {
@@ -256,7 +256,7 @@ fn world(
             _ => PATIENCE,
         },
         subject,
-        subject_directory,
+        directory: directory.to_owned(),
         peer: node(peer, "peer", peer_plan)?,
         addresses,
     })

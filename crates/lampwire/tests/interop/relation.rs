@@ -182,6 +182,14 @@ impl Relation {
 }
 
 impl NodePlan {
+    /// The same for a node that sees its own directory at `/mnt`.
+    pub(crate) fn in_chroot(self) -> Self {
+        Self {
+            tls_directory: PathBuf::from("/mnt/tls"),
+            ..self
+        }
+    }
+
     /// Where the node takes SIP.
     pub(crate) fn sip(&self) -> SocketAddr {
         SocketAddr::new(self.address, SIP_PORT)
