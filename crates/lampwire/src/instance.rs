@@ -270,7 +270,7 @@ fn bind_transport(index: usize, transport: &Transport) -> Result<Bound, Vec<Cann
                 told.map(|it| cannot(format!("transport {name}: {}", it.problem), it.advice))
                     .collect::<Vec<_>>()
             })?;
-            StreamTransport::bind(id, *bind, marks, transport.tcp_keepalive.clone(), tls)
+            StreamTransport::bind(id, *bind, marks, transport.tcp_keepalive, tls)
                 .map(Bound::Connections)
         }
     };

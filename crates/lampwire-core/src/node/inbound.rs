@@ -605,7 +605,7 @@ impl Node {
             None => {
                 let mut outbox = std::mem::take(&mut self.outbox);
                 outbox.transmit(arrival.origin.transport, arrival.remote, |out| {
-                    write(self, out)
+                    write(self, out);
                 });
                 self.outbox = outbox;
             }

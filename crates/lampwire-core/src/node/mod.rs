@@ -294,7 +294,7 @@ impl Node {
                 Timer::EntityIdsLeft => self.take_back_left(now),
                 Timer::Names => {
                     self.directory
-                        .ask_again(now.at, &mut self.outbox, &mut self.timers)
+                        .ask_again(now.at, &mut self.outbox, &mut self.timers);
                 }
                 Timer::Probe(publisher) => {
                     self.with_publisher(now, PublisherId(publisher), Publisher::handle_probe_timer);
@@ -405,7 +405,7 @@ impl Node {
     fn settle(&mut self, now: Now) {
         while let Some((flow, why)) = self.flows.take_lost() {
             self.each_publisher(now, |publisher, ctx| {
-                publisher.handle_flow_lost(ctx, flow, &why)
+                publisher.handle_flow_lost(ctx, flow, &why);
             });
         }
         self.tell_of_peers(now);

@@ -113,7 +113,7 @@ impl Publisher {
             },
             None => match self.due() {
                 Some((at, target, preferred)) if at <= ctx.now.at => {
-                    self.send_probe(ctx, target, preferred)
+                    self.send_probe(ctx, target, preferred);
                 }
                 Some(_) | None => {}
             },

@@ -160,7 +160,7 @@ fn asterisk_to_asterisk(lab_: &Lab) -> Outcome<Duration> {
 /// From the boot of a killed Asterisk, which asks for nothing, until it has everything again.
 fn killed_and_back(lab_: &Lab) -> Outcome<Duration> {
     let mut scene = Scene::new(lab_, "killed", |relation| {
-        relation.peer.asks_for_nothing = true
+        relation.peer.asks_for_nothing = true;
     })?;
     let _relay = scene.relay(Duration::ZERO)?;
     let mut subject = scene.lampwire()?;

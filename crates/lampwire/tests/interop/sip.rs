@@ -143,8 +143,10 @@ impl Relay {
             let mut on_the_way: VecDeque<(Instant, SocketAddr, Vec<u8>)> = VecDeque::new();
             while !ended.load(Ordering::SeqCst) {
                 let now = Instant::now();
-                while let Some((_, to, datagram)) = on_the_way.pop_front_if(|(at, ..)| *at <= now) {
-                    let _ = socket.send_to(&datagram, to);
+                while on_the_way.front().is_some_and(|(at, ..)| *at <= now) {
+                    if let Some((_, to, datagram)) = on_the_way.pop_front() {
+                        let _ = socket.send_to(&datagram, to);
+                    }
                 }
                 let wait = on_the_way
                     .front()

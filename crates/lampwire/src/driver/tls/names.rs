@@ -133,6 +133,7 @@ fn is_host(own: &str, expected: &str, wildcards: bool) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::type_complexity)]
     #![allow(clippy::unwrap_used)]
     use super::*;
     use rcgen::{CertificateParams, DnType, KeyPair, SanType};
