@@ -75,6 +75,9 @@ pub const RESTARTS_IN_A_ROW: u32 = 3;
 /// not open and close, short enough that a dump's lanes do not stay.
 pub const LANE_IDLE: Duration = Duration::from_secs(60);
 
+/// The pause before the slow walk over all states (`@resync`) is tried again where the pace held it back. It has an hour as a rule.
+pub const RESYNC_HELD_BACK: Duration = Duration::from_secs(1);
+
 /// How long a shutdown waits for the answers to its removals.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 

@@ -755,7 +755,10 @@ impl Publisher {
                         .iter()
                         .any(|lane| lane.tag.is_some());
                     let idle = lane.idle_since + limits::LANE_IDLE;
-                    if open_below {
+                    if open_below && lane.has_work() {
+                        // It is not closed while its work waits for the pace.
+                        lane.refresh_at
+                    } else if open_below {
                         idle.min(lane.refresh_at)
                     } else if self.settings.probe.is_zero() {
                         lane.refresh_at
@@ -767,7 +770,11 @@ impl Publisher {
                     .pace
                     .waits_until(ctx.now.at)
                     .filter(|_| lane.has_work() || exception.is_some());
-                let resync = lane.resync_at();
+                // A walk that is due and was held back by the pace is no reason to ask again at once.
+                let resync = lane.resync_at().map(|at| match at > ctx.now.at {
+                    true => at,
+                    false => ctx.now.at + limits::RESYNC_HELD_BACK,
+                });
                 let wanted = [exception.filter(|_| pace.is_none()), care, pace, resync];
                 wanted.into_iter().flatten().min()
             }
