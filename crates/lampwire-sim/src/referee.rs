@@ -113,6 +113,11 @@ impl Referee {
         self.said[index].begin_anew();
     }
 
+    /// A member comes to an orderly end: requests to whoever is away are given up.
+    pub fn ends(&mut self, index: usize) {
+        self.lanes.retain(|(client, _), _| *client != index);
+    }
+
     fn wrong(&mut self, at: Time, problem: String) {
         let seconds = at.as_micros() as f64 / 1e6;
         self.problem
@@ -154,7 +159,10 @@ impl Referee {
             && !last.answered
             && at.since(last.at) < TRANSACTION
         {
-            let problem = format!("node {from} has two requests of {lane:?} on their way");
+            let problem = format!(
+                "node {from} has two requests of {lane:?} to {} on their way: {} of {:?}, and {branch}",
+                packet.to, last.branch, last.at
+            );
             self.wrong(at, problem);
         }
         let limit = self.plan.habits[from].rate_limit;
@@ -238,7 +246,7 @@ impl Referee {
         let branch = message.via().ok()?.branch?;
         let client = *self.indices.get(&to)?;
         if let Some(request) = Lane::of(branch).and_then(|lane| self.lanes.get_mut(&(client, lane)))
-            && request.branch == branch
+            && request.branch.eq_ignore_ascii_case(branch)
         {
             request.answered = true;
         }
@@ -264,8 +272,8 @@ impl Referee {
             return None;
         };
         let same = before.status == status && before.tag == tag;
-        // A copy that comes when the publication has moved on is answered by where the publication is now. Nobody waits for it any more.
-        let late = overtaken && status == 412;
+        // A copy that comes when the publication has moved on is refused. Nobody waits for that answer any more.
+        let late = overtaken && !granted;
         if !same && !late && at.since(before.at) < TRANSACTION {
             let problem = format!(
                 "node {from} answers {branch} of node {client} with {status} {tag:?} after {before:?}"
