@@ -115,7 +115,11 @@ impl Referee {
 
     /// A member comes to an orderly end: requests to whoever is away are given up.
     pub fn ends(&mut self, index: usize) {
-        self.lanes.retain(|(client, _), _| *client != index);
+        let own = self
+            .lanes
+            .iter_mut()
+            .filter(|((client, _), _)| *client == index);
+        own.for_each(|(_, request)| request.answered = true);
     }
 
     fn wrong(&mut self, at: Time, problem: String) {
