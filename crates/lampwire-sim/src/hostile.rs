@@ -354,7 +354,7 @@ fn body(dice: &mut Dice, eid: &str) -> Vec<u8> {
             eid,
         }
         .write(&mut out),
-        (3, _) => out = (0..dice.below(1500)).map(|_| dice.next() as u8).collect(),
+        (3, _) => out = (0..dice.below(1500)).map(|_| dice.byte()).collect(),
         (_, Ok(eid)) => StateChange::Device {
             device: format!("PJSIP/{}", dice.below(40)).into(),
             state: *dice.pick(&DeviceState::ALL),
@@ -404,7 +404,7 @@ fn mutate(dice: &mut Dice, bytes: &mut Vec<u8>) {
         let at = dice.below(bytes.len());
         let upto = (at + 1 + dice.below(30)).min(bytes.len());
         match dice.below(5) {
-            0 => bytes[at] = dice.next() as u8,
+            0 => bytes[at] = dice.byte(),
             1 => drop(bytes.drain(at..upto)),
             2 => {
                 let doubled = bytes[at..upto].to_vec();
