@@ -12,7 +12,11 @@
 //! ```
 
 pub mod fleet;
+pub mod hostile;
+pub mod member;
 pub mod model;
 pub mod network;
+pub mod plan;
 pub mod random;
+pub mod referee;
 pub mod scenario;
