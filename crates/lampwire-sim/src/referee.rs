@@ -387,6 +387,14 @@ impl Observer for Referee {
             Ok((StartLine::Response { status, .. }, message)) => {
                 self.response(at, from, packet.to, message, status);
             }
+            // Whether a peer is there that has nothing to prove itself by.
+            Ok((
+                StartLine::Request {
+                    method: Method::Options,
+                    ..
+                },
+                message,
+            )) if ours && message.defect().is_none() => {}
             Ok((StartLine::Request { method, .. }, message)) if ours => {
                 let sound = method == Method::Publish && message.defect().is_none();
                 if !sound || self.request(at, from, packet, message).is_none() {
