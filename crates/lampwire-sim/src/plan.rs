@@ -39,6 +39,9 @@ pub struct Habits {
     pub sends_mailboxes: &'static str,
     /// Most states a second over each publish; 0: no limit.
     pub rate_limit: u32,
+    /// It asks its peers for their states when it starts. Who does not is told everything again because the others find out that it has
+    /// restarted, and by nothing else.
+    pub asks: bool,
 }
 
 /// What a fleet is like.
@@ -193,6 +196,12 @@ impl Plan {
         let resync = self.resync;
         for peer in (0..self.members.len()).filter(|peer| self.exchange(own, *peer)) {
             let address = address_of(self::number(peer));
+            let asked = match habits.asks {
+                true => format!(
+                    "devicestate_publish=node{peer}-device\nmailboxstate_publish=node{peer}-mwi\n"
+                ),
+                false => String::new(),
+            };
             let _ = write!(
                 text,
                 "[node{peer}]\ntype=endpoint\n{auth}\
@@ -201,8 +210,7 @@ impl Plan {
                  [node{peer}-mwi]\ntype=outbound-publish\nserver_uri=sip:node{own}@{address}\n\
                  event=asterisk-mwi\n{publish}{mailbox_filter}\
                  [node{peer}]\ntype=inbound-publication\nevent_asterisk-devicestate=node{peer}\nevent_asterisk-mwi=node{peer}\n\
-                 [node{peer}]\ntype=asterisk-publication\ndevicestate_publish=node{peer}-device\n\
-                 mailboxstate_publish=node{peer}-mwi\ndevice_state=yes\nmailbox_state=yes\n{taken}"
+                 [node{peer}]\ntype=asterisk-publication\n{asked}device_state=yes\nmailbox_state=yes\n{taken}"
             );
         }
         text
@@ -236,6 +244,7 @@ impl Habits {
             takes: dice.pick::<&str>(&DEVICE_FILTERS),
             sends_mailboxes: dice.pick::<&str>(&MAILBOX_FILTERS),
             rate_limit: *dice.pick(&[0, 0, 0, 0, 5, 20, 100]),
+            asks: dice.chance(75),
         }
     }
 }

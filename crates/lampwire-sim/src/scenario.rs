@@ -437,7 +437,7 @@ impl Run {
                 let hostile = self
                     .plan()
                     .all(Kind::Hostile)
-                    .any(|peer| publisher.peer == Some(format!("node{peer}")));
+                    .any(|peer| publisher.target == Some(self.fleet.members[peer].address));
                 if !hostile
                     && (publisher.status == PublisherStatus::BackOff
                         || (publisher.behind > 0 && !walks))
