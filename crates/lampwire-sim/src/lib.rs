@@ -11,6 +11,8 @@
 //! assert!(outcome.changes > 0);
 //! ```
 
+pub mod asterisk;
+pub mod exchange;
 pub mod fleet;
 pub mod hostile;
 pub mod member;
