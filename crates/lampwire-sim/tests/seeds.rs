@@ -1,11 +1,19 @@
 //! Many small worlds in every test run; thousands more by `cargo run --release -p lampwire-sim -- --seeds 1..10000`.
 
-use lampwire_sim::scenario;
+use lampwire_sim::{scenario, streams};
 
 #[test]
 fn two_hundred_seeds_converge() {
     let failures: Vec<String> = (1..=200)
         .filter_map(|seed| scenario::run(seed).err())
+        .collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn two_hundred_seeds_with_connections_that_break_converge() {
+    let failures: Vec<String> = (1..=200)
+        .filter_map(|seed| streams::run(seed).err())
         .collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
