@@ -808,8 +808,8 @@ impl Publisher {
                 Some(flight.transaction.next_due().min(self.silent_at(flight)))
             }
             Some(flight) => Some(flight.transaction.next_due()),
-            // While the peer is in trouble the publisher's own timer wakes.
-            None if !matches!(self.state, State::Up | State::Stopping) => None,
+            // While the peer is left alone the publisher's own timer wakes; while another lane tries it, that lane's answer.
+            None if !self.may_send(ctx.now.at, index) => None,
             None => {
                 let exception = lane
                     .exceptions

@@ -836,3 +836,16 @@ fn what_the_pace_holds_back_does_not_keep_the_node_awake() {
         assert!(said >= 150, "{said}");
     }
 }
+
+#[test]
+fn a_rate_limit_that_holds_back_the_first_try_after_a_pause_stops_nothing() {
+    let mut bench = settled_with("@rate_limit=1\n@probe=0\n", "t0");
+    bench.set("Custom:x1", DeviceState::InUse);
+    let request = only(&mut bench);
+    bench.answer(&request, "503 Service Unavailable", "");
+    bench.set("Custom:x1", DeviceState::Ringing);
+    // The pause is over before the limit allows another state.
+    bench.pass(Duration::from_secs(2));
+    let states: Vec<_> = devices(bench.requests()).iter().map(state_of).collect();
+    assert_eq!(states, ["RINGING"]);
+}

@@ -154,9 +154,8 @@ impl StockAsterisk {
     }
 
     /// It begins to boot. States that are set before it has booted are told when it has.
-    pub const fn start(&mut self, now: Time) {
-        let until = now.as_micros() + self.settings.boot.as_micros() as u64;
-        self.life = Life::BootsUntil(Time::from_micros(until));
+    pub fn start(&mut self, now: Time) {
+        self.life = Life::BootsUntil(now + self.settings.boot);
     }
 
     /// It is gone, says nothing more and forgets everything: tags, remote states, what it was about to send, and its own states, which
