@@ -602,6 +602,16 @@ const CASES: &[(&str, &str, &str)] = &[
         "[lampwire]\ntype=lampwire\nhttp_token=a-b\n",
     ),
     (
+        "a DNS server by name",
+        "[lampwire]\ntype=lampwire\nnameserver=192.0.2.53,dns.example\n",
+        "[lampwire]\ntype=lampwire\nnameserver=192.0.2.53,[2001:db8::53]:5353\n",
+    ),
+    (
+        "a DNS server at no address",
+        "[lampwire]\ntype=lampwire\nnameserver=0.0.0.0\n",
+        "[lampwire]\ntype=lampwire\nnameserver=\n",
+    ),
+    (
         "no state to retract as",
         "[lampwire]\ntype=lampwire\nretract_as=BUSY\n",
         "[lampwire]\ntype=lampwire\nretract_as=unavailable\n",

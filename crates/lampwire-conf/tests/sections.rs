@@ -30,6 +30,7 @@ fn defaults_are_those_of_the_tables() {
         assert_eq!(lampwire.state_dir.as_deref(), Some("/var/lib/lampwire"));
         assert_eq!(lampwire.http_bind.unwrap().to_string(), "127.0.0.1:7060");
         assert!(lampwire.http_token.is_none());
+        assert!(lampwire.nameservers.is_empty());
         assert!(!lampwire.relay);
         assert_eq!(lampwire.hold_time, Duration::from_secs(60));
         assert_eq!(lampwire.retract_as, RetractAs::State(DeviceState::Invalid));
@@ -71,6 +72,7 @@ fn defaults_are_those_of_the_tables() {
 fn ourselves() {
     let config = config(
         "[lampwire]\ntype=lampwire\nentity_id=02:00:00:00:00:0A\nstate_dir=\nhttp_bind=[::]:80\nhttp_token=@/etc/token\nrelay=yes\n\
+         nameserver=192.0.2.53, [2001:db8::53]:5353\nnameserver=192.0.2.53:53,192.0.2.54:1053\n\
          hold_time=0\nretract_as=Keep\nexpires_min=0\nexpires_max=60\n",
     );
     let lampwire = &config.lampwire;
@@ -80,6 +82,15 @@ fn ourselves() {
     assert_eq!(lampwire.http_token.as_ref().unwrap().expose(), "tok-en");
     assert_eq!(format!("{:?}", lampwire.http_token), "Some(Secret(..))");
     assert!(lampwire.relay);
+    let servers: Vec<String> = lampwire
+        .nameservers
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        servers,
+        ["192.0.2.53:53", "[2001:db8::53]:5353", "192.0.2.54:1053"]
+    );
     assert_eq!(
         (lampwire.hold_time, lampwire.retract_as),
         (Duration::ZERO, RetractAs::Keep)
@@ -387,7 +398,7 @@ fn the_tables_are_whole() {
         ("outbound-publish", (9, 1)),
         ("inbound-publication", (3, 0)),
         ("asterisk-publication", (6, 0)),
-        ("lampwire", (9, 0)),
+        ("lampwire", (10, 0)),
     ] {
         assert_eq!(count(name), counts, "{name}");
     }

@@ -8,7 +8,7 @@ use lampwire_sip::{DeviceState, EntityId};
 use super::Options;
 use crate::Location;
 use crate::diagnostic::quote;
-use crate::options::{OptionSpec, SectionSpec, acts, unset};
+use crate::options::{OptionSpec, SectionSpec, acts, list, unset};
 use crate::secret::Secret;
 use crate::value;
 
@@ -30,6 +30,10 @@ const OPTIONS: &[OptionSpec] = &[
     unset(
         "http_token",
         "The bearer token that HTTP requests must carry; `@/path` reads it from a file.",
+    ),
+    list(
+        "nameserver",
+        "DNS servers, each an IP address with or without a port; without any, those of /etc/resolv.conf.",
     ),
     acts(
         "relay",
@@ -68,6 +72,8 @@ pub(crate) const SPEC: SectionSpec = SectionSpec {
 
 /// The port of HTTP where `http_bind` names only an address.
 const HTTP_PORT: u16 = 7060;
+/// The port of DNS where `nameserver` names only an address.
+const DNS_PORT: u16 = 53;
 /// Longest time for which a lost peer's states may be held: 30 days.
 const MAX_HOLD: u32 = 30 * 24 * 60 * 60;
 /// Longest life of a publication: 30 days. A node whose peer dies silently shows its states for so long.
@@ -86,6 +92,8 @@ pub struct Lampwire {
     pub http_bind: Option<SocketAddr>,
     /// The bearer token of HTTP.
     pub http_token: Option<Secret>,
+    /// The DNS servers that are asked, in order; empty: those that the system is configured with.
+    pub nameservers: Vec<SocketAddr>,
     /// What one peer publishes goes on to the others.
     pub relay: bool,
     /// How long a lost peer's states are kept: 0 s to 30 days.
@@ -115,6 +123,7 @@ impl Default for Lampwire {
             state_dir: Some("/var/lib/lampwire".to_owned()),
             http_bind: Some(SocketAddr::from(([127, 0, 0, 1], HTTP_PORT))),
             http_token: None,
+            nameservers: Vec::new(),
             relay: false,
             hold_time: Duration::from_secs(60),
             retract_as: RetractAs::State(DeviceState::Invalid),
@@ -199,12 +208,35 @@ pub(crate) fn read(options: &mut Options<'_, '_>) -> Lampwire {
         state_dir,
         http_bind,
         http_token,
+        nameservers: nameservers(options),
         relay: options.boolean("relay"),
         hold_time: options.seconds("hold_time", 0..=MAX_HOLD),
         retract_as,
         expires_min,
         expires_max,
     }
+}
+
+fn nameservers(options: &mut Options<'_, '_>) -> Vec<SocketAddr> {
+    let mut servers = Vec::new();
+    for entry in options.all("nameserver") {
+        for item in value::items(&entry.value) {
+            let server = value::socket_address(item, DNS_PORT)
+                .filter(|server| server.port() != 0 && !server.ip().is_unspecified());
+            match server {
+                Some(server) if servers.contains(&server) => {}
+                Some(server) => servers.push(server),
+                None => options.error_at(
+                    "bad-value",
+                    entry,
+                    item,
+                    format!("{} is no value of `nameserver`", quote(item)),
+                    "an IP address with or without a port, as in 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53",
+                ),
+            }
+        }
+    }
+    servers
 }
 
 /// The token itself, or what stands in the file that `@` names.
