@@ -7,6 +7,10 @@ use std::collections::BTreeMap;
 pub struct Counters {
     /// Datagrams handed to the node.
     pub datagrams_received: u64,
+    /// Messages that came by connections.
+    pub stream_messages_received: u64,
+    /// Connections that were closed at once, being too many.
+    pub connections_refused: u64,
     /// Datagrams that are no SIP message, or none that can be answered.
     pub unparsable: u64,
     /// Requests, ACK included.
@@ -29,6 +33,8 @@ pub struct Counters {
     pub filtered: u64,
     /// States under our own entity id from somebody else: granted and dropped.
     pub own_entity_id_received: u64,
+    /// What was found wrong about entity ids, by its code.
+    pub findings: BTreeMap<&'static str, u64>,
     /// Requests for everything that peers sent.
     pub refreshes_received: u64,
     /// Publications that ran out.

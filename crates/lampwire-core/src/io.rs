@@ -89,6 +89,16 @@ impl Query {
     }
 }
 
+impl std::fmt::Display for Query {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Addresses(name) => write!(f, "host name {name:?}"),
+            Self::Srv(name) => write!(f, "SRV {name:?}"),
+            Self::Naptr(name) => write!(f, "NAPTR {name:?}"),
+        }
+    }
+}
+
 /// What the DNS says. No records: there are none, and that is certain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {

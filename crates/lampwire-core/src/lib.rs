@@ -31,9 +31,13 @@
 mod auth;
 mod compositor;
 mod counters;
+mod directory;
+mod entity;
 mod filters;
+mod flow;
 mod io;
 pub mod limits;
+mod locate;
 mod node;
 mod peer;
 mod publisher;
@@ -48,7 +52,8 @@ mod view;
 
 pub use self::counters::Counters;
 pub use self::io::{
-    Answer, Certificate, Event, FlowCommand, FlowId, Level, NaptrRecord, Notice, Query, Records, SrvRecord, Transmit, TransportId,
+    Answer, Certificate, Event, FlowCommand, FlowId, Level, NaptrRecord, Notice, Query, Records,
+    SrvRecord, Transmit, TransportId,
 };
 pub use self::node::{Node, SetError, SetOutcome, Setup, UnknownPublisher};
 pub use self::sum::sum;

@@ -75,14 +75,34 @@ pub const RESTARTS_IN_A_ROW: u32 = 3;
 /// not open and close, short enough that a dump's lanes do not stay.
 pub const LANE_IDLE: Duration = Duration::from_secs(60);
 
+/// The soonest that a lane with nothing on its way looks again for something to do.
+pub const LANE_TURN: Duration = Duration::from_millis(1);
+
+/// The pause before the slow walk over all states (`@resync`) is tried again where the pace held it back. It has an hour as a rule.
+pub const RESYNC_HELD_BACK: Duration = Duration::from_secs(1);
+
 /// How long a shutdown waits for the answers to its removals.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 
-/// How long a host name's address is used before it is asked for again, where the answer names no time.
-pub const RESOLVED_FOR: Duration = Duration::from_secs(60);
+/// The soonest that a question to the DNS is asked again, whatever its answer says, and after none: an answer that says "believe me for
+/// no time" is not asked for with each request.
+pub const DNS_SOONEST: Duration = Duration::from_secs(5);
 
-/// The pause before a host name that did not resolve is asked for again.
-pub const RESOLVE_AGAIN: Duration = Duration::from_secs(5);
+/// The latest that a question is asked again: a day, so that a wrong life of an answer heals.
+pub const DNS_LATEST: Duration = Duration::from_secs(86_400);
+
+/// Questions to the DNS that are kept: a thousand peers with three services and a host each.
+pub const DNS_QUESTIONS: usize = 4096;
+
+/// Records taken of one answer. More than one site's servers, and each is tried in turn.
+pub const DNS_RECORDS: usize = 16;
+
+/// Places at which one peer is tried in turn.
+pub const TARGETS: usize = 16;
+
+/// How long a publisher stays with a second-best server before it asks whether the preferred one is back, and between two such questions:
+/// one OPTIONS each.
+pub const RETURN_AFTER: Duration = Duration::from_secs(10);
 
 /// Events waiting for the driver to take them. The driver drains after each input, so only a driver that forgets to meets this; then
 /// the oldest are dropped and counted.
@@ -107,3 +127,38 @@ pub const FRESH_PUBLICATION: Duration = Duration::from_secs(1);
 /// Bytes that wait for a connection to take them: 128 lanes with a request of 8 kB each. A peer that reads so slowly is not waited for;
 /// its connection is closed, and what it should hold is said again over the next.
 pub const FLOW_QUEUE: usize = 1024 * 1024;
+
+/// Connections of peers held at once. 10,000 sites with one each; each costs a task and a few kB.
+pub const FLOWS_ACCEPTED: usize = 10_000;
+
+/// Connections of one address held at once: a site's servers behind one NAT, and old ones that have not been noticed to be dead.
+pub const FLOWS_OF_AN_ADDRESS: usize = 100;
+
+/// Names of a certificate under which its owner may be reached by its own connection.
+pub const ALIASES_OF_A_FLOW: usize = 16;
+
+/// How long a connection may take to open. The driver gives up a little earlier and says why; this is in case it does not.
+pub const FLOW_OPENING: Duration = Duration::from_secs(15);
+
+/// How long the peer may leave our bytes, or a message of its own half said (Timer F: by then the request is given up anyway).
+pub const FLOW_STALLED: Duration = Duration::from_secs(32);
+
+/// A connection of a peer over which nothing goes for this time is closed. Peers that mean to keep it send a ping every two minutes or so
+/// (RFC 5626 4.4.1).
+pub const FLOW_IDLE: Duration = Duration::from_secs(600);
+
+/// A request that is longer than this goes by TCP where the configuration allows (RFC 3261 18.1.1).
+pub const DATAGRAM_COMFORTABLE: usize = 1300;
+
+/// How long long requests go by UDP after a peer has refused them by TCP.
+pub const TCP_REFUSED_FOR: Duration = Duration::from_secs(300);
+
+/// Entity ids that one endpoint may speak for: a hub speaks for all its peers, anybody else for one.
+pub const ENTITY_IDS_OF_AN_ENDPOINT: usize = 1024;
+
+/// Entity ids that were left by their servers and whose devices are to be taken back.
+pub const ENTITY_IDS_LEFT: usize = 1024;
+
+/// A dump has no end mark: it is taken for complete when nothing more has come for this time. The slowest stock Asterisk leaves 1 s
+/// between two states (a copy of a lost request).
+pub const DUMP_QUIET: Duration = Duration::from_secs(10);

@@ -23,8 +23,14 @@ pub(crate) enum Timer {
     Transactions,
     /// Deleted values may have been confirmed by everyone.
     Tombstones,
-    /// A host name of an `identify` section is to be resolved again.
-    IdentifyName(u16),
+    /// Entity ids that were left by their servers may be due to be taken back.
+    EntityIdsLeft,
+    /// A question to the DNS is to be asked again.
+    Names,
+    /// The question whether a publisher's peer is there is due, or its answer.
+    Probe(u16),
+    /// A connection wants care.
+    Flow(u64),
     /// The time that a shutdown waits is over.
     Shutdown,
 }

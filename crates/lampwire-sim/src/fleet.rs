@@ -1,203 +1,162 @@
-//! Several nodes, a network between them, and one clock.
+//! Several members, a network between them, and one clock.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use lampwire_conf::{MapSource, Severity, load};
-use lampwire_core::{Event, Node, Now, Setup, Time, TransportId, WallTime};
+use lampwire_core::{Event, Node, Now, Time};
 use lampwire_sip::EntityId;
 
+use crate::member::{Actor, Member, Role};
 use crate::network::{Network, Packet};
 use crate::random::Dice;
 
-/// The calendar at the clock's zero: 2026-01-01.
-const WALL_AT_ZERO: u64 = 1_767_225_600_000;
+/// Wake-ups of one member at one moment that are taken for work. A member that asks for more would never come to an end.
+const WAKES_AT_ONCE: u32 = 100_000;
 
-/// A node of the fleet.
-#[derive(Debug)]
-pub struct Member {
-    /// The node itself; `None` while it is down.
-    pub node: Option<Node>,
-    /// Since when it is down.
-    pub down_since: Option<Time>,
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// Its own entity id.
-    pub entity_id: EntityId,
-    config: String,
-    lives: u8,
+/// Who is told of everything that happens in a fleet.
+pub trait Observer {
+    /// The member `from` sends a datagram. Whether it arrives is another matter.
+    fn sent(&mut self, at: Time, from: usize, packet: &Packet);
+    /// Something happened to the member `index`.
+    fn happened(&mut self, at: Time, index: usize, event: &Event);
 }
 
-/// A fleet of nodes.
+/// A fleet.
 #[derive(Debug)]
 pub struct Fleet {
-    /// The nodes, by index.
+    /// The members, by index.
     pub members: Vec<Member>,
     /// What lies between them.
     pub network: Network,
-    now: Time,
+    at: Time,
     seed: u64,
+    of_address: BTreeMap<SocketAddr, usize>,
+    /// Each member that wants to be woken, once.
+    wakes: BTreeSet<(Time, usize)>,
 }
 
 impl Fleet {
-    /// Nodes with these configurations, all down, at 127.0.1.1 and following.
-    pub fn new(seed: u64, configs: Vec<String>) -> Self {
-        let members = (1..)
-            .zip(configs)
-            .map(|(number, config)| Member {
-                node: None,
-                down_since: Some(Time::default()),
-                address: address_of(number),
-                entity_id: entity_id_of(number),
-                config,
-                lives: 0,
-            })
+    /// Members with these roles, all down, at 127.0.1.1 and following.
+    pub fn new(seed: u64, roles: Vec<Role>) -> Self {
+        let members: Vec<Member> = (1..)
+            .zip(roles)
+            .map(|(number, role)| Member::new(role, address_of(number), entity_id_of(number)))
             .collect();
         Self {
+            of_address: (0..)
+                .zip(&members)
+                .map(|(index, it): (usize, &Member)| (it.address, index))
+                .collect(),
             members,
             network: Network::new(Dice::new(seed)),
-            now: Time::default(),
+            at: Time::default(),
             seed,
+            wakes: BTreeSet::new(),
         }
     }
 
-    /// What the clocks show.
-    pub fn now(&self) -> Now {
-        let wall = WallTime::from_millis(WALL_AT_ZERO + self.now.as_micros() / 1000);
-        Now { at: self.now, wall }
+    /// The monotonic clock, which is the same for all.
+    pub const fn at(&self) -> Time {
+        self.at
     }
 
-    /// Starts a node that is down, with nothing but its configuration.
-    ///
-    /// # Panics
-    /// Where the scenario's configuration has errors: that is a fault of the scenario.
+    /// Starts a member that is down, with nothing but its configuration.
     pub fn start(&mut self, index: usize) {
-        let now = self.now();
-        let member = &mut self.members[index];
-        let mut source = MapSource::new([("node.conf", member.config.as_str())]);
-        let (config, diagnostics) = load("node.conf", &mut source);
-        let errors: Vec<_> = diagnostics
-            .iter()
-            .filter(|it| it.severity == Severity::Error)
-            .collect();
-        assert!(
-            errors.is_empty(),
-            "the scenario's configuration is wrong: {errors:?}"
-        );
-        member.lives += 1;
-        let mut seed = [member.lives; 32];
-        seed[..8].copy_from_slice(&self.seed.to_le_bytes());
-        seed[8] = u8::try_from(index).unwrap_or(u8::MAX);
-        let setup = Setup {
-            config: Arc::new(config),
-            entity_id: member.entity_id,
-            seed,
-        };
-        let mut node = Node::new(now, setup);
-        node.watch(true);
-        node.start(now, &[(TransportId(0), member.address)]);
-        member.node = Some(node);
-        member.down_since = None;
+        self.members[index].start(self.at, self.seed);
     }
 
-    /// Kills a node: it says nothing more, and forgets everything.
+    /// Kills a member: it says nothing more, and forgets everything.
     pub fn kill(&mut self, index: usize) {
-        let member = &mut self.members[index];
-        if member.node.take().is_some() {
-            member.down_since = Some(self.now);
-        }
+        self.members[index].kill(self.at);
     }
 
-    /// Lets a node do something, if it is up.
+    /// Lets a node do something, if it is one and up.
     pub fn act(&mut self, index: usize, act: impl FnOnce(&mut Node, Now)) {
-        let now = self.now();
-        if let Some(node) = &mut self.members[index].node {
+        let now = self.members[index].now(self.at);
+        if let Some(Actor::Lampwire(node)) = &mut self.members[index].actor {
             act(node, now);
         }
     }
 
-    /// Lets time pass until `until`, and tells `on_event` of each event with the index of its node.
-    pub fn run_until(&mut self, until: Time, on_event: &mut impl FnMut(usize, &Event)) {
+    /// Lets time pass until `until`, and tells `observer` of everything.
+    ///
+    /// # Panics
+    /// Where a member wants to be woken without end: that is a fault of the member.
+    pub fn run_until(&mut self, until: Time, observer: &mut impl Observer) {
+        for index in 0..self.members.len() {
+            self.settle(index, observer);
+        }
         loop {
-            self.drain(on_event);
-            let timers = self
-                .members
-                .iter()
-                .filter_map(|it| it.node.as_ref()?.poll_timeout());
-            let next = timers.chain(self.network.next_arrival()).min();
+            let wake = self.wakes.first().map(|(at, _)| *at);
+            let next = wake.into_iter().chain(self.network.next_arrival()).min();
             match next {
-                Some(next) if next <= until => self.now = self.now.max(next),
+                Some(next) if next <= until => self.at = self.at.max(next),
                 Some(_) | None => {
-                    self.now = until;
+                    self.at = until;
                     return;
                 }
             }
-            while let Some(packet) = self.network.arrive(self.now) {
-                self.deliver(&packet);
-                self.drain(on_event);
-            }
-            let now = self.now();
-            for index in 0..self.members.len() {
-                let node = self.members[index].node.as_mut();
-                if let Some(node) = node
-                    && node.poll_timeout().is_some_and(|at| at <= now.at)
-                {
-                    node.handle_timeout(now);
-                    self.drain(on_event);
+            while let Some(packet) = self.network.arrive(self.at) {
+                if let Some(&index) = self.of_address.get(&packet.to) {
+                    self.members[index].arrive(self.at, packet.from, packet.bytes);
+                    self.settle(index, observer);
                 }
+            }
+            let mut wakes = 0;
+            while let Some(&(at, index)) = self.wakes.first()
+                && at <= self.at
+            {
+                wakes += 1;
+                assert!(
+                    wakes < WAKES_AT_ONCE,
+                    "member {index} wants to be woken without end"
+                );
+                self.members[index].wake(self.at);
+                self.settle(index, observer);
             }
         }
     }
 
     /// Lets `duration` pass.
-    pub fn run_for(&mut self, duration: Duration, on_event: &mut impl FnMut(usize, &Event)) {
-        self.run_until(self.now + duration, on_event);
+    pub fn run_for(&mut self, duration: Duration, observer: &mut impl Observer) {
+        self.run_until(self.at + duration, observer);
     }
 
-    fn deliver(&mut self, packet: &Packet) {
-        let now = self.now();
-        let receiver = self
-            .members
-            .iter_mut()
-            .find(|member| member.address == packet.to);
-        if let Some(node) = receiver.and_then(|member| member.node.as_mut()) {
-            node.handle_datagram(now, TransportId(0), packet.from, &packet.bytes);
-        }
-    }
-
-    fn drain(&mut self, on_event: &mut impl FnMut(usize, &Event)) {
-        let Self {
-            members,
-            network,
-            now,
-            ..
-        } = self;
-        for (index, member) in members.iter_mut().enumerate() {
-            let Some(node) = &mut member.node else {
-                continue;
+    /// Takes what a member has to say, and notes when it is to be woken.
+    fn settle(&mut self, index: usize, observer: &mut impl Observer) {
+        let member = &mut self.members[index];
+        while let Some((to, bytes)) = member.poll_transmit() {
+            let packet = Packet {
+                from: member.address,
+                to,
+                bytes,
             };
-            while let Some(transmit) = node.poll_transmit() {
-                let packet = Packet {
-                    from: member.address,
-                    to: transmit.remote,
-                    bytes: transmit.bytes.to_vec(),
-                };
-                network.send(*now, packet);
+            observer.sent(self.at, index, &packet);
+            self.network.send(self.at, packet);
+        }
+        while let Some(event) = member.poll_event() {
+            observer.happened(self.at, index, &event);
+        }
+        let next = member.next_wake(self.at);
+        if next != member.wakes_at {
+            if let Some(before) = member.wakes_at {
+                self.wakes.remove(&(before, index));
             }
-            while let Some(event) = node.poll_event() {
-                on_event(index, &event);
+            if let Some(next) = next {
+                self.wakes.insert((next, index));
             }
+            member.wakes_at = next;
         }
     }
 }
 
-/// Where the node of this number (from 1) listens.
+/// Where the member of this number (from 1) listens.
 pub fn address_of(number: u8) -> SocketAddr {
     SocketAddr::from(([127, 0, 1, number], 5060))
 }
 
-/// The entity id of the node of this number (from 1).
+/// The entity id of the member of this number (from 1).
 pub fn entity_id_of(number: u8) -> EntityId {
     format!("02:00:00:00:00:{number:02x}")
         .parse()

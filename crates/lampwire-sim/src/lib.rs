@@ -11,8 +11,14 @@
 //! assert!(outcome.changes > 0);
 //! ```
 
+pub mod asterisk;
+pub mod exchange;
 pub mod fleet;
+pub mod hostile;
+pub mod member;
 pub mod model;
 pub mod network;
+pub mod plan;
 pub mod random;
+pub mod referee;
 pub mod scenario;

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use lampwire_sim::scenario;
 
-const USAGE: &str =
-    "usage: lampwire-sim [--seeds FIRST..LAST | --seeds SEED]    (default 1..200, LAST included)";
+const USAGE: &str = "usage: lampwire-sim [--seeds FIRST..LAST | --seeds SEED] [--first]
+(default 1..200, LAST included; --first: ends with the first seed that fails)";
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let first = arguments.last().is_some_and(|last| last == "--first");
+    arguments.truncate(arguments.len() - usize::from(first));
     let seeds = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => Some(1..=200),
         ["--seeds", seeds] => parse(seeds),
@@ -33,6 +35,9 @@ fn main() -> ExitCode {
             Err(problem) => {
                 failed += 1;
                 println!("{problem}");
+                if first {
+                    return ExitCode::FAILURE;
+                }
             }
         }
         if ran % 1000 == 0 {

@@ -21,6 +21,11 @@ impl Dice {
         z ^ (z >> 31)
     }
 
+    /// The next byte.
+    pub const fn byte(&mut self) -> u8 {
+        self.next().to_le_bytes()[0]
+    }
+
     /// A number below `bound`; 0 where `bound` is 0.
     pub fn below(&mut self, bound: usize) -> usize {
         let wide = u128::from(self.next()) * bound as u128;

@@ -1,22 +1,24 @@
 //! One run of a fleet: faults first, then peace, and then everybody must agree.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use lampwire_core::{Event, Node};
+use lampwire_core::{Node, PublisherStatus, limits};
 use lampwire_sip::{DeviceState, EntityId};
 
-use crate::fleet::{Fleet, address_of, entity_id_of};
-use crate::model::{Said, Seen};
+use crate::fleet::Fleet;
+use crate::member::Handicap;
 use crate::network::Conditions;
+use crate::plan::{Kind, Plan};
 use crate::random::Dice;
+use crate::referee::Referee;
 
 /// What a run came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Nodes in the fleet.
-    pub nodes: usize,
+    /// Members of the fleet.
+    pub members: usize,
     /// States that people set.
     pub changes: u64,
     /// Datagrams sent in all.
@@ -29,265 +31,239 @@ pub struct Outcome {
 /// transaction's whole time.
 const CONVERGENCE: Duration = Duration::from_secs(360);
 
-/// The time that a restart takes at least. Longer than any datagram is on its way: only a version in the message itself could tell a late
-/// request of a node's last life from one of its present life, and a stock Asterisk sends none.
-const RESTART: Duration = Duration::from_secs(1);
+/// The time that a restart takes at least. Longer than any datagram is on its way or in a socket: only a version in the message itself
+/// could tell a late request of a node's last life from one of its present life, and a stock Asterisk sends none.
+const RESTART: Duration = Duration::from_secs(3);
 
 /// A fleet is looked at this often for agreement.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// Simulated time that lanes which a dump has opened take to close.
+const SETTLING: Duration = Duration::from_secs(90);
+
+/// Simulated time for which a fleet must then be quiet.
+const QUIET: Duration = Duration::from_secs(120);
+
 /// Runs the scenario of one seed.
 ///
 /// # Errors
-/// What went wrong, when, and how to see it again.
+/// What went wrong, when, and how to see it again. A panic is one of them.
 pub fn run(seed: u64) -> Result<Outcome, String> {
-    let mut dice = Dice::new(seed);
-    let nodes = 2 + dice.below(4);
-    let plan = Plan::throw(&mut dice, nodes);
-    let configs = (1..=nodes).map(|number| plan.config(number)).collect();
-    let mut run = Run {
-        fleet: Fleet::new(seed, configs),
-        said: vec![Said::default(); nodes],
-        seen: BTreeMap::new(),
-        problem: None,
-        changes: 0,
-    };
-    let replay = |problem: String| {
+    let mut plan = None;
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let run = Run::new(seed);
+        plan = Some(run.plan().clone());
+        run.play()
+    }));
+    let outcome = outcome.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(format!("panic: {}", text.unwrap_or("without a word")))
+    });
+    outcome.map_err(|problem| {
         format!(
-            "seed {seed}: {problem}\nreplay: cargo run --release -p lampwire-sim -- --seeds {seed}"
+            "seed {seed}: {problem}\n{plan:?}\nreplay: cargo run --release -p lampwire-sim -- --seeds {seed}"
         )
-    };
-
-    for index in 0..nodes {
-        if dice.chance(80) {
-            run.fleet.start(index);
-        }
-    }
-    for _ in 0..60 {
-        run.fault(&mut dice);
-        for _ in 0..dice.below(30) {
-            run.somebody_acts(&mut dice);
-        }
-        let pause = dice.time_below(Duration::from_secs(3));
-        run.pass(pause);
-        if let Some(problem) = run.problem.take() {
-            return Err(replay(problem));
-        }
-    }
-
-    run.fleet.network.heal();
-    run.fleet.network.set_conditions(Conditions::CALM);
-    run.pass(RESTART);
-    for index in 0..nodes {
-        run.revive(index);
-    }
-    let peace = run.fleet.now().at;
-    loop {
-        run.pass(LOOK);
-        if let Some(problem) = run.problem.take() {
-            return Err(replay(problem));
-        }
-        let elapsed = run.fleet.now().at.since(peace);
-        match run.disagreement(&plan) {
-            None => {
-                let outcome = Outcome {
-                    nodes,
-                    changes: run.changes,
-                    datagrams: run.fleet.network.sent(),
-                    converged_after: elapsed,
-                };
-                return run.must_fall_quiet().map(|()| outcome).map_err(replay);
-            }
-            Some(problem) if elapsed >= CONVERGENCE => {
-                return Err(replay(format!("{problem}\n{}", run.publishers())));
-            }
-            Some(_) => {}
-        }
-    }
-}
-
-/// Who tells whom, and with which filters.
-struct Plan {
-    nodes: usize,
-    /// The nodes demand credentials.
-    digest: bool,
-    /// What each node sends and takes.
-    filters: Vec<(&'static str, &'static str)>,
-    lanes: usize,
-}
-
-const FILTERS: [&str; 4] = ["", "", "^Custom:[0-4]", "PJSIP|SIP"];
-
-impl Plan {
-    fn throw(dice: &mut Dice, nodes: usize) -> Self {
-        Self {
-            nodes,
-            digest: dice.chance(30),
-            filters: (0..nodes)
-                .map(|_| (*dice.pick(&FILTERS), *dice.pick(&FILTERS)))
-                .collect(),
-            lanes: *dice.pick(&[1, 2, 8]),
-        }
-    }
-
-    /// The configuration of a node in a full mesh, as an administrator would write it.
-    fn config(&self, own: usize) -> String {
-        let mut text = format!(
-            "[lampwire]\ntype=lampwire\nentity_id={}\nhttp_bind=\n[udp]\ntype=transport\nprotocol=udp\nbind={}\n",
-            entity_id_of(number(own)),
-            address_of(number(own))
-        );
-        let (sent, taken) = self.filters[own - 1];
-        let option = |name: &str, filter: &str| match filter {
-            "" => String::new(),
-            filter => format!("{name}={filter}\n"),
-        };
-        let (mut auth, mut outbound_auth) = ("", "");
-        if self.digest {
-            text.push_str("[secret]\ntype=auth\nusername=fleet\npassword=light\n");
-            (auth, outbound_auth) = ("auth=secret\n", "outbound_auth=secret\n");
-        }
-        for peer in (1..=self.nodes).filter(|peer| *peer != own) {
-            let address = address_of(number(peer));
-            let lanes = self.lanes;
-            let device_filter = option("@device_state_filter", sent);
-            let taken = option("device_state_filter", taken);
-            let _ = write!(
-                text,
-                "[node{peer}]\ntype=endpoint\n{auth}\
-                 [node{peer}-device]\ntype=outbound-publish\nserver_uri=sip:node{own}@{address}\n\
-                 event=asterisk-devicestate\n@lanes={lanes}\n{device_filter}{outbound_auth}\
-                 [node{peer}-mwi]\ntype=outbound-publish\nserver_uri=sip:node{own}@{address}\n\
-                 event=asterisk-mwi\n@lanes={lanes}\n{outbound_auth}\
-                 [node{peer}]\ntype=inbound-publication\nevent_asterisk-devicestate=node{peer}\nevent_asterisk-mwi=node{peer}\n\
-                 [node{peer}]\ntype=asterisk-publication\ndevicestate_publish=node{peer}-device\n\
-                 mailboxstate_publish=node{peer}-mwi\ndevice_state=yes\nmailbox_state=yes\n{taken}"
-            );
-        }
-        text
-    }
-
-    /// Whether a device of one node is to be seen at another: the filters of [`FILTERS`], spelled out.
-    fn passes(&self, from: usize, to: usize, device: &str) -> bool {
-        let wanted = |filter: &str| match filter {
-            "^Custom:[0-4]" => device
-                .strip_prefix("Custom:")
-                .is_some_and(|rest| rest.starts_with(['0', '1', '2', '3', '4'])),
-            "PJSIP|SIP" => device.contains("SIP"),
-            _ => true,
-        };
-        wanted(self.filters[from].0) && wanted(self.filters[to].1)
-    }
+    })
 }
 
 struct Run {
+    dice: Dice,
     fleet: Fleet,
-    said: Vec<Said>,
-    /// What each node has seen of each entity's devices in the entity's present life.
-    seen: BTreeMap<(usize, EntityId, String), Seen>,
-    problem: Option<String>,
+    referee: Referee,
     changes: u64,
 }
 
 impl Run {
-    /// Something goes wrong, or right again.
-    fn fault(&mut self, dice: &mut Dice) {
-        let nodes = self.fleet.members.len();
-        match dice.below(8) {
-            0 => {
-                let (one, other) = (dice.below(nodes), dice.below(nodes));
-                let (one, other) = (
-                    self.fleet.members[one].address,
-                    self.fleet.members[other].address,
-                );
-                self.fleet.network.cut(one, other);
-                if dice.chance(50) {
-                    self.fleet.network.cut(other, one);
-                }
+    fn new(seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let plan = Plan::throw(&mut dice);
+        Self {
+            fleet: Fleet::new(seed, plan.roles()),
+            referee: Referee::new(plan),
+            dice,
+            changes: 0,
+        }
+    }
+
+    fn plan(&self) -> &Plan {
+        &self.referee.plan
+    }
+
+    fn play(mut self) -> Result<Outcome, String> {
+        let members = self.plan().members.len();
+        for index in 0..members {
+            if self.dice.chance(80) {
+                self.start(index);
             }
-            1 | 2 => self.fleet.network.heal(),
-            3 => self.fleet.network.set_conditions(Conditions {
+        }
+        for _ in 0..self.plan().rounds {
+            self.fault()?;
+            for _ in 0..self.dice.below(30 * self.plan().crowd) {
+                self.somebody_acts();
+            }
+            let longest = match self.dice.chance(4) {
+                true => Duration::from_secs(90),
+                false => Duration::from_secs(3),
+            };
+            let pause = self.dice.time_below(longest);
+            self.pass(pause)?;
+        }
+        self.make_peace()?;
+        let peace = self.fleet.at();
+        loop {
+            self.pass(LOOK)?;
+            let elapsed = self.fleet.at().since(peace);
+            let problem = self.disagreement();
+            if problem.is_none() {
+                self.must_fall_quiet()?;
+                return Ok(Outcome {
+                    members,
+                    changes: self.changes,
+                    datagrams: self.fleet.network.sent(),
+                    converged_after: elapsed,
+                });
+            }
+            if let Some(problem) = problem.filter(|_| elapsed >= CONVERGENCE) {
+                return Err(format!("{problem}\n{}", self.publishers()));
+            }
+        }
+    }
+
+    // ---- what happens
+
+    /// Something goes wrong, or right again.
+    fn fault(&mut self) -> Result<(), String> {
+        let dice = &mut self.dice;
+        let members = self.fleet.members.len();
+        let (index, other) = (dice.below(members), dice.below(members));
+        match dice.below(14) {
+            0 => {
+                let both_ways = dice.chance(50);
+                self.cut(index, other, both_ways);
+            }
+            1 => (0..members).for_each(|other| self.cut(index, other, true)),
+            2 | 3 => self.fleet.network.heal(),
+            4 | 5 => self.fleet.network.set_conditions(Conditions {
                 loss: dice.below(31),
                 duplication: dice.below(10),
                 delay: dice.time_below(Duration::from_millis(200)),
                 jitter: dice.time_below(Duration::from_millis(300)),
             }),
-            4 => self.fleet.network.set_conditions(Conditions::CALM),
-            5 => {
-                let index = dice.below(nodes);
-                self.fleet.kill(index);
+            6 => self.fleet.network.set_conditions(Conditions::CALM),
+            7 => self.fleet.kill(index),
+            8 => self.revive(index),
+            9 => {
+                // Up to three days back or ahead.
+                let seconds = i64::try_from(dice.below(6 * 86_400)).unwrap_or(0) - 3 * 86_400;
+                self.fleet.members[index].handicap.wall_ms = seconds * 1000;
             }
-            6 => {
-                let index = dice.below(nodes);
-                self.revive(index);
+            10 => {
+                self.fleet.members[index].handicap.service =
+                    dice.time_below(Duration::from_millis(30));
+            }
+            11 => {
+                self.fleet.members[index].handicap.timer_lag =
+                    dice.time_below(Duration::from_secs(2));
+            }
+            12 => self.fleet.members[index].handicap = Handicap::default(),
+            _ if dice.chance(30) => {
+                // An orderly end.
+                self.referee.ends(index);
+                self.fleet.act(index, |node, now| node.shutdown(now));
+                self.pass(limits::SHUTDOWN_GRACE)?;
+                let drained = self.fleet.members[index]
+                    .node()
+                    .is_none_or(Node::is_drained);
+                self.fleet.kill(index);
+                let lag = self.fleet.members[index].handicap.timer_lag;
+                if !drained && lag.is_zero() {
+                    return Err(format!("node {index} does not come to its end"));
+                }
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    fn cut(&mut self, one: usize, other: usize, both_ways: bool) {
+        let (one, other) = (
+            self.fleet.members[one].address,
+            self.fleet.members[other].address,
+        );
+        self.fleet.network.cut(one, other);
+        if both_ways {
+            self.fleet.network.cut(other, one);
+        }
+    }
+
+    fn start(&mut self, index: usize) {
+        self.fleet.start(index);
+        self.referee.begins(index);
     }
 
     /// Starts a node that is down. The world around it is as it was: its devices are in the states they are in.
     fn revive(&mut self, index: usize) {
         let down_for = self.fleet.members[index]
             .down_since
-            .map(|at| self.fleet.now().at.since(at));
+            .map(|at| self.fleet.at().since(at));
         if down_for.is_none_or(|time| time < RESTART) {
             return;
         }
-        self.fleet.start(index);
-        let own = self.fleet.members[index].entity_id;
-        self.seen
-            .retain(|(seer, entity, _), _| *seer != index && *entity != own);
-        // It keeps nothing over a restart, so it cannot tell anybody of what was taken back before.
-        self.said[index]
-            .devices
-            .retain(|_, states| states.last() != Some(&DeviceState::Invalid));
-        let said = self.said[index].clone();
+        self.start(index);
+        let said = self.referee.said[index].clone();
         self.fleet.act(index, |node, now| {
-            for name in said.devices.keys() {
-                if let Some(state) = said.now(name).filter(|it| *it != DeviceState::Invalid) {
-                    node.set_device(now, name, state, true)
+            for (name, states) in &said.devices {
+                if let Some(state) = states.last() {
+                    node.set_device(now, name, *state, true)
                         .expect("a sound name and room");
                 }
             }
-            for (name, (new, old)) in &said.mailboxes {
-                node.set_mailbox(now, name, *new, *old)
-                    .expect("a sound name and room");
+            for (name, counts) in &said.mailboxes {
+                if let Some((new, old)) = counts.last() {
+                    node.set_mailbox(now, name, *new, *old)
+                        .expect("a sound name and room");
+                }
             }
         });
     }
 
     /// Somebody takes up a telephone, or leaves a message.
-    fn somebody_acts(&mut self, dice: &mut Dice) {
+    fn somebody_acts(&mut self) {
+        let dice = &mut self.dice;
         let index = dice.below(self.fleet.members.len());
-        if self.fleet.members[index].node.is_none() {
+        if self.fleet.members[index].node().is_none() {
             return;
         }
         self.changes += 1;
+        let crowd = self.referee.plan.crowd;
+        let said = &mut self.referee.said[index];
         let device = match dice.below(3) {
-            0 => format!("Custom:{}", dice.below(8)),
-            1 => format!("PJSIP/{}", dice.below(20)),
-            _ => format!("Local/{}", dice.below(4)),
+            0 => format!("Custom:{}", dice.below(8 * crowd)),
+            1 => format!("PJSIP/{}", dice.below(20 * crowd)),
+            _ => format!("Local/{}", dice.below(4 * crowd)),
         };
         if dice.chance(10) {
-            let mailbox = format!("{}@node{index}", 100 + dice.below(5));
-            let counts = (number(dice.below(9)).into(), number(dice.below(9)).into());
-            self.said[index].mailboxes.insert(mailbox.clone(), counts);
+            let mailbox = format!("{}@node{index}", 100 + dice.below(5 * crowd));
+            let mut count = || u16::try_from(dice.below(9)).unwrap_or(0);
+            let counts = (count(), count());
+            said.mailbox(&mailbox, counts);
             self.fleet.act(index, |node, now| {
                 node.set_mailbox(now, &mailbox, counts.0, counts.1)
                     .expect("a sound name and room");
             });
         } else if dice.chance(5)
-            && self.said[index]
+            && said
                 .now(&device)
                 .is_some_and(|it| it != DeviceState::Invalid)
         {
-            self.said[index].device(&device, DeviceState::Invalid);
+            said.device(&device, DeviceState::Invalid);
             self.fleet.act(index, |node, now| {
                 node.unset_device(now, &device).expect("it was set");
             });
         } else {
             let state = *dice.pick(&DeviceState::ALL);
-            self.said[index].device(&device, state);
+            said.device(&device, state);
             self.fleet.act(index, |node, now| {
                 node.set_device(now, &device, state, true)
                     .expect("a sound name and room");
@@ -295,106 +271,219 @@ impl Run {
         }
     }
 
-    /// Time passes, and every change that a node sees of another's devices is held against what was said.
-    fn pass(&mut self, duration: Duration) {
-        let Self {
-            fleet,
-            said,
-            seen,
-            problem,
-            ..
-        } = self;
-        let owners: BTreeMap<EntityId, usize> = fleet
-            .members
-            .iter()
-            .enumerate()
-            .map(|(index, it)| (it.entity_id, index))
-            .collect();
-        fleet.run_for(duration, &mut |index, event| {
-            let Event::Device { device, eid, .. } = event else {
-                return;
-            };
-            let owner = owners[eid];
-            if owner == index {
-                return;
-            }
-            let state = device
-                .entities
+    /// The faults are over, and everybody is there.
+    fn make_peace(&mut self) -> Result<(), String> {
+        self.fleet.network.heal();
+        self.fleet.network.set_conditions(Conditions::CALM);
+        for member in &mut self.fleet.members {
+            member.handicap = Handicap::default();
+        }
+        self.pass(RESTART)?;
+        for index in 0..self.fleet.members.len() {
+            self.revive(index);
+        }
+        Ok(())
+    }
+
+    /// Time passes, and everything that happens is watched.
+    fn pass(&mut self, duration: Duration) -> Result<(), String> {
+        self.fleet.run_for(duration, &mut self.referee);
+        if let Some(problem) = self.referee.problem.take() {
+            return Err(problem);
+        }
+        for index in 0..self.fleet.members.len() {
+            self.within_bounds(index)?;
+        }
+        Ok(())
+    }
+
+    // ---- what must be
+
+    /// Nothing in a node has grown beyond what there is reason for.
+    fn within_bounds(&self, index: usize) -> Result<(), String> {
+        let member = &self.fleet.members[index];
+        let Some(node) = member.node() else {
+            return Ok(());
+        };
+        let plan = self.plan();
+        let now = member.now(self.fleet.at());
+        let at_most = |what: &str, found: usize, bound: usize| match found <= bound {
+            true => Ok(()),
+            false => Err(format!(
+                "node {index} has {found} {what}, more than {bound}"
+            )),
+        };
+        let publications = node.publications(now);
+        at_most("publications", publications.len(), limits::PUBLICATIONS)?;
+        for peer in 0..plan.members.len() {
+            let endpoint = format!("node{peer}");
+            let held = publications
                 .iter()
-                .find(|it| it.eid == *eid)
-                .map(|it| it.state);
-            // A request of the owner's last life may still arrive, of a device it has forgotten.
-            let Some(states) = said[owner].devices.get(&device.device) else {
-                return;
-            };
-            let key = (index, *eid, device.device.clone());
-            let seen = seen.entry(key).or_default();
-            if let Err(wrong) = seen.see(states, state.unwrap_or(DeviceState::Invalid)) {
-                *problem = Some(format!(
-                    "node {index} sees {:?} of node {owner} out of order: {wrong}",
-                    device.device
-                ));
-            }
-        });
+                .filter(|it| it.endpoint == endpoint)
+                .count();
+            at_most(
+                "publications of one endpoint",
+                held,
+                limits::PUBLICATIONS_OF_AN_ENDPOINT,
+            )?;
+        }
+        if plan.all(Kind::Hostile).next().is_none() {
+            let said = self.referee.said.iter();
+            let told: usize = said.map(|it| it.ever()).sum();
+            at_most("states", node.states(), told)?;
+        }
+        for publisher in node.publishers(now) {
+            at_most("lanes", publisher.lanes.len(), plan.lanes.into())?;
+            let behind = usize::try_from(publisher.behind).unwrap_or(usize::MAX);
+            let own = self.referee.said[index].len();
+            at_most("states to be told", behind, own)?;
+        }
+        Ok(())
     }
 
     /// The first thing in which a node's table is not as the model says.
-    fn disagreement(&self, plan: &Plan) -> Option<String> {
-        for (to, member) in self.fleet.members.iter().enumerate() {
-            let node = member.node.as_ref()?;
-            for (from, said) in self.said.iter().enumerate().filter(|(from, _)| *from != to) {
-                let eid = self.fleet.members[from].entity_id;
-                for name in said.devices.keys() {
-                    let wanted = said.now(name).filter(|_| plan.passes(from, to, name));
-                    let found = state_at(node, eid, name);
-                    // Taken back before the peer ever heard of it, or after: both are right.
-                    let both_gone = wanted == Some(DeviceState::Invalid) && found.is_none();
-                    if found != wanted && !both_gone {
-                        return Some(format!(
-                            "node {to} holds {found:?} for {name} of node {from}, not {wanted:?}"
-                        ));
-                    }
+    fn disagreement(&self) -> Option<String> {
+        let mut nodes = self.plan().all(Kind::Lampwire);
+        nodes.find_map(|to| self.lacks(to).or_else(|| self.holds_too_much(to)))
+    }
+
+    /// What a node should hold and does not.
+    fn lacks(&self, to: usize) -> Option<String> {
+        let plan = self.plan();
+        let node = self.fleet.members[to].node()?;
+        let origins = self.referee.said.iter().enumerate();
+        // What a lawless peer says of others is taken for the truth; only a node's own states are safe from it.
+        let reaches = |from| from == to || (!plan.lawless && plan.reaches(from, to));
+        for (from, said) in origins.filter(|(from, _)| reaches(*from)) {
+            let eid = self.fleet.members[from].entity_id;
+            for name in said.devices.keys() {
+                let passes =
+                    from == to || plan.sends_device(from, name) && plan.takes_device(to, name);
+                let wanted = said.now(name).filter(|_| passes);
+                let found = state_at(node, eid, name);
+                // Taken back before the peer ever heard of it, or after: both are right.
+                let both_gone = wanted == Some(DeviceState::Invalid) && found.is_none();
+                if found != wanted && !both_gone {
+                    return Some(format!(
+                        "node {to} holds {found:?} for {name} of node {from}, not {wanted:?}"
+                    ));
                 }
-                for (name, counts) in &said.mailboxes {
-                    let found = node.mailbox(name).map(|it| (it.new, it.old));
-                    if found != Some(*counts) {
-                        return Some(format!(
-                            "node {to} holds {found:?} for mailbox {name} of node {from}, not {counts:?}"
-                        ));
-                    }
+            }
+            for (name, counts) in &said.mailboxes {
+                let passes = from == to || plan.sends_mailbox(from, name);
+                let wanted = counts.last().copied().filter(|_| passes);
+                let found = node.mailbox(name).map(|it| (it.new, it.old));
+                if found != wanted {
+                    return Some(format!(
+                        "node {to} holds {found:?} for mailbox {name} of node {from}, not {wanted:?}"
+                    ));
                 }
             }
         }
         None
     }
 
+    /// What a node holds and should not.
+    fn holds_too_much(&self, to: usize) -> Option<String> {
+        let node = self.fleet.members[to].node()?;
+        if self.plan().lawless {
+            return None;
+        }
+        let all = node.devices(None, usize::MAX, usize::MAX, &|_| true);
+        for device in &all.items {
+            for entity in &device.entities {
+                let owner = self.referee.owner(to, entity.eid, entity.peer.as_deref());
+                let Ok(owner) = owner else {
+                    return owner.err();
+                };
+                let known = |owner: usize| self.referee.said[owner].ever_had(&device.device);
+                if owner.is_some_and(|owner| !known(owner)) {
+                    return Some(format!(
+                        "node {to} holds {:?}, which nobody has set",
+                        device.device
+                    ));
+                }
+            }
+        }
+        None
+    }
+
+    /// Once all agree, only the care of publications is left: proofs, refreshes, a challenge for each nonce that has grown old, and the
+    /// slow walk over all device states.
+    fn must_fall_quiet(&mut self) -> Result<(), String> {
+        self.pass(SETTLING)?;
+        let before = self.referee.exchanged;
+        self.pass(QUIET)?;
+        let exchanged = self.referee.exchanged - before;
+        if let Some(problem) = self.disagreement() {
+            return Err(format!("after they had agreed: {problem}"));
+        }
+        let allowed = self.care();
+        if exchanged > allowed && !self.plan().lawless {
+            return Err(format!(
+                "{exchanged} datagrams in {QUIET:?} of quiet, more than {allowed}\n{}",
+                self.publishers()
+            ));
+        }
+        for index in self
+            .plan()
+            .all(Kind::Lampwire)
+            .filter(|_| !self.plan().lawless)
+        {
+            let member = &self.fleet.members[index];
+            let now = member.now(self.fleet.at());
+            for publisher in member.node().iter().flat_map(|it| it.publishers(now)) {
+                let walks = self.plan().resync > 0;
+                let hostile = self
+                    .plan()
+                    .all(Kind::Hostile)
+                    .any(|peer| publisher.target == Some(self.fleet.members[peer].address));
+                if !hostile
+                    && (publisher.status == PublisherStatus::BackOff
+                        || (publisher.behind > 0 && !walks))
+                {
+                    return Err(format!("node {index} is not at rest: {publisher:?}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Datagrams that keep everything in order while nothing happens.
+    fn care(&self) -> u64 {
+        let plan = self.plan();
+        let quiet = QUIET.as_secs();
+        let mut allowed = 0;
+        for from in plan.all(Kind::Lampwire) {
+            let peers = (0..plan.members.len()).filter(|to| plan.exchange(from, *to));
+            let publishes = 2 * u64::try_from(peers.count()).unwrap_or(0);
+            let refreshes = match plan.expiration {
+                3600 => 0,
+                // A short publication is refreshed at half its time.
+                short => quiet * 2 / u64::from(short) + 1,
+            };
+            let states = u64::try_from(self.referee.said[from].len()).unwrap_or(0);
+            let walk = match plan.resync {
+                0 => 0,
+                resync => states * quiet / u64::from(resync) + u64::from(plan.lanes),
+            };
+            let proofs = quiet / u64::from(plan.probe) + 1;
+            // Each a request and its answer, and each may meet a challenge.
+            allowed += publishes * 2 * 2 * (proofs + refreshes + walk);
+        }
+        allowed
+    }
+
     /// What every publisher does, for whoever has to find a fault.
     fn publishers(&self) -> String {
-        let now = self.fleet.now();
         let mut text = String::new();
         for (index, member) in self.fleet.members.iter().enumerate() {
-            for view in member.node.iter().flat_map(|node| node.publishers(now)) {
+            let now = member.now(self.fleet.at());
+            for view in member.node().iter().flat_map(|node| node.publishers(now)) {
                 let _ = writeln!(text, "  node {index}: {view:?}");
             }
         }
         text
-    }
-
-    /// Once all agree, only the care of publications is left: a probe each 5 s for each publish, a challenge for each nonce that has grown
-    /// old, and the slow walk over all device states.
-    fn must_fall_quiet(&mut self) -> Result<(), String> {
-        let peers = self.fleet.members.len() * (self.fleet.members.len() - 1);
-        self.pass(Duration::from_secs(120));
-        let before = self.fleet.network.sent();
-        self.pass(Duration::from_secs(600));
-        let sent = self.fleet.network.sent() - before;
-        let allowed = peers * 2 * (2 * 600 / 5 + 100);
-        if sent > allowed as u64 {
-            return Err(format!(
-                "{sent} datagrams in ten quiet minutes, more than {allowed}"
-            ));
-        }
-        self.problem.take().map_or(Ok(()), Err)
     }
 }
 
@@ -404,8 +493,4 @@ fn state_at(node: &Node, eid: EntityId, name: &str) -> Option<DeviceState> {
         .iter()
         .find(|it| it.eid == eid)
         .map(|it| it.state)
-}
-
-fn number(index: usize) -> u8 {
-    u8::try_from(index).expect("fleets and counts are small")
 }

@@ -10,6 +10,25 @@ fn two_hundred_seeds_converge() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
+/// Worlds in which something was once wrong.
+fn converges(seed: u64) {
+    if let Err(problem) = scenario::run(seed) {
+        panic!("{problem}");
+    }
+}
+
+/// A slow walk that was due and held back by a rate limit kept the node awake for ever.
+#[test]
+fn a_walk_held_back_by_the_pace_comes_to_an_end() {
+    converges(2);
+}
+
+/// An idle lane whose work waited for a rate limit kept the node awake for ever.
+#[test]
+fn a_lane_held_back_by_the_pace_comes_to_an_end() {
+    converges(9);
+}
+
 #[test]
 fn one_seed_is_one_world() {
     for seed in [3, 17, 42] {

@@ -4,7 +4,6 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use lampwire_conf::{Config, Diagnostic, Lampwire, Location, Severity};
@@ -49,10 +48,6 @@ pub(crate) fn load(path: &Path) -> anyhow::Result<(Config, Vec<Diagnostic>)> {
     Ok((config, diagnostics))
 }
 
-/// What `@qualify_frequency` and `@qualify_timeout` are where they are not set.
-const QUALIFY_FREQUENCY: Duration = Duration::from_secs(20);
-const QUALIFY_TIMEOUT: Duration = Duration::from_secs(3);
-
 /// Warns of each option that is set and that this version reads but does not obey, so that nobody relies on it.
 fn note_not_served(config: &Config, diagnostics: &mut Vec<Diagnostic>) {
     let default = Lampwire::default();
@@ -86,12 +81,6 @@ fn note_not_served(config: &Config, diagnostics: &mut Vec<Diagnostic>) {
         }
     }
     for publish in &config.outbound_publishes {
-        if publish.qualify_frequency != QUALIFY_FREQUENCY {
-            note(&publish.at, "@qualify_frequency");
-        }
-        if publish.qualify_timeout != QUALIFY_TIMEOUT {
-            note(&publish.at, "@qualify_timeout");
-        }
         if publish.canary {
             note(&publish.at, "@canary");
         }
@@ -125,7 +114,7 @@ pub(crate) fn count(diagnostics: &[Diagnostic]) -> String {
 }
 
 /// The file system, as the configuration sees it.
-struct Files;
+pub(crate) struct Files;
 
 impl lampwire_conf::Source for Files {
     fn read(&mut self, path: &str) -> Result<Vec<u8>, String> {

@@ -11,7 +11,7 @@ use lampwire_sip::EntityId;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::driver::{self, Clock, Driver, Handle, Marks, UdpTransport};
+use crate::driver::{self, Clock, Driver, Handle, Marks, StreamTransport, Tls, UdpTransport};
 use crate::http::{self, Listener, Service, Token};
 use crate::identity::{self, Identity};
 
@@ -21,6 +21,7 @@ pub(crate) struct Instance {
     config: Arc<Config>,
     identity: Identity,
     sockets: Vec<UdpTransport>,
+    streams: Vec<StreamTransport>,
     listener: Option<Listener>,
 }
 
@@ -86,18 +87,13 @@ impl Instance {
     /// runtime. All that is wrong is told at once, not only the first.
     pub(crate) fn bind(config: Arc<Config>) -> Result<Self, Vec<CannotBegin>> {
         let mut wrong = Vec::new();
-        let mut sockets = Vec::new();
+        let (mut sockets, mut streams) = (Vec::new(), Vec::new());
         for (index, transport) in config.transports.iter().enumerate() {
-            match bind_transport(&config, index, transport) {
-                Ok(Some(socket)) => sockets.push(socket),
-                Ok(None) => (),
-                Err(error) => wrong.push(error),
+            match bind_transport(index, transport) {
+                Ok(Bound::Datagrams(socket)) => sockets.push(socket),
+                Ok(Bound::Connections(stream)) => streams.push(stream),
+                Err(errors) => wrong.extend(errors),
             }
-        }
-        if sockets.is_empty() && wrong.is_empty() {
-            wrong.push(CannotBegin::node(
-                "no transport can be served: this version has protocol=udp only; add a transport section with it",
-            ));
         }
         let listener = match config
             .lampwire
@@ -114,22 +110,33 @@ impl Instance {
         if !wrong.is_empty() {
             return Err(wrong);
         }
+        let first = config.transports.first().map(|transport| transport.bind);
+        let bound = sockets
+            .iter()
+            .map(|it| it.local)
+            .chain(streams.iter().map(|it| it.local));
+        let local = bound.min_by_key(|local| Some(local.ip()) != first.map(|bind| bind.ip()));
         let identity = identity::choose(
             config.lampwire.entity_id,
             config.lampwire.state_dir.as_deref(),
-            sockets[0].local,
+            local.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0))),
         );
         Ok(Self {
             config,
             identity,
             sockets,
+            streams,
             listener,
         })
     }
 
     /// Where its SIP sockets are bound.
     pub(crate) fn sip_addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.sockets.iter().map(|socket| socket.local)
+        let streams = self.streams.iter().map(|stream| stream.local);
+        self.sockets
+            .iter()
+            .map(|socket| socket.local)
+            .chain(streams)
     }
 
     /// Where its HTTP is bound, if it is.
@@ -156,6 +163,16 @@ impl Instance {
             let name = &self.config.transports[usize::from(socket.id.0)].name;
             tracing::info!("transport {name}: SIP on {}/udp", socket.local);
         }
+        for stream in &self.streams {
+            let transport = &self.config.transports[usize::from(stream.id.0)];
+            let (name, protocol) = (&transport.name, transport.protocol.as_str());
+            match stream.listens() {
+                true => tracing::info!("transport {name}: SIP on {}/{protocol}", stream.local),
+                false => tracing::info!(
+                    "transport {name}: SIP to others by {protocol}; without cert_file= nobody can connect to it"
+                ),
+            }
+        }
         match self.http_address() {
             Some(address) => tracing::info!("HTTP on http://{address}"),
             None => tracing::info!("no HTTP: http_bind= is empty"),
@@ -175,7 +192,7 @@ impl Instance {
             seed,
         };
         let node = Node::new(clock.now(), setup);
-        let (driver, node) = Driver::new(node, clock, self.sockets);
+        let (driver, node) = Driver::new(node, clock, self.sockets, self.streams, &self.config);
         let (stop, stopped) = watch::channel(false);
         let http = self.listener.map(|listener| {
             let token = self
@@ -218,12 +235,13 @@ impl Running {
     }
 }
 
-/// The socket of a transport; none for one that nothing refers to and that is not served.
-fn bind_transport(
-    config: &Config,
-    index: usize,
-    transport: &Transport,
-) -> Result<Option<UdpTransport>, CannotBegin> {
+/// A transport that is bound.
+enum Bound {
+    Datagrams(UdpTransport),
+    Connections(StreamTransport),
+}
+
+fn bind_transport(index: usize, transport: &Transport) -> Result<Bound, Vec<CannotBegin>> {
     let Transport { name, at, bind, .. } = transport;
     let cannot = |problem: String, advice: String| CannotBegin {
         subject: Subject::Sip,
@@ -231,46 +249,42 @@ fn bind_transport(
         problem,
         advice: Some(advice),
     };
-    match transport.protocol {
-        Protocol::Udp => (),
-        Protocol::Tcp | Protocol::Tls => {
-            let problem = format!(
-                "transport {name}: protocol={} is not served by this version",
-                transport.protocol.as_str()
-            );
-            if is_referred_to(config, name) {
-                return Err(cannot(
-                    problem,
-                    "let what names it use a transport with protocol=udp".to_owned(),
-                ));
-            }
-            tracing::warn!(
-                "{}{problem}; nothing names it, so it is passed over",
-                place(at)
-            );
-            return Ok(None);
-        }
-    }
     let Some(id) = driver::transport_id(index) else {
-        return Err(cannot(
-            format!("transport {name}: there are too many transports"),
-            "remove some".to_owned(),
-        ));
+        let problem = format!("transport {name}: there are too many transports");
+        return Err(vec![cannot(problem, "remove some".to_owned())]);
     };
     let marks = Marks {
         tos: transport.tos,
         cos: transport.cos,
     };
-    match UdpTransport::bind(id, *bind, marks) {
-        Ok(socket) => Ok(Some(socket)),
-        Err(error) => Err(cannot(
-            format!(
-                "transport {name}: {bind}/udp cannot be bound: {}",
-                why(&error, "Asterisk or another SIP server")
-            ),
-            format!("change bind= of [{name}]"),
-        )),
+    let mut warnings = Vec::new();
+    let bound = match transport.protocol {
+        Protocol::Udp => UdpTransport::bind(id, *bind, marks).map(Bound::Datagrams),
+        protocol @ (Protocol::Tcp | Protocol::Tls) => {
+            let tls = match protocol {
+                Protocol::Tls => Tls::load(transport, &mut warnings).map(Some),
+                _ => Ok(None),
+            };
+            let tls = tls.map_err(|problems| {
+                let told = problems.into_iter();
+                told.map(|it| cannot(format!("transport {name}: {}", it.problem), it.advice))
+                    .collect::<Vec<_>>()
+            })?;
+            StreamTransport::bind(id, *bind, marks, transport.tcp_keepalive, tls)
+                .map(Bound::Connections)
+        }
+    };
+    for warning in warnings {
+        tracing::warn!("{}transport {name}: {warning}", place(at));
     }
+    bound.map_err(|error| {
+        let protocol = transport.protocol.as_str();
+        let why = why(&error, "Asterisk or another SIP server");
+        vec![cannot(
+            format!("transport {name}: {bind}/{protocol} cannot be bound: {why}"),
+            format!("change bind= of [{name}]"),
+        )]
+    })
 }
 
 fn bind_http(config: &Config, address: SocketAddr) -> Result<Listener, CannotBegin> {
@@ -283,18 +297,6 @@ fn bind_http(config: &Config, address: SocketAddr) -> Result<Listener, CannotBeg
         ),
         advice: Some("change http_bind= of [lampwire]".to_owned()),
     })
-}
-
-fn is_referred_to(config: &Config, transport: &str) -> bool {
-    let is = |name: &Option<String>| name.as_deref() == Some(transport);
-    config
-        .outbound_publishes
-        .iter()
-        .any(|publish| is(&publish.transport))
-        || config
-            .endpoints
-            .iter()
-            .any(|endpoint| is(&endpoint.transport))
 }
 
 /// Where it stands in the configuration, as the beginning of a line.

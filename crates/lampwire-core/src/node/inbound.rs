@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 
 use lampwire_conf::{Auth, RequestFacts, Rule};
 use lampwire_sip::{
-    BodyError, Defect, EventPackage, HeaderName, Message, Method, ParseError, Scheme, StartLine,
-    StateChange, Uri, Writer,
+    BodyError, Defect, EntityId, EventPackage, HeaderName, Message, Method, ParseError, Scheme,
+    StartLine, StateChange, Uri, Writer,
 };
 
 use super::Node;
 use crate::auth::server::Verdict;
 use crate::compositor::{Accepted, Checked, Intent};
-use crate::io::{Event, Level, TransportId};
+use crate::io::{Event, FlowId, Level, TransportId};
 use crate::peer::PeerId;
 use crate::publisher::request::{names, user_agent};
 use crate::refusal::{Refusal, RefusalHeader};
@@ -20,10 +20,19 @@ use crate::time::Now;
 use crate::timers::Timer;
 use crate::transaction::server::TransactionKey;
 
+/// Where a message came from.
+#[derive(Clone, Copy)]
+pub(super) struct Origin {
+    pub(super) transport: TransportId,
+    pub(super) remote: SocketAddr,
+    /// The connection that it came by; `None`: a datagram.
+    pub(super) flow: Option<FlowId>,
+}
+
 /// A request and where it came from.
 struct Arrival<'a> {
     now: Now,
-    transport: TransportId,
+    origin: Origin,
     remote: SocketAddr,
     request: &'a Message<'a>,
     method: Method<'a>,
@@ -55,14 +64,9 @@ enum Granted {
 }
 
 impl Node {
-    /// Takes a datagram in.
-    pub(super) fn receive(
-        &mut self,
-        now: Now,
-        transport: TransportId,
-        remote: SocketAddr,
-        bytes: &[u8],
-    ) {
+    /// Takes a datagram in, or a message from a connection.
+    pub(super) fn receive(&mut self, now: Now, origin: Origin, bytes: &[u8]) {
+        let remote = origin.remote;
         let message = match Message::parse(bytes) {
             Ok(message) => message,
             Err(ParseError::KeepAlive) => return,
@@ -90,7 +94,7 @@ impl Node {
                 if method != Method::Ack {
                     let arrival = Arrival {
                         now,
-                        transport,
+                        origin,
                         remote,
                         request: &message,
                         method,
@@ -167,7 +171,7 @@ impl Node {
         // transaction: seen before?
         let key = self
             .transactions
-            .key(request, method.as_str(), arrival.transport, remote);
+            .key(request, method.as_str(), arrival.origin.transport, remote);
         if method == Method::Publish
             && let Some(accepted) = self.answered_before(request, key)
         {
@@ -188,6 +192,7 @@ impl Node {
 
         // auth: can it prove that?
         self.authenticate(arrival, endpoint)?;
+        self.note_alias(arrival.origin, request);
 
         // method and extensions
         match method {
@@ -219,6 +224,11 @@ impl Node {
 
         // body
         let change = body(request, checked.event)?;
+
+        // entity id: may this endpoint speak for it?
+        if let Some(change) = &change {
+            self.check_entity_id(endpoint, change.eid())?;
+        }
 
         // filter
         let wanted = change
@@ -253,6 +263,12 @@ impl Node {
                 }
             }
             Some(_) | None => {}
+        }
+        if let Some(change) = change
+            .as_ref()
+            .filter(|change| wanted && change.eid() != self.entity_id)
+        {
+            self.note_entity_id(now, endpoint, change);
         }
         if let Some(id) = peer {
             let peer = self.peers.get_mut(id);
@@ -368,6 +384,47 @@ impl Node {
             .iter()
             .filter_map(|name| self.config.auths.iter().find(|auth| auth.name == *name))
             .collect()
+    }
+
+    /// Whether an endpoint may speak for an entity id: by its `@allowed_eids`, and because it does not speak for too many.
+    fn check_entity_id(&self, endpoint: usize, eid: EntityId) -> Result<(), Refusal> {
+        let configured = &self.config.endpoints[endpoint];
+        let allowed = &configured.allowed_eids;
+        if !allowed.is_empty() && !allowed.iter().any(|pattern| pattern.matches(eid)) {
+            let cause = format!(
+                "entity id {eid} is not among @allowed_eids of endpoint {:?}",
+                configured.name
+            );
+            return Err(
+                Refusal::new(403, "entity-id-not-allowed", cause).saying("Not for this entity id")
+            );
+        }
+        self.speakers.check(endpoint, eid).map_err(|_| {
+            let cause = format!(
+                "endpoint {:?} speaks for too many entity ids",
+                configured.name
+            );
+            Refusal::new(503, "too-many-entity-ids", cause).with(RefusalHeader::RetryAfter(60))
+        })
+    }
+
+    /// Remembers that an endpoint speaks for an entity id, and reports what is wrong about it.
+    fn note_entity_id(&mut self, now: Now, endpoint: usize, change: &StateChange<'_>) {
+        let eid = change.eid();
+        let finding = match change {
+            StateChange::Refresh { .. } => self.speakers.is(now.at, &self.config, endpoint, eid),
+            StateChange::Device { .. } | StateChange::Mailbox { .. } => {
+                self.speakers.said(now.at, endpoint, eid)
+            }
+        };
+        if let Some(finding) = finding {
+            *self.counters.findings.entry(finding.code()).or_default() += 1;
+            self.outbox
+                .notice(Level::Warn, finding.code(), finding.text(&self.config));
+            if let Some(next) = self.speakers.next_left() {
+                self.timers.set_if_unset(Timer::EntityIdsLeft, next);
+            }
+        }
     }
 
     /// Whether a state is taken: its kind and name by the asterisk-publication, its entity id because it is not ours.
@@ -519,7 +576,8 @@ impl Node {
         });
     }
 
-    /// Sends an answer to where the request came from (RFC 3581 4, as with Asterisk's force_rport even where Via has no rport).
+    /// Sends an answer to where the request came from: over its connection, else to its address (RFC 3581 4, as with Asterisk's force_rport
+    /// even where Via has no rport).
     fn reply(
         &mut self,
         arrival: &Arrival<'_>,
@@ -527,24 +585,37 @@ impl Node {
         reason: &str,
         headers: impl FnOnce(&mut Writer<'_>, &Self),
     ) {
-        let mut outbox = std::mem::take(&mut self.outbox);
         let key = self.transactions.key(
             arrival.request,
             arrival.method.as_str(),
-            arrival.transport,
+            arrival.origin.transport,
             arrival.remote,
         );
         // RFC 3261 8.2.6.2: the same tag for each copy of a request.
         let to_tag = key.map_or_else(|| "0".to_owned(), |key| key.to_tag());
-        outbox.transmit(arrival.transport, arrival.remote, |out| {
-            let names = names(&self.config);
+        let write = |node: &Self, out: &mut Vec<u8>| {
+            let names = names(&node.config);
             let (request, remote) = (arrival.request, arrival.remote);
             let mut writer = Writer::reply(out, names, request, remote, status, reason, &to_tag);
-            headers(&mut writer, self);
-            writer.header(HeaderName::Server, user_agent(&self.config));
+            headers(&mut writer, node);
+            writer.header(HeaderName::Server, user_agent(&node.config));
             writer.finish();
-        });
-        self.outbox = outbox;
+        };
+        match arrival.origin.flow {
+            None => {
+                let mut outbox = std::mem::take(&mut self.outbox);
+                outbox.transmit(arrival.origin.transport, arrival.remote, |out| {
+                    write(self, out);
+                });
+                self.outbox = outbox;
+            }
+            // A peer that has closed its connection meanwhile asks again over the next (RFC 3261 18.2.2).
+            Some(flow) => {
+                let mut answer = Vec::new();
+                write(self, &mut answer);
+                self.write_to_flow(arrival.now, flow, &answer);
+            }
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The node: it owns everything, and everything that happens to it is one call.
 //!
-//! Each `handle_*`, `set_*` and `unset_*` is one mutation; afterwards the driver drains `poll_transmit`, `poll_query` and `poll_event`
-//! and asks `poll_timeout` when to come again.
+//! Each `handle_*`, `set_*` and `unset_*` is one mutation; afterwards the driver drains `poll_transmit`, `poll_flow`, `poll_query` and
+//! `poll_event`, and asks `poll_timeout` when to come again.
 
 mod inbound;
 mod own;
@@ -18,18 +18,23 @@ use lampwire_sip::{EntityId, Message};
 use crate::auth::server::Authenticator;
 use crate::compositor::{Compositor, Expiry, PublicationId};
 use crate::counters::Counters;
+use crate::directory::{Directory, Known};
+use crate::entity::Speakers;
 use crate::filters::{FilterId, Filters};
-use crate::io::{Answer, Event, Level, Outbox, Query, Records, Transmit, TransportId};
+use crate::flow::Flows;
+use crate::io::{Answer, Event, FlowId, Level, Outbox, Query, Transmit, TransportId};
 use crate::limits;
+use crate::locate::{HopHost, NextHop, Target};
 use crate::peer::Peers;
-use crate::publisher::request::{Branch, TargetHost};
-use crate::publisher::{Context, Publisher, PublisherId, Target};
+use crate::publisher::request::{Branch, next_hop_uri};
+use crate::publisher::{Context, Publisher, PublisherId};
 use crate::random::Random;
 use crate::table::{Change, Entry, Kind, Table};
 use crate::time::{Now, Time};
 use crate::timers::{Timer, Timers};
 use crate::transaction::server::ServerTransactions;
 
+use self::inbound::Origin;
 pub use self::own::{SetError, SetOutcome, UnknownPublisher};
 
 /// What a node is made from.
@@ -66,8 +71,13 @@ pub struct Node {
     transactions: ServerTransactions,
     authenticator: Authenticator,
     identifier: Identifier,
-    /// Addresses behind the host names of `identify` sections and of `server_uri`s, as they were last resolved.
-    addresses: BTreeMap<String, Vec<IpAddr>>,
+    /// What the DNS says of the names in `identify` sections and on the way to peers.
+    directory: Directory,
+    flows: Flows,
+    /// The addresses that publishes name as their next hop.
+    next_hops: BTreeSet<IpAddr>,
+    /// Which endpoint speaks for which entity id.
+    speakers: Speakers,
     /// Endpoints (by index) and the entity id under which they may not speak, as it was reported.
     reported: BTreeSet<(usize, EntityId)>,
     timers: Timers,
@@ -121,6 +131,11 @@ impl Node {
             })
             .collect();
         let peers = Peers::of(&config);
+        let hops = config.outbound_publishes.iter().map(next_hop_uri);
+        let next_hops = hops.filter_map(|uri| match NextHop::of(uri)?.host {
+            HopHost::Address(address) => Some(address),
+            HopHost::Name(_) => None,
+        });
         let publishers = (0..config.outbound_publishes.len())
             .filter_map(|index| u16::try_from(index).ok())
             .map(|index| {
@@ -138,9 +153,12 @@ impl Node {
             taken,
             peers,
             publishers,
+            speakers: Speakers::new(&config),
+            directory: Directory::default(),
+            flows: Flows::new(config.global.keep_alive_interval),
+            next_hops: next_hops.collect(),
             config,
             entity_id,
-            addresses: BTreeMap::new(),
             reported: BTreeSet::new(),
             timers: Timers::default(),
             outbox: Outbox::default(),
@@ -157,16 +175,9 @@ impl Node {
     pub fn start(&mut self, now: Now, bound: &[(TransportId, SocketAddr)]) {
         self.bound = bound.iter().copied().collect();
         self.life = Life::Running;
-        let mut names: Vec<String> = self.identifier.host_names().map(str::to_owned).collect();
-        names.sort_unstable();
-        names.dedup();
-        for (index, name) in (0u16..).zip(names) {
-            self.addresses.insert(name.clone(), Vec::new());
-            self.outbox.query(Query::Addresses(name));
-            self.timers
-                .set(Timer::IdentifyName(index), now.at + limits::RESOLVED_FOR);
-        }
+        self.identify_names();
         self.each_publisher(now, Publisher::start);
+        self.settle(now);
     }
 
     /// A datagram has come in.
@@ -181,8 +192,13 @@ impl Node {
         if self.life == Life::Made {
             return;
         }
-        self.receive(now, transport, remote, bytes);
-        self.tell_of_peers(now);
+        let origin = Origin {
+            transport,
+            remote,
+            flow: None,
+        };
+        self.receive(now, origin, bytes);
+        self.settle(now);
     }
 
     /// The network said that nothing listens at `remote` (ICMP port or host unreachable).
@@ -191,46 +207,69 @@ impl Node {
         self.each_publisher(now, |publisher, ctx| {
             publisher.handle_unreachable(ctx, target);
         });
-        self.tell_of_peers(now);
+        self.settle(now);
     }
 
     /// The answer to a question that `poll_query` gave. An error (nobody answered, or not in time) leaves what was known.
     pub fn handle_answer(&mut self, now: Now, query: &Query, answer: Result<Answer, String>) {
-        let host = query.name();
-        let addresses = match answer.map(|answer| match answer.records {
-            Records::Addresses(addresses) => addresses,
-            _ => Vec::new(),
-        }) {
-            Ok(addresses) if !addresses.is_empty() => addresses,
-            Ok(_) => return self.not_resolved(now, host, "it has no address"),
-            Err(error) => return self.not_resolved(now, host, &error),
-        };
-        self.identifier.set_addresses(host, &addresses);
-        self.addresses.insert(host.to_owned(), addresses.clone());
-        self.each_publisher(now, |publisher, ctx| {
-            if publisher.host_name(ctx.config).as_deref() == Some(host) {
-                publisher.resolved(ctx, &addresses);
+        let known = self.directory.is_known(query);
+        match self
+            .directory
+            .answer(now.at, &mut self.timers, query, answer)
+        {
+            Ok(false) => return,
+            Ok(true) => {}
+            Err(why) => {
+                let consequence = if known {
+                    "its last answer is kept"
+                } else {
+                    "it is asked again"
+                };
+                let text = format!("{query} did not resolve: {why}; {consequence}");
+                // Most domains have no NAPTR and SRV, and some servers do not say so.
+                let level = match query {
+                    Query::Addresses(_) => Level::Warn,
+                    Query::Srv(_) | Query::Naptr(_) => Level::Info,
+                };
+                self.outbox.notice(level, "name-not-resolved", text);
             }
-        });
+        }
+        self.identify_names();
+        self.each_publisher(now, Publisher::locate);
+        self.settle(now);
     }
 
-    fn not_resolved(&mut self, now: Now, host: &str, why: &str) {
-        let kept = self
-            .addresses
-            .get(host)
-            .is_some_and(|known| !known.is_empty());
-        let consequence = if kept {
-            "its last addresses are kept"
-        } else {
-            "it is asked again"
-        };
-        let text = format!("host name {host:?} did not resolve: {why}; {consequence}");
-        self.outbox.notice(Level::Warn, "name-not-resolved", text);
-        self.each_publisher(now, |publisher, ctx| {
-            if publisher.host_name(ctx.config).as_deref() == Some(host) {
-                publisher.resolved(ctx, &[]);
+    /// Takes back what was said under entity ids that their servers have left for others.
+    fn take_back_left(&mut self, now: Now) {
+        let (left, next) = self.speakers.take_left(now.at);
+        for eid in left {
+            let names = self.table.names_under(eid);
+            let text = format!(
+                "{} states under {eid} are taken back: its server speaks under another entity id now",
+                names.len()
+            );
+            self.outbox.notice(Level::Info, "entity-id-left", text);
+            for (kind, name) in names {
+                if let Some(change) = self.table.delete(kind, &name, eid, now.wall) {
+                    self.fan_out(now, change);
+                }
             }
-        });
+        }
+        if let Some(next) = next {
+            self.timers.set(Timer::EntityIdsLeft, next);
+        }
+    }
+
+    /// Wants the names of `identify` sections answered, and believes what is known of them.
+    fn identify_names(&mut self) {
+        let names: Vec<String> = self.identifier.host_names().map(str::to_owned).collect();
+        for name in names {
+            self.directory
+                .want(&mut self.outbox, Query::Addresses(name.clone()));
+            if let Known::Yes(addresses) = self.directory.addresses(&name) {
+                self.identifier.set_addresses(&name, addresses);
+            }
+        }
     }
 
     /// The time that `poll_timeout` gave has come.
@@ -252,16 +291,19 @@ impl Node {
                     }
                 }
                 Timer::Tombstones => self.sweep(now),
-                Timer::IdentifyName(index) => {
-                    if let Some(name) = self.addresses.keys().nth(usize::from(index)) {
-                        self.outbox.query(Query::Addresses(name.clone()));
-                    }
-                    self.timers.set(timer, now.at + limits::RESOLVED_FOR);
+                Timer::EntityIdsLeft => self.take_back_left(now),
+                Timer::Names => {
+                    self.directory
+                        .ask_again(now.at, &mut self.outbox, &mut self.timers);
                 }
+                Timer::Probe(publisher) => {
+                    self.with_publisher(now, PublisherId(publisher), Publisher::handle_probe_timer);
+                }
+                Timer::Flow(flow) => self.care_for_flow(now, FlowId(flow)),
                 Timer::Shutdown => self.life = Life::Over,
             }
         }
-        self.tell_of_peers(now);
+        self.settle(now);
     }
 
     /// The node is to end: what waits is still said to peers that take it, publications are removed. Drain until `is_drained`.
@@ -273,6 +315,7 @@ impl Node {
         self.timers
             .set(Timer::Shutdown, now.at + limits::SHUTDOWN_GRACE);
         self.each_publisher(now, Publisher::stop);
+        self.settle(now);
     }
 
     /// Whether a node that is to end has nothing more to wait for.
@@ -357,6 +400,17 @@ impl Node {
         self.outbox.event(event);
     }
 
+    /// What every input ends with: connections that were lost by it are told to whoever had something on them, and watchers hear of peers
+    /// that have come or gone.
+    fn settle(&mut self, now: Now) {
+        while let Some((flow, why)) = self.flows.take_lost() {
+            self.each_publisher(now, |publisher, ctx| {
+                publisher.handle_flow_lost(ctx, flow, &why);
+            });
+        }
+        self.tell_of_peers(now);
+    }
+
     /// Tells watchers of peers that have come or gone.
     fn tell_of_peers(&mut self, now: Now) {
         for id in self.peers.take_changed() {
@@ -436,14 +490,8 @@ impl Node {
             Match::Network { network, negated } => !negated && network.contains(address),
             // Its addresses stand among the resolved ones.
             Match::Host { .. } => false,
-        }) || self
-            .addresses
-            .values()
-            .flatten()
-            .any(|known| *known == address)
-            || self.config.outbound_publishes.iter().any(|publish| {
-                crate::publisher::request::target_host(publish) == TargetHost::Address(address)
-            })
+        }) || self.directory.has_address(address)
+            || self.next_hops.contains(&address)
     }
 
     fn each_publisher<T>(
@@ -480,6 +528,8 @@ impl Node {
             timers: &mut self.timers,
             random: &mut self.random,
             peers: &mut self.peers,
+            flows: &mut self.flows,
+            directory: &mut self.directory,
             bound: &self.bound,
         };
         (&mut self.publishers, ctx)

@@ -123,6 +123,7 @@ impl Node {
                 asked += 1;
             }
         });
+        self.settle(now);
         Ok(asked)
     }
 
@@ -152,6 +153,7 @@ impl Node {
             return Ok(SetOutcome::Same);
         };
         self.fan_out(now, change);
+        self.settle(now);
         Ok(if change.previous.is_some() {
             SetOutcome::Changed
         } else {
@@ -168,6 +170,7 @@ impl Node {
             .delete(kind, name, self.entity_id, now.wall)
             .ok_or_else(|| SetError::NotOurs(name.to_owned()))?;
         self.fan_out(now, change);
+        self.settle(now);
         Ok(())
     }
 }

@@ -230,6 +230,14 @@ impl Node {
         } else {
             PeerStatus::Unknown
         };
+        let configured =
+            |name: &String| self.config.endpoints.iter().position(|it| it.name == *name);
+        let found = endpoints
+            .iter()
+            .filter_map(configured)
+            .flat_map(|it| self.speakers.findings(it));
+        let mut notes = notes(peer, &publishers, &publications);
+        notes.extend(found.map(|finding| finding.text(&self.config)));
         PeerView {
             name: peer.name.clone(),
             entity_id: peer.entity_id,
@@ -250,7 +258,7 @@ impl Node {
                 .iter()
                 .map(|it| it.behind(&self.table, &self.filters))
                 .sum(),
-            notes: notes(peer, &publishers, &publications),
+            notes,
         }
     }
 

@@ -197,7 +197,12 @@ impl Publisher {
             lane.failures_of_job = 0;
             lane.except(cell, rev, ctx.now.at + limits::REFUSED_FIRST, head);
         }
-        self.trouble(ctx, Trouble::Away(after), format!("{status} {reason}"));
+        let why = format!("{status} {reason}");
+        // RFC 3263 4.3: where one server is unable, the next may be able.
+        if status == 503 && self.fail_over(ctx, &why) {
+            return;
+        }
+        self.trouble(ctx, Trouble::Away(after), why);
     }
 
     /// 3xx, 4xx, 6xx: this request is not wanted. The state stays to be said; several such in a row concern the whole relation.

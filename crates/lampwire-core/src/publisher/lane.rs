@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{request, wants};
 use crate::filters::Filters;
+use crate::io::FlowId;
 use crate::limits;
 use crate::publisher::Settings;
 use crate::random::Random;
@@ -78,6 +79,8 @@ pub(crate) struct Flight {
     pub(crate) transaction: ClientTransaction,
     /// The random part of its branch.
     pub(crate) branch: u64,
+    /// The connection that it went by; `None`: a datagram.
+    pub(crate) flow: Option<FlowId>,
     /// It carried a tag.
     pub(crate) with_tag: bool,
     /// It carried credentials.

@@ -7,10 +7,12 @@
 mod answer;
 mod lane;
 mod pace;
+mod place;
+mod probe;
 pub(crate) mod request;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use lampwire_conf::Config;
@@ -18,11 +20,15 @@ use lampwire_sip::{EntityId, EventPackage, Message};
 
 use self::lane::{Flight, Job, Lane, Leave, Next};
 use self::pace::Pace;
-use self::request::TargetHost;
+use self::place::Place;
+use self::probe::Probe;
 use crate::auth::client::ClientAuth;
+use crate::directory::Directory;
 use crate::filters::{FilterId, Filters};
-use crate::io::{Level, Outbox, TransportId};
+use crate::flow::{Flows, Outlet};
+use crate::io::{FlowId, Level, Outbox, TransportId};
 use crate::limits;
+use crate::locate::Target;
 use crate::peer::{PeerId, Peers};
 use crate::random::Random;
 use crate::table::{Entry, Kind, Rev, Source, Table};
@@ -46,8 +52,22 @@ pub(crate) struct Context<'a> {
     pub(crate) timers: &'a mut Timers,
     pub(crate) random: &'a mut Random,
     pub(crate) peers: &'a mut Peers,
+    pub(crate) flows: &'a mut Flows,
+    pub(crate) directory: &'a mut Directory,
     /// The local address of each transport, as it is bound.
     pub(crate) bound: &'a BTreeMap<TransportId, SocketAddr>,
+}
+
+impl Context<'_> {
+    /// The connections, and what they need to do something.
+    pub(crate) fn flows(&mut self) -> (&mut Flows, Outlet<'_>) {
+        let out = Outlet {
+            now: self.now.at,
+            outbox: self.outbox,
+            timers: self.timers,
+        };
+        (self.flows, out)
+    }
 }
 
 /// What of the configuration decides which values a publisher sends.
@@ -76,7 +96,10 @@ pub(crate) struct Publisher {
     asking: bool,
     lanes: Vec<Lane>,
     state: State,
-    target: Option<Target>,
+    place: Place,
+    probe: Probe,
+    /// When the peer last answered anything.
+    heard: Time,
     auth: ClientAuth,
     /// Seconds asked for; raised by 423.
     expiration: u32,
@@ -97,13 +120,6 @@ pub(crate) struct PublisherCounters {
     pub(crate) copies: u64,
     pub(crate) confirmed: u64,
     pub(crate) refused: u64,
-}
-
-/// Where the requests go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Target {
-    pub(crate) transport: TransportId,
-    pub(crate) remote: SocketAddr,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,7 +192,9 @@ impl Publisher {
             asking: false,
             lanes,
             state: State::Resolving,
-            target: None,
+            place: Place::new(publish, random),
+            probe: Probe::new(publish, now.at, random),
+            heard: now.at,
             auth: ClientAuth::new(config, &publish.outbound_auth),
             expiration: publish.expiration,
             epoch: 0,
@@ -196,47 +214,10 @@ impl Publisher {
             lane.say_all(ctx.table.head());
         }
         self.asking = self.may_ask;
-        self.resolve(ctx);
-    }
-
-    /// The host name that is to be resolved, where the target is no address.
-    pub(crate) fn host_name(&self, config: &Config) -> Option<String> {
-        match request::target_host(&config.outbound_publishes[usize::from(self.id.0)]) {
-            TargetHost::Name(name) => Some(name),
-            TargetHost::Address(_) => None,
-        }
-    }
-
-    /// The peer's host name has these addresses; none: it did not resolve, and what was known before is kept.
-    pub(crate) fn resolved(&mut self, ctx: &mut Context<'_>, addresses: &[IpAddr]) {
-        let publish = &ctx.config.outbound_publishes[usize::from(self.id.0)];
-        match request::choose_target(ctx.config, publish, ctx.bound, addresses) {
-            Some(target) => {
-                if self.target.is_some_and(|known| known != target) {
-                    let text = format!(
-                        "publish {}: {} is now at {}",
-                        publish.name, publish.server_uri, target.remote
-                    );
-                    ctx.outbox.notice(Level::Info, "peer-moved", text);
-                }
-                self.target = Some(target);
-                if self.state == State::Resolving {
-                    self.state = State::Up;
-                }
-            }
-            None if self.target.is_none() => {
-                let text = format!(
-                    "publish {}: no address of {} that a transport can reach; asked again in {} s",
-                    publish.name,
-                    publish.server_uri,
-                    limits::RESOLVE_AGAIN.as_secs()
-                );
-                ctx.outbox.notice(Level::Warn, "peer-not-resolved", text);
-            }
-            None => {}
-        }
-        self.set_timer(ctx);
-        self.pump_all(ctx);
+        self.probe.wait(ctx.now.at);
+        self.place.begin(ctx.config, self.id, ctx.bound);
+        self.locate(ctx);
+        self.set_probe_timer(ctx);
     }
 
     /// The lane to which a change belongs, where this publisher tells of it.
@@ -294,6 +275,7 @@ impl Publisher {
         let gave_up = !matches!(self.state, State::Up);
         self.state = State::Stopping;
         self.asking = false;
+        self.probe.end();
         if gave_up {
             // A peer that is away or refuses is not waited for; its publications run out by themselves.
             for lane in &mut self.lanes {
@@ -322,6 +304,9 @@ impl Publisher {
         status: u16,
         reason: &str,
     ) -> bool {
+        if index == probe::LANE {
+            return self.on_probe_answered(ctx, branch, status);
+        }
         let Some(lane) = self.lanes.get_mut(usize::from(index)) else {
             return false;
         };
@@ -343,6 +328,7 @@ impl Publisher {
             reason: reason.chars().take(128).collect(),
             at: ctx.now.wall,
         });
+        self.heard = ctx.now.at;
         let round_trip = ctx.now.at.since(flight.transaction.started());
         self.pace.answered((!flight.copied).then_some(round_trip));
         if let Some(peer) = self.peer {
@@ -373,64 +359,127 @@ impl Publisher {
 
     /// The time of a lane: a copy is due, an answer is overdue, its publication wants care.
     pub(crate) fn handle_lane_timer(&mut self, ctx: &mut Context<'_>, index: u16) {
-        let away = matches!(self.state, State::Away { .. });
-        let Some(lane) = self.lanes.get_mut(usize::from(index)) else {
-            return;
-        };
-        let Some(flight) = &mut lane.flight else {
+        let now = ctx.now.at;
+        let Some(flight) = self
+            .lanes
+            .get(usize::from(index))
+            .and_then(|lane| lane.flight.as_ref())
+        else {
             self.pump(ctx, index);
             return;
         };
-        match flight.transaction.due(ctx.now.at, away) {
+        if self.state == State::Up && self.silent_at(flight) <= now {
+            let seconds = self.probe.patience().as_secs();
+            self.gone(ctx, index, format!("no answer for {seconds} s"));
+            self.set_lane_timer(ctx, index);
+            return;
+        }
+        let away = matches!(self.state, State::Away { .. });
+        let first = self.lanes.iter().position(|lane| lane.flight.is_some());
+        let lane = &mut self.lanes[usize::from(index)];
+        let Some(flight) = &mut lane.flight else {
+            return;
+        };
+        match flight.transaction.due(now, away) {
             Due::Wait(_) => {}
+            // A peer that is away is asked by one request at a time.
+            Due::Resend if away && first != Some(usize::from(index)) => {}
             Due::Resend => {
                 self.counters.copies += 1;
-                flight.copied = true;
-                if let Some(target) = self.target {
-                    let bytes = &lane.bytes;
-                    ctx.outbox.transmit(target.transport, target.remote, |out| {
-                        out.extend_from_slice(bytes);
-                    });
-                }
+                self.resend(ctx, index);
             }
             Due::TimedOut => {
-                lane.flight = None;
                 let seconds = ctx.config.system.timer_b.as_secs();
-                self.trouble(
-                    ctx,
-                    Trouble::Away(None),
-                    format!("no answer within {seconds} s"),
-                );
+                if let Some(flow) = lane.flight.take().and_then(|flight| flight.flow) {
+                    let (flows, mut out) = ctx.flows();
+                    flows.close(&mut out, flow, format!("no answer within {seconds} s"));
+                }
+                self.gone(ctx, index, format!("no answer within {seconds} s"));
             }
         }
         self.set_lane_timer(ctx, index);
     }
 
-    /// The time of the publisher: its pause is over, or its peer's name is to be resolved again.
+    /// When a request on its way has waited so long, with nothing heard of the peer meanwhile, that the peer is taken to be away.
+    fn silent_at(&self, flight: &Flight) -> Time {
+        flight.transaction.started().max(self.heard) + self.probe.patience()
+    }
+
+    /// Sends a copy of the request on its way.
+    fn resend(&mut self, ctx: &mut Context<'_>, index: u16) {
+        let lane = &mut self.lanes[usize::from(index)];
+        if let (Some(flight), Some(target)) = (&mut lane.flight, self.place.target())
+            && flight.flow.is_none()
+        {
+            flight.copied = true;
+            let bytes = &lane.bytes;
+            ctx.outbox.transmit(target.transport, target.remote, |out| {
+                out.extend_from_slice(bytes);
+            });
+        }
+    }
+
+    /// The time of the publisher: its pause is over.
     pub(crate) fn handle_timer(&mut self, ctx: &mut Context<'_>) {
-        self.resolve(ctx);
         self.pump_all(ctx);
+        self.set_probe_timer(ctx);
     }
 
     /// The network said that nothing listens at `remote`.
     pub(crate) fn handle_unreachable(&mut self, ctx: &mut Context<'_>, target: Target) {
-        if self.target != Some(target) {
-            return;
-        }
-        let mut lost = false;
-        for lane in &mut self.lanes {
-            lost |= lane.flight.take().is_some();
-        }
-        if lost {
-            self.trouble(
+        self.probe.lost(target, ctx.now.at);
+        if self.place.target() == Some(target) {
+            self.lose_flights(
                 ctx,
-                Trouble::Away(None),
+                |flight| flight.flow.is_none(),
                 format!("{} is unreachable", target.remote),
             );
+        }
+        self.set_probe_timer(ctx);
+    }
+
+    /// A connection has ended.
+    pub(crate) fn handle_flow_lost(&mut self, ctx: &mut Context<'_>, flow: FlowId, why: &str) {
+        self.probe.lost_flow(flow, ctx.now.at);
+        self.take_back_from_tcp(ctx, flow, why);
+        self.lose_flights(ctx, |flight| flight.flow == Some(flow), why.to_owned());
+        self.set_probe_timer(ctx);
+    }
+
+    /// Requests that were on a way that is no more are said again on the next.
+    fn lose_flights(&mut self, ctx: &mut Context<'_>, lost: impl Fn(&Flight) -> bool, why: String) {
+        let mut first = None;
+        for (index, lane) in (0..).zip(&mut self.lanes) {
+            if lane.flight.take_if(|flight| lost(flight)).is_some() {
+                first.get_or_insert(index);
+            }
+        }
+        if let Some(index) = first {
+            self.gone(ctx, index, why);
         }
     }
 
     // ---- how the work goes on
+
+    /// The peer cannot be reached where it was looked for: another of its places is tried, or it is left alone for a while.
+    fn gone(&mut self, ctx: &mut Context<'_>, index: u16, why: String) {
+        if self.fail_over(ctx, &why) {
+            return;
+        }
+        // What is on its way over a connection on which nothing comes back goes by another next time.
+        let flow = self.lanes[usize::from(index)]
+            .flight
+            .as_ref()
+            .and_then(|flight| flight.flow);
+        if let Some(flow) = flow {
+            let (flows, mut out) = ctx.flows();
+            flows.close(&mut out, flow, why.clone());
+            for lane in &mut self.lanes {
+                lane.flight.take_if(|flight| flight.flow == Some(flow));
+            }
+        }
+        self.trouble(ctx, Trouble::Away(None), why);
+    }
 
     /// Leaves the peer alone for a while, and says so when that begins.
     fn trouble(&mut self, ctx: &mut Context<'_>, trouble: Trouble, why: String) {
@@ -482,6 +531,7 @@ impl Publisher {
             ctx.peers.note_change(peer);
         }
         self.set_timer(ctx);
+        self.set_probe_timer(ctx);
     }
 
     /// The peer has answered: every lane goes on, and values that newer ones have overtaken meanwhile are passed over.
@@ -504,7 +554,11 @@ impl Publisher {
             lane.coalesce(ctx.table.head());
         }
         self.set_timer(ctx);
-        self.pump_all(ctx);
+        for index in 0..self.settings.lanes {
+            // What waited for an answer while the peer was away is not left to its own long pauses.
+            self.resend(ctx, index);
+            self.pump(ctx, index);
+        }
     }
 
     /// The peer has forgotten us, so it has restarted: every publication is begun anew and everything is said again.
@@ -593,7 +647,7 @@ impl Publisher {
 
     /// Whether the lane may send now: each lane while the peer answers, one at a time to try a peer in trouble.
     fn may_send(&self, now: Time, index: u16) -> bool {
-        if self.target.is_none() {
+        if self.place.target().is_none() {
             return false;
         }
         match self.state {
@@ -646,10 +700,40 @@ impl Publisher {
 
     /// Writes the request for the lane's job and sends it.
     fn send(&mut self, ctx: &mut Context<'_>, index: u16) {
+        let Some(target) = self.place.target() else {
+            return;
+        };
+        if !self.write(ctx, index, target) {
+            return;
+        }
+        let too_long = self.lanes[usize::from(index)].bytes.len() > limits::DATAGRAM_COMFORTABLE;
+        let target = match self.place.stream_instead(ctx, target) {
+            Some(stream) if too_long && self.write(ctx, index, stream) => stream,
+            Some(_) | None => target,
+        };
+        self.counters.sent += 1;
+        let bytes = std::mem::take(&mut self.lanes[usize::from(index)].bytes);
+        let flow = self.place.transmit(ctx, target, &bytes);
+        let lane = &mut self.lanes[usize::from(index)];
+        lane.bytes = bytes;
+        if let Some(flight) = &mut lane.flight {
+            flight.flow = flow;
+            if flow.is_some() {
+                flight.transaction.over_stream();
+            }
+        }
+        if let Some(Job::State { .. }) = lane.job {
+            self.pace.said(ctx.now.at);
+        }
+        self.set_lane_timer(ctx, index);
+    }
+
+    /// Writes the request for the lane's job, as it goes to `target`; false where the lane has none.
+    fn write(&mut self, ctx: &mut Context<'_>, index: u16, target: Target) -> bool {
         let publish = &ctx.config.outbound_publishes[usize::from(self.id.0)];
         let lane = &mut self.lanes[usize::from(index)];
-        let (Some(job), Some(target)) = (lane.job, self.target) else {
-            return;
+        let Some(job) = lane.job else {
+            return false;
         };
         lane.cseq = lane.cseq.wrapping_add(1) & request::CSEQ_MASK;
         let branch = ctx.random.next_u64();
@@ -676,7 +760,7 @@ impl Publisher {
                 } else {
                     self.expiration
                 },
-                job,
+                job: Some(job),
             },
             &mut self.auth,
             ctx.random,
@@ -685,52 +769,31 @@ impl Publisher {
         lane.flight = Some(Flight {
             transaction: ClientTransaction::new(ctx.now.at, system.timer_t1, system.timer_b),
             branch,
+            flow: None,
             with_tag: lane.tag.is_some(),
             with_credentials,
             epoch: self.epoch,
             highest_tag: self.highest_tag,
             copied: false,
         });
-        if let Job::State { .. } = job {
-            self.pace.said(ctx.now.at);
-        }
-        self.counters.sent += 1;
-        let bytes = &lane.bytes;
-        ctx.outbox.transmit(target.transport, target.remote, |out| {
-            out.extend_from_slice(bytes);
-        });
-        self.set_lane_timer(ctx, index);
-    }
-
-    fn resolve(&mut self, ctx: &mut Context<'_>) {
-        let publish = &ctx.config.outbound_publishes[usize::from(self.id.0)];
-        match request::target_host(publish) {
-            TargetHost::Address(address) if self.target.is_none() => self.resolved(ctx, &[address]),
-            TargetHost::Address(_) => self.set_timer(ctx),
-            TargetHost::Name(name) => {
-                ctx.outbox.query(crate::io::Query::Addresses(name));
-                self.set_timer(ctx);
-            }
-        }
+        true
     }
 
     fn set_timer(&self, ctx: &mut Context<'_>) {
-        let publish = &ctx.config.outbound_publishes[usize::from(self.id.0)];
-        let resolve_at = match (request::target_host(publish), self.target) {
-            (TargetHost::Address(_), _) => None,
-            (TargetHost::Name(_), Some(_)) => Some(ctx.now.at + limits::RESOLVED_FOR),
-            (TargetHost::Name(_), None) => Some(ctx.now.at + limits::RESOLVE_AGAIN),
-        };
-        let retry_at = match self.state {
-            State::Away { retry_at, .. } | State::Refused { retry_at, .. } => {
-                (retry_at > ctx.now.at).then_some(retry_at)
-            }
-            State::Resolving | State::Up | State::Stopping => None,
-        };
         let timer = Timer::Publisher(self.id.0);
-        match [resolve_at, retry_at].into_iter().flatten().min() {
-            Some(at) => ctx.timers.set(timer, at),
-            None => ctx.timers.clear(timer),
+        match self.state {
+            State::Away { retry_at, .. } | State::Refused { retry_at, .. }
+                if retry_at > ctx.now.at =>
+            {
+                ctx.timers.set(timer, retry_at);
+            }
+            State::Away { .. }
+            | State::Refused { .. }
+            | State::Resolving
+            | State::Up
+            | State::Stopping => {
+                ctx.timers.clear(timer);
+            }
         }
     }
 
@@ -741,6 +804,9 @@ impl Publisher {
             lane: index,
         };
         let at = match &lane.flight {
+            Some(flight) if self.state == State::Up => {
+                Some(flight.transaction.next_due().min(self.silent_at(flight)))
+            }
             Some(flight) => Some(flight.transaction.next_due()),
             // While the peer is in trouble the publisher's own timer wakes.
             None if !matches!(self.state, State::Up | State::Stopping) => None,
@@ -755,7 +821,10 @@ impl Publisher {
                         .iter()
                         .any(|lane| lane.tag.is_some());
                     let idle = lane.idle_since + limits::LANE_IDLE;
-                    if open_below {
+                    if open_below && lane.has_work() {
+                        // It is not closed while its work waits for the pace.
+                        lane.refresh_at
+                    } else if open_below {
                         idle.min(lane.refresh_at)
                     } else if self.settings.probe.is_zero() {
                         lane.refresh_at
@@ -767,9 +836,16 @@ impl Publisher {
                     .pace
                     .waits_until(ctx.now.at)
                     .filter(|_| lane.has_work() || exception.is_some());
-                let resync = lane.resync_at();
+                // A walk that is due and was held back by the pace is no reason to ask again at once.
+                let resync = lane.resync_at().map(|at| match at > ctx.now.at {
+                    true => at,
+                    false => ctx.now.at + limits::RESYNC_HELD_BACK,
+                });
                 let wanted = [exception.filter(|_| pace.is_none()), care, pace, resync];
-                wanted.into_iter().flatten().min()
+                // What could not be done just now is not asked again within the same moment, whatever the reason: a node that finds
+                // a timer due for ever does nothing else.
+                let soonest = ctx.now.at + limits::LANE_TURN;
+                wanted.into_iter().flatten().min().map(|at| at.max(soonest))
             }
         };
         match at {
@@ -842,7 +918,7 @@ impl Publisher {
     }
 
     pub(crate) fn target(&self) -> Option<Target> {
-        self.target
+        self.place.target()
     }
 }
 

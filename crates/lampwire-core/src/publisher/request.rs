@@ -1,18 +1,14 @@
 //! The PUBLISH that a lane sends, and where it goes.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use lampwire_conf::{Config, OutboundPublish, Protocol};
-use lampwire_sip::{
-    EntityId, EventPackage, HeaderName, Host, Method, Names, Scheme, StateChange, Uri, Writer,
-};
+use lampwire_sip::{EntityId, EventPackage, HeaderName, Method, Names, StateChange, Uri, Writer};
 
-use super::Target;
 use super::lane::Job;
 use crate::auth::client::ClientAuth;
-use crate::io::TransportId;
+use crate::locate::Target;
 use crate::random::Random;
 use crate::table::{Kind, Table};
 
@@ -34,7 +30,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) cseq: u32,
     pub(crate) tag: Option<&'a str>,
     pub(crate) expires: u32,
-    pub(crate) job: Job,
+    /// `None`: OPTIONS, to see whether the peer is there.
+    pub(crate) job: Option<Job>,
 }
 
 /// The branch of one of our requests: whose it is can be read from it, and nobody else can guess it.
@@ -78,31 +75,50 @@ pub(crate) fn write(
     random: &mut Random,
 ) -> bool {
     let publish = parts.publish;
+    let method = match parts.job {
+        Some(_) => Method::Publish,
+        None => Method::Options,
+    };
     let body = body(parts);
-    let uri = publish.server_uri.as_str();
+    let peer = publish.server_uri.as_str();
     // Asterisk swaps from_uri and to_uri, and peers are configured to it; ours with the @ mean what they say.
     let from = publish
         .at_from_uri
         .as_deref()
         .or(publish.to_uri.as_deref())
-        .unwrap_or(uri);
+        .unwrap_or(peer);
     let to = publish
         .at_to_uri
         .as_deref()
         .or(publish.from_uri.as_deref())
-        .unwrap_or(uri);
+        .unwrap_or(peer);
+    // A proxy without `lr` is a strict router: it wants to find itself in the Request-URI (RFC 3261 16.12).
+    let (uri, route) = match publish.outbound_proxy.as_deref() {
+        None => (peer, None),
+        Some(proxy) if is_loose(proxy) => (peer, Some(proxy)),
+        Some(proxy) => (proxy, Some(peer)),
+    };
     out.clear();
-    let mut writer = Writer::request(out, names(parts.config), Method::Publish, uri);
+    let mut writer = Writer::request(out, names(parts.config), method, uri);
     let rport = if parts.config.system.disable_rport {
         ""
     } else {
         ";rport"
     };
     let sent_by = sent_by(parts);
+    let (protocol, alias) = match protocol(parts.config, parts.target) {
+        Protocol::Udp => ("UDP", ""),
+        // The peer may reach us over the same connection (RFC 5923).
+        Protocol::Tcp => ("TCP", ";alias"),
+        Protocol::Tls => ("TLS", ";alias"),
+    };
     writer
         .header(
             HeaderName::Via,
-            format_args!("SIP/2.0/UDP {sent_by}{rport};branch={}", parts.branch),
+            format_args!(
+                "SIP/2.0/{protocol} {sent_by}{rport};branch={}{alias}",
+                parts.branch
+            ),
         )
         .header(
             HeaderName::From,
@@ -110,19 +126,27 @@ pub(crate) fn write(
         )
         .header(HeaderName::To, format_args!("<{to}>"))
         .header(HeaderName::CallId, parts.call_id)
-        .header(HeaderName::CSeq, format_args!("{} PUBLISH", parts.cseq))
+        .header(
+            HeaderName::CSeq,
+            format_args!("{} {}", parts.cseq, method.as_str()),
+        )
         .header(HeaderName::MaxForwards, parts.config.global.max_forwards);
-    if let Some(proxy) = &publish.outbound_proxy {
-        writer.header(HeaderName::Route, format_args!("<{proxy}>"));
+    if let Some(route) = route {
+        writer.header(HeaderName::Route, format_args!("<{route}>"));
     }
-    writer.header(HeaderName::Event, parts.event.as_str());
-    if let Some(tag) = parts.tag {
-        writer.header(HeaderName::SipIfMatch, tag);
+    if method == Method::Publish {
+        writer.header(HeaderName::Event, parts.event.as_str());
+        if let Some(tag) = parts.tag {
+            writer.header(HeaderName::SipIfMatch, tag);
+        }
+        writer.header(HeaderName::Expires, parts.expires);
     }
-    writer
-        .header(HeaderName::Expires, parts.expires)
-        .header(HeaderName::UserAgent, user_agent(parts.config));
-    let credentials = auth.credentials(Method::Publish.as_str(), uri, &body, random);
+    writer.header(HeaderName::UserAgent, user_agent(parts.config));
+    let credentials = match method {
+        Method::Publish => auth.credentials(method.as_str(), uri, &body, random),
+        // Any answer will do, so none is asked for a password.
+        _ => None,
+    };
     if let Some((name, credentials)) = &credentials {
         writer.header(*name, credentials);
     }
@@ -155,7 +179,7 @@ pub(crate) fn user_agent(config: &Config) -> &str {
 fn body(parts: &Parts<'_>) -> Vec<u8> {
     let mut body = Vec::new();
     match parts.job {
-        Job::State { cell, value, .. } => {
+        Some(Job::State { cell, value, .. }) => {
             let cell = parts.table.cell(cell);
             let name = parts.table.names.get(cell.name);
             let eid = parts.table.eid(cell.eid);
@@ -178,13 +202,17 @@ fn body(parts: &Parts<'_>) -> Vec<u8> {
             };
             change.write(&mut body);
         }
-        Job::AskRefresh => StateChange::Refresh {
+        Some(Job::AskRefresh) => StateChange::Refresh {
             eid: parts.entity_id,
         }
         .write(&mut body),
-        Job::KeepAlive | Job::Close => {}
+        Some(Job::KeepAlive | Job::Close) | None => {}
     }
     body
+}
+
+fn is_loose(proxy: &str) -> bool {
+    Uri::parse(proxy).is_ok_and(|uri| uri.param("lr").is_some())
 }
 
 /// The address that Via names: where we are bound, or as the transport says it is seen from outside its local networks.
@@ -206,59 +234,17 @@ fn sent_by(parts: &Parts<'_>) -> String {
     local.to_string()
 }
 
-/// The host of the next hop.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum TargetHost {
-    Address(IpAddr),
-    Name(String),
+/// The protocol by which a target is reached.
+pub(crate) fn protocol(config: &Config, target: Target) -> Protocol {
+    config.transports[usize::from(target.transport.0)].protocol
 }
 
-/// The host to which a publish sends: its outbound_proxy's, else its server_uri's.
-pub(crate) fn target_host(publish: &OutboundPublish) -> TargetHost {
-    match next_hop(publish).map(|uri| uri.host) {
-        Some(Host::V4(address)) => TargetHost::Address(address.into()),
-        Some(Host::V6(address)) => TargetHost::Address(address.into()),
-        Some(Host::Name(name)) => TargetHost::Name(name.to_owned()),
-        None => TargetHost::Name(String::new()),
-    }
-}
-
-/// The transport and address by which a publish reaches its peer: the named transport, else the first that is bound to the address's
-/// family. `None` where no address can be reached.
-pub(crate) fn choose_target(
-    config: &Config,
-    publish: &OutboundPublish,
-    bound: &BTreeMap<TransportId, SocketAddr>,
-    addresses: &[IpAddr],
-) -> Option<Target> {
-    let uri = next_hop(publish)?;
-    let port = uri.port.unwrap_or(match uri.scheme {
-        Scheme::Sips => 5061,
-        Scheme::Sip | Scheme::Tel | Scheme::Other(_) => 5060,
-    });
-    addresses.iter().find_map(|address| {
-        let (id, _) = bound.iter().find(|(id, local)| {
-            let transport = &config.transports[usize::from(id.0)];
-            transport.protocol == Protocol::Udp
-                && local.is_ipv4() == address.is_ipv4()
-                && publish
-                    .transport
-                    .as_ref()
-                    .is_none_or(|name| *name == transport.name)
-        })?;
-        Some(Target {
-            transport: *id,
-            remote: SocketAddr::new(*address, port),
-        })
-    })
-}
-
-fn next_hop(publish: &OutboundPublish) -> Option<Uri<'_>> {
-    let uri = publish
+/// The URI whose host is the next hop: an outbound_proxy, else the peer itself.
+pub(crate) fn next_hop_uri(publish: &OutboundPublish) -> &str {
+    publish
         .outbound_proxy
         .as_deref()
-        .unwrap_or(&publish.server_uri);
-    Uri::parse(uri).ok()
+        .unwrap_or(&publish.server_uri)
 }
 
 /// A Call-ID that no other has (RFC 3261 8.1.1.4).

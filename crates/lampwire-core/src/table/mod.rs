@@ -4,6 +4,7 @@ mod journal;
 mod names;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use lampwire_sip::{DeviceState, EntityId};
 
@@ -298,6 +299,24 @@ impl Table {
     /// The cell whose value a mailbox's lamp shows: as on an Asterisk, the last writer's.
     pub(crate) fn mailbox(&self, mailbox: NameId) -> Option<&Cell> {
         self.entities(mailbox).max_by_key(|cell| cell.rev)
+    }
+
+    /// The names that have a value under an entity id.
+    pub(crate) fn names_under(&self, eid: EntityId) -> Vec<(Kind, Arc<str>)> {
+        let Some(eid) = self.eid_ids.get(&eid) else {
+            return Vec::new();
+        };
+        let live = self
+            .cells
+            .iter()
+            .filter(|cell| cell.eid == *eid && cell.rev != Rev::default() && !cell.dead);
+        let mut names: Vec<NameId> = live.map(|cell| cell.name).collect();
+        names.dedup();
+        names
+            .into_iter()
+            .map(|name| self.names.get(name))
+            .map(|name| (name.kind, Arc::clone(&name.text)))
+            .collect()
     }
 
     /// Cells that hold a value.

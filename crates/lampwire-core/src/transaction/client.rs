@@ -38,6 +38,11 @@ impl ClientTransaction {
         }
     }
 
+    /// It went over a connection, which loses nothing: no copies (RFC 3261 17.1.2.2).
+    pub(crate) fn over_stream(&mut self) {
+        self.resend_at = self.gives_up_at;
+    }
+
     /// A provisional answer came: copies go on, at T2 (RFC 3261 17.1.2.2).
     pub(crate) fn provisional(&mut self) {
         self.proceeding = true;

@@ -1,15 +1,13 @@
 //! A node on a bench: datagrams are put in as text, and what comes out is read as text.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lampwire_conf::{MapSource, Severity, load};
-use lampwire_core::{Event, Node, Notice, Now, Setup, Time, TransportId, WallTime};
+use lampwire_core::{Event, Node, Notice, Now, Query, Records, Setup, Time, TransportId, WallTime};
 use lampwire_sip::DeviceState;
 
-/// Where the node listens.
-pub(crate) const NODE: &str = "127.0.0.1:5060";
 /// Where its only configured peer is.
 pub(crate) const PEER: &str = "127.0.0.2:5060";
 /// The peer's entity id.
@@ -107,6 +105,10 @@ impl Bench {
             wall: WallTime::from_millis(1_767_225_600_000),
         };
         let entity_id = NODE_EID.parse().unwrap();
+        let bound: Vec<_> = (0..)
+            .map(TransportId)
+            .zip(config.transports.iter().map(|transport| transport.bind))
+            .collect();
         let mut node = Node::new(
             now,
             Setup {
@@ -116,7 +118,7 @@ impl Bench {
             },
         );
         node.watch(true);
-        node.start(now, &[(TransportId(0), NODE.parse().unwrap())]);
+        node.start(now, &bound);
         let mut bench = Self {
             node,
             now,
@@ -180,15 +182,7 @@ impl Bench {
 
     /// Answers a request of the node's.
     pub(crate) fn answer(&mut self, request: &Sent, status: &str, headers: &str) {
-        let header = |name: &str| request.line(name);
-        let text = format!(
-            "SIP/2.0 {status}\r\n{}\r\n{}\r\n{};tag=peer\r\n{}\r\n{}\r\n{headers}Content-Length: 0\r\n\r\n",
-            header("Via"),
-            header("From"),
-            header("To"),
-            header("Call-ID"),
-            header("CSeq"),
-        );
+        let text = request.answer(status, headers);
         let to = request.to;
         self.sent.clear();
         self.node
@@ -233,9 +227,19 @@ impl Bench {
         self.node.device(device).map(|it| it.state.as_str())
     }
 
+    /// Answers what the node asks the DNS: one host has this address, and there is nothing else.
     pub(crate) fn resolve(&mut self, host: &str, address: &str) {
-        let address: IpAddr = address.parse().unwrap();
-        self.node.handle_resolved(self.now, host, Ok(vec![address]));
+        while let Some(query) = self.node.poll_query() {
+            let found = match &query {
+                Query::Addresses(name) if name == host => {
+                    Records::Addresses(vec![address.parse().unwrap()])
+                }
+                Query::Addresses(_) => continue,
+                Query::Srv(_) => Records::Srv(Vec::new()),
+                Query::Naptr(_) => Records::Naptr(Vec::new()),
+            };
+            self.node.handle_answer(self.now, &query, Ok(dns(found)));
+        }
     }
 
     /// The codes of the notices since last asked.
@@ -254,6 +258,14 @@ impl Bench {
             let text = String::from_utf8(transmit.bytes.to_vec()).unwrap();
             self.sent.push((transmit.remote, text));
         }
+    }
+}
+
+/// An answer of the DNS that holds for a minute.
+pub(crate) fn dns(records: Records) -> lampwire_core::Answer {
+    lampwire_core::Answer {
+        records,
+        valid_for: Duration::from_secs(60),
     }
 }
 
@@ -369,7 +381,7 @@ impl Request {
         }
     }
 
-    fn text(&self, next: &mut u32) -> String {
+    pub(crate) fn text(&self, next: &mut u32) -> String {
         *next += 1;
         let branch = self
             .branch
@@ -432,6 +444,18 @@ impl Sent {
 
     pub(crate) fn body(&self) -> &str {
         self.text.split_once("\r\n\r\n").unwrap().1
+    }
+
+    /// The text of an answer to it.
+    pub(crate) fn answer(&self, status: &str, headers: &str) -> String {
+        format!(
+            "SIP/2.0 {status}\r\n{}\r\n{}\r\n{};tag=peer\r\n{}\r\n{}\r\n{headers}Content-Length: 0\r\n\r\n",
+            self.line("Via"),
+            self.line("From"),
+            self.line("To"),
+            self.line("Call-ID"),
+            self.line("CSeq"),
+        )
     }
 
     fn line(&self, name: &str) -> &str {

@@ -1,5 +1,7 @@
 //! Whose request is it? And what hears whoever is nobody.
 
+use lampwire_core::Query;
+
 use crate::bench::{Bench, PEER, Request, TAKES_ONLY};
 
 const STRANGER: &str = "127.0.0.99:5060";
@@ -58,9 +60,10 @@ fn identified_by_address_network_and_host_name() {
     assert_eq!(bench.ask(&from("127.0.0.9:5060")).status(), 200);
     // A name that stops resolving keeps its last addresses.
     let now = bench.now;
+    let query = Query::Addresses("peer.example".to_owned());
     bench
         .node
-        .handle_resolved(now, "peer.example", Err("no answer".to_owned()));
+        .handle_answer(now, &query, Err("no answer".to_owned()));
     assert_eq!(bench.ask(&from("127.0.0.9:5060")).status(), 200);
     assert!(bench.notices().contains(&"name-not-resolved"));
 }

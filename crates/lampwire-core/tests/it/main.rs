@@ -7,5 +7,7 @@ mod compositor;
 mod digest;
 mod identity;
 mod own;
+mod places;
 mod publisher;
 mod relations;
+mod streams;

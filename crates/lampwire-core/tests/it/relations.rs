@@ -69,7 +69,7 @@ fn watchers_are_told_when_a_peer_comes_and_goes() {
         bench.grant(&request, "t0");
     }
     bench.set("Custom:x1", DeviceState::InUse);
-    bench.pass(Duration::from_secs(33));
+    bench.pass(Duration::from_secs(7));
     assert_eq!(statuses(&mut bench), [PeerStatus::Down]);
     let probe = bench.requests().pop().unwrap();
     bench.grant(&probe, "t1");

@@ -3,9 +3,12 @@
 //! One task owns the node and all its sockets. Nothing is locked and nothing waits inside: who wants something of
 //! the node sends it a piece of work ([`Handle::ask`]), which is done between two batches of datagrams.
 
+mod address;
 mod clock;
 pub(crate) mod events;
 mod resolve;
+mod stream;
+mod tls;
 mod udp;
 mod unreachable;
 
@@ -13,25 +16,32 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use lampwire_conf::Filter;
-use lampwire_core::{DeviceView, Event, MailboxView, Node, Now, Page, TransportId};
+use lampwire_conf::{Config, Filter};
+use lampwire_core::{DeviceView, Event, Level, MailboxView, Node, Notice, Now, Page, TransportId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
+pub(crate) use address::Marks;
 pub(crate) use clock::{Clock, unix_millis};
-pub(crate) use udp::{Marks, UdpTransport};
+pub(crate) use stream::StreamTransport;
+pub(crate) use tls::Tls;
+pub(crate) use udp::UdpTransport;
 
 use crate::http::types;
 use crate::signals::stopped;
 use crate::telemetry::notices::Notices;
 use events::{Begin, Hub, Kind, Reader};
 use resolve::Resolver;
+use stream::{Connections, Happened};
 use udp::Sent;
 use unreachable::Unreachable;
 
 /// The most datagrams that are read at one wake-up, so that a flood on one socket cannot keep timers, commands and the other
 /// sockets waiting.
 const RECEIVE_BUDGET: usize = 64;
+
+/// The most things that happened to connections and are done at one wake-up, for the same reason.
+const HAPPENINGS_BUDGET: usize = 64;
 
 /// The most commands that are done at one wake-up, for the same reason.
 const COMMAND_BUDGET: usize = 16;
@@ -161,6 +171,9 @@ pub(crate) struct Driver {
     node: Node,
     clock: Clock,
     sockets: Vec<UdpTransport>,
+    /// Transports whose peers are not let in yet.
+    streams: Vec<StreamTransport>,
+    connections: Connections,
     /// The socket that is asked first at the next wake-up: each gets its turn.
     turn: usize,
     buffer: Box<[u8]>,
@@ -168,6 +181,8 @@ pub(crate) struct Driver {
     resolver: Resolver,
     unreachable: mpsc::Receiver<Unreachable>,
     hub: Arc<Hub>,
+    /// The transports' names, by number.
+    names: Vec<String>,
     notices: Notices,
     /// Since when nobody follows events; `None` while somebody does.
     unwatched_since: Option<Instant>,
@@ -177,7 +192,14 @@ pub(crate) struct Driver {
 
 impl Driver {
     /// Takes the node and its bound sockets. Nothing moves before [`Driver::run`].
-    pub(crate) fn new(node: Node, clock: Clock, sockets: Vec<UdpTransport>) -> (Self, Handle) {
+    pub(crate) fn new(
+        node: Node,
+        clock: Clock,
+        sockets: Vec<UdpTransport>,
+        streams: Vec<StreamTransport>,
+        config: &Config,
+    ) -> (Self, Handle) {
+        let transports = config.transports.iter().map(|it| it.name.clone()).collect();
         let (sender, commands) = mpsc::channel(COMMANDS_WAITING);
         let (tell, unreachable) = mpsc::channel(unreachable::WAITING_MAX);
         sockets
@@ -193,12 +215,15 @@ impl Driver {
             node,
             clock,
             sockets,
+            connections: Connections::new(&streams),
+            streams,
             turn: 0,
             buffer: vec![0; DATAGRAM_BYTES_MAX].into_boxed_slice(),
             commands,
-            resolver: Resolver::new(),
+            resolver: Resolver::new(&config.lampwire.nameservers),
             unreachable,
             hub,
+            names: transports,
             notices: Notices::default(),
             unwatched_since: None,
             more: false,
@@ -212,9 +237,11 @@ impl Driver {
         let bound: Vec<_> = self
             .sockets
             .iter()
-            .map(|socket| (socket.id, socket.seen_as()))
+            .map(|socket| (socket.id, address::seen_as(socket.local)))
+            .chain(self.streams.iter().map(|it| (it.id, it.seen_as())))
             .collect();
         self.node.start(self.clock.now(), &bound);
+        self.connections.listen(std::mem::take(&mut self.streams));
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
         housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut end: Option<Instant> = None;
@@ -231,9 +258,10 @@ impl Driver {
                 Some((transport, remote)) = self.unreachable.recv() => {
                     self.node.handle_unreachable(self.clock.now(), transport, remote);
                 }
-                answer = self.resolver.next() => {
-                    self.node.handle_resolved(self.clock.now(), &answer.host, answer.addresses);
+                (query, answer) = self.resolver.next() => {
+                    self.node.handle_answer(self.clock.now(), &query, answer);
                 }
+                happened = self.connections.next() => self.take(happened),
                 () = at(deadline) => self.node.handle_timeout(self.clock.now()),
                 () = stopped(&mut stop), if end.is_none() => {
                     self.node.shutdown(self.clock.now());
@@ -243,12 +271,13 @@ impl Driver {
                 () = std::future::ready(()), if self.more => (),
             }
         }
+        self.connections.end().await;
         self.hub.end();
     }
 
     /// Reads what one socket has, up to the budget.
     fn receive(&mut self, index: usize) {
-        self.turn = (index + 1) % self.sockets.len();
+        self.turn = (index + 1) % self.sockets.len().max(1);
         let socket = &self.sockets[index];
         for _ in 0..RECEIVE_BUDGET {
             match socket.try_receive(&mut self.buffer) {
@@ -260,6 +289,65 @@ impl Driver {
                 Ok(None) => break,
                 // Not this socket's end: it is what ICMP says of a datagram sent earlier.
                 Err(_) => (),
+            }
+        }
+    }
+
+    /// Tells the node what happened to a connection, and what else did, up to the budget.
+    fn take(&mut self, first: Happened) {
+        let mut next = Some(first);
+        for _ in 0..HAPPENINGS_BUDGET {
+            let Some(happened) = next else {
+                return;
+            };
+            self.tell_node(happened);
+            next = self.connections.ready();
+        }
+        if let Some(happened) = next {
+            self.tell_node(happened);
+        }
+    }
+
+    fn tell_node(&mut self, happened: Happened) {
+        let now = self.clock.now();
+        match happened {
+            Happened::Accepted {
+                transport,
+                remote,
+                certificate,
+                link,
+            } => {
+                if let Some(flow) = self
+                    .node
+                    .handle_accepted(now, transport, remote, certificate)
+                {
+                    self.connections.welcome(link, flow);
+                }
+            }
+            Happened::Connected { flow, certificate } => {
+                self.node.handle_connected(now, flow, certificate);
+            }
+            Happened::Data { flow, bytes } => self.node.handle_stream(now, flow, &bytes),
+            Happened::Written { flow } => self.node.handle_writable(now, flow),
+            Happened::Closed { flow, why } => {
+                self.connections.forget(flow);
+                self.node.handle_closed(now, flow, &why);
+            }
+            Happened::Refused {
+                transport,
+                remote,
+                why,
+            } => {
+                let name = self
+                    .names
+                    .get(usize::from(transport.0))
+                    .map_or("?", String::as_str);
+                let notice = Notice {
+                    level: Level::Warn,
+                    code: "connection-refused",
+                    text: format!("transport {name}: a connection from {remote} is refused: {why}"),
+                };
+                self.notices.log(now.at, &notice);
             }
         }
     }
@@ -304,8 +392,14 @@ impl Driver {
                 }
             }
         }
-        while let Some(host) = self.node.poll_query() {
-            self.resolver.ask(host);
+        while let Some(command) = self.node.poll_flow() {
+            if let Err((flow, why)) = self.connections.obey(command) {
+                self.connections.forget(flow);
+                self.node.handle_closed(self.clock.now(), flow, &why);
+            }
+        }
+        while let Some(query) = self.node.poll_query() {
+            self.resolver.ask(query);
         }
         while let Some(event) = self.node.poll_event() {
             self.tell(began, event);

@@ -1,17 +1,17 @@
 //! UDP sockets: opened with large buffers, read without waiting, and asked which peers the network says are away.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use lampwire_core::TransportId;
-use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
+use super::address::Marks;
 use super::unreachable::{self, Unreachable};
 
 /// What is asked of the system for each direction, in bytes: two thousand publications of a burst fit while the node is busy.
@@ -29,40 +29,6 @@ pub(crate) struct UdpTransport {
     /// Where it is bound.
     pub(crate) local: SocketAddr,
     socket: Arc<UdpSocket>,
-}
-
-/// How datagrams are marked for the network between.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Marks {
-    /// The type of service byte of IP.
-    pub(crate) tos: u8,
-    /// The priority of VLANs, 0 to 7.
-    pub(crate) cos: u8,
-}
-
-impl Marks {
-    fn put_on(self, socket: &Socket, address: SocketAddr) {
-        let tos = if self.tos == 0 {
-            Ok(())
-        } else if address.is_ipv4() {
-            socket.set_tos_v4(u32::from(self.tos))
-        } else {
-            setsockopt(socket, sockopt::Ipv6TClass, &i32::from(self.tos)).map_err(io::Error::from)
-        };
-        let cos = if self.cos == 0 {
-            Ok(())
-        } else {
-            setsockopt(socket, sockopt::Priority, &i32::from(self.cos)).map_err(io::Error::from)
-        };
-        // Unmarked datagrams are better than none.
-        for (name, result) in [("tos", tos), ("cos", cos)] {
-            if let Err(error) = result {
-                tracing::warn!(
-                    "{name}= of the transport at {address}/udp is without effect: {error}"
-                );
-            }
-        }
-    }
 }
 
 /// What became of a datagram.
@@ -89,7 +55,7 @@ impl UdpTransport {
             socket.set_only_v6(true)?;
         }
         enlarge_buffers(&socket, address);
-        marks.put_on(&socket, address);
+        marks.put_on(&socket, address, "udp");
         socket.bind(&address.into())?;
         socket.set_nonblocking(true)?;
         unreachable::enable(&socket, address);
@@ -99,29 +65,6 @@ impl UdpTransport {
             local: socket.local_addr()?,
             socket,
         })
-    }
-
-    /// The address that peers can know it by: its own, or for one bound to all addresses the one from which the system would
-    /// send to the outside. Asking the system for that sends nothing.
-    pub(crate) fn seen_as(&self) -> SocketAddr {
-        if !self.local.ip().is_unspecified() {
-            return self.local;
-        }
-        // Addresses that are kept for documentation (RFC 5737, RFC 3849): only the route to them is looked up.
-        let (any, outside) = match self.local {
-            SocketAddr::V4(_) => ("0.0.0.0:0", "192.0.2.1:5060"),
-            SocketAddr::V6(_) => ("[::]:0", "[2001:db8::1]:5060"),
-        };
-        let route = std::net::UdpSocket::bind(any).and_then(|socket| {
-            socket.connect(outside)?;
-            socket.local_addr()
-        });
-        let ip = match (route, self.local) {
-            (Ok(address), _) if !address.ip().is_unspecified() => address.ip(),
-            (_, SocketAddr::V4(_)) => Ipv4Addr::LOCALHOST.into(),
-            (_, SocketAddr::V6(_)) => Ipv6Addr::LOCALHOST.into(),
-        };
-        SocketAddr::new(ip, self.local.port())
     }
 
     /// Whether there is something to read. Wakes the task of the context once there is.

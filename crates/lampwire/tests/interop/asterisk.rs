@@ -1,5 +1,6 @@
 //! An unmodified Asterisk in a chroot.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::net::SocketAddr;
@@ -121,6 +122,7 @@ impl Asterisk {
         plan: NodePlan,
         third_party: SocketAddr,
     ) -> Outcome<Self> {
+        let plan = plan.in_chroot();
         for part in ["etc", "db", "keys", "agi", "spool", "run", "log"] {
             let part = directory.join(part);
             fs::create_dir_all(&part).map_err(lab(part.display()))?;
@@ -181,6 +183,11 @@ impl Asterisk {
                 self.plan.name, request.method
             ))),
         }
+    }
+
+    /// Every device that it knows, with its state.
+    pub(crate) fn devices(&mut self) -> Outcome<BTreeMap<String, String>> {
+        self.ami()?.devices()
     }
 
     fn ami(&mut self) -> Outcome<&mut Ami> {

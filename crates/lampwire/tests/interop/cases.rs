@@ -4,19 +4,24 @@
 //! A case never ends with "nothing came": what must not come is looked for after something that was
 //! sent later has come. So a subject that does nothing fails every case.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::asterisk::{Asterisk, Release};
-use crate::instance::{Counts, Failure, Instance, LOOK_INTERVAL, Outcome, wait_until};
-use crate::relation::{Addresses, Recognition, Relation, SIP_PORT, SUBJECT_EID, Side};
+use crate::certificates::Certificates;
+use crate::instance::{Counts, Failure, Instance, LOOK_INTERVAL, Outcome, lab, wait_until};
+use crate::relation::{Addresses, Carrier, Recognition, Relation, SIP_PORT, SUBJECT_EID, Side};
 use crate::sip::Relay;
 
 /// The nodes of a case and how long to wait for what must come.
 pub(crate) struct World {
     /// The node that is tested.
     pub(crate) subject: Box<dyn Instance>,
+    /// Where the files of both are, in `subject` and `peer`.
+    pub(crate) directory: PathBuf,
     /// The Asterisk that it is tested with.
     pub(crate) peer: Asterisk,
     /// How long what must come may take.
@@ -123,6 +128,50 @@ pub(crate) const CASES: &[Case] = &[
         beyond_asterisk: false,
         relation: Relation::default,
         run: |world| mailbox_counts(world, ToSubject),
+    },
+    Case {
+        name: "tcp",
+        shows: "states both ways over TCP",
+        peers: BOTH,
+        beyond_asterisk: false,
+        relation: || Relation {
+            carrier: Carrier::Tcp,
+            ..Relation::default()
+        },
+        run: over_connections,
+    },
+    Case {
+        name: "tls",
+        shows: "states both ways over TLS, each side checking the other's certificate",
+        peers: ONLY_22,
+        beyond_asterisk: false,
+        relation: || Relation {
+            carrier: Carrier::Tls,
+            ..Relation::default()
+        },
+        run: over_connections,
+    },
+    Case {
+        name: "tls_with_a_wrong_certificate_of_peer",
+        shows: "a peer's certificate of another authority is refused, both sides say why, and the right one is taken",
+        peers: ONLY_22,
+        beyond_asterisk: true,
+        relation: || Relation {
+            carrier: Carrier::Tls,
+            ..Relation::default()
+        },
+        run: |world| a_wrong_certificate(world, ToSubject),
+    },
+    Case {
+        name: "tls_with_a_wrong_certificate_of_subject",
+        shows: "the subject's certificate of another authority is refused, both sides say why, and the right one is taken",
+        peers: ONLY_22,
+        beyond_asterisk: true,
+        relation: || Relation {
+            carrier: Carrier::Tls,
+            ..Relation::default()
+        },
+        run: |world| a_wrong_certificate(world, ToPeer),
     },
     Case {
         name: "refresh_asked_by_subject",
@@ -698,6 +747,76 @@ fn a_partition_of_40_seconds(world: &mut World) -> Outcome {
         world.see_device(ToPeer, device, "BUSY")?;
     }
     Ok(())
+}
+
+fn over_connections(world: &mut World) -> Outcome {
+    world.start_both()?;
+    for round in 1..=3 {
+        world.exchange(round)?;
+    }
+    // A peer that comes back is found again, in both directions.
+    world.peer.kill()?;
+    world.peer.start()?;
+    world.exchange(4)
+}
+
+/// What each side says of a certificate that is not of its authority, its own or the other's.
+const REFUSED_BY_THE_PEER: [&str; 2] = [
+    "that refuses our certificate",
+    "Transport 'transport-tls' to remote",
+];
+const REFUSED_BY_THE_SUBJECT: [&str; 2] = ["is not signed by an authority in", "alert unknown ca"];
+
+fn a_wrong_certificate(world: &mut World, of: Direction) -> Outcome {
+    let (owner, address, [of_subject, of_peer]) = match of {
+        ToPeer => ("subject", world.addresses.subject(), REFUSED_BY_THE_PEER),
+        ToSubject => ("peer", world.addresses.peer(), REFUSED_BY_THE_SUBJECT),
+    };
+    let tls = world.directory.join(owner).join("tls");
+    let right: Vec<_> = ["certificate.pem", "key.pem"]
+        .map(|name| {
+            fs::read(tls.join(name))
+                .map_err(lab(name))
+                .map(|bytes| (name, bytes))
+        })
+        .into_iter()
+        .collect::<Outcome<_>>()?;
+    Certificates::new("Wrong authority")?.write_without_authority(&tls, address)?;
+    world.start_both()?;
+    world.subject.set_device("Custom:ours", "INUSE")?;
+    world.peer.set_device("Custom:theirs", "INUSE")?;
+    let logs = [world.subject.logs(), world.peer.logs()];
+    for (logs, words) in logs.iter().zip([of_subject, of_peer]) {
+        wait_until(
+            world.patience,
+            &format!("{words:?} in a log"),
+            &true,
+            || {
+                let says = |log: &PathBuf| {
+                    let text = fs::read(log).unwrap_or_default();
+                    String::from_utf8_lossy(&text).contains(words)
+                };
+                Ok(Some(logs.iter().any(says)))
+            },
+        )?;
+    }
+    for (device, seen) in [
+        ("Custom:ours", world.peer.device("Custom:ours")?),
+        ("Custom:theirs", world.subject.device("Custom:theirs")?),
+    ] {
+        if seen.is_some() {
+            return Err(Failure::Expectation(format!(
+                "{device} has got across: {seen:?}"
+            )));
+        }
+    }
+    world.subject.stop()?;
+    world.peer.stop()?;
+    for (name, bytes) in right {
+        fs::write(tls.join(name), bytes).map_err(lab(name))?;
+    }
+    world.start_both()?;
+    world.exchange(1)
 }
 
 fn across_an_expiry(world: &mut World) -> Outcome {

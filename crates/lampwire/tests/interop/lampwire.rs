@@ -79,6 +79,16 @@ impl Lampwire {
         Ok((status, serde_json::from_str(&body).unwrap_or(Value::Null)))
     }
 
+    /// States that its peers have not confirmed.
+    pub(crate) fn behind(&self) -> Outcome<u64> {
+        let (_, body) = self.get("/api/v1/publishers")?;
+        let publishers = body["publishers"].as_array().map_or(&[][..], Vec::as_slice);
+        let behind = publishers
+            .iter()
+            .map(|it| it["behind"].as_u64().unwrap_or(u64::MAX));
+        Ok(behind.fold(0, u64::saturating_add))
+    }
+
     fn change(&self, method: &str, path: &str, body: &Value) -> Outcome {
         let url = self.url(path);
         let request = match method {

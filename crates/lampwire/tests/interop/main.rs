@@ -9,6 +9,7 @@
 //! - LAMPWIRE_REQUIRE: comma list; `asterisk22` and `asterisk16` in it make it a failure that one is missing
 //! - LAMPWIRE_SUBJECT: comma list of lampwire, asterisk22, asterisk16, sleep instead of the usual three
 //! - LAMPWIRE_INTEROP_REPORT: a file to write the table of results to, relative to the workspace
+//! - LAMPWIRE_FIGURES: a file to write measured speeds to, relative to the workspace; without it nothing is measured
 //! - LAMPWIRE_BINARY: another program to test than the one just built
 
 #![allow(clippy::unwrap_used)]
@@ -16,6 +17,8 @@
 mod ami;
 mod asterisk;
 mod cases;
+mod certificates;
+mod figures;
 mod instance;
 mod lampwire;
 mod relation;
@@ -36,6 +39,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::asterisk::{Asterisk, Release};
 use crate::cases::{CASES, Case, World};
+use crate::certificates::Certificates;
 use crate::instance::{Failure, Instance, Outcome};
 use crate::lampwire::Lampwire;
 use crate::relation::Addresses;
@@ -87,6 +91,7 @@ fn main() -> ExitCode {
     });
     let mut trials = trials(&lab, &missing);
     trials.extend(required(&missing));
+    trials.extend(figures::trials(&lab));
     let conclusion = libtest_mimic::run(&arguments, trials);
 
     if let Some(path) = std::env::var_os("LAMPWIRE_INTEROP_REPORT").filter(|_| !arguments.list) {
@@ -234,8 +239,12 @@ fn world(
             .ok_or_else(|| Failure::Lab(format!("{release} is missing")))?;
         Asterisk::new(release, root, directory.join(name), plan, third_party)
     };
-    let subject_plan = relation.subject_plan(addresses);
-    let subject_directory = directory.join("subject");
+    let (subject_directory, peer_directory) = (directory.join("subject"), directory.join("peer"));
+    let subject_plan = relation.subject_plan(addresses, &subject_directory);
+    let peer_plan = relation.peer_plan(addresses, &peer_directory);
+    let certificates = Certificates::new("Right authority")?;
+    certificates.write(&subject_directory.join("tls"), addresses.subject())?;
+    certificates.write(&peer_directory.join("tls"), addresses.peer())?;
     let subject: Box<dyn Instance> = match subject {
         Subject::Lampwire => Box::new(Lampwire::new(subject_directory, subject_plan)?),
         Subject::Asterisk(release) => Box::new(node(release, "subject", subject_plan)?),
@@ -247,7 +256,8 @@ fn world(
             _ => PATIENCE,
         },
         subject,
-        peer: node(peer, "peer", relation.peer_plan(addresses))?,
+        directory: directory.to_owned(),
+        peer: node(peer, "peer", peer_plan)?,
         addresses,
     })
 }

@@ -3,9 +3,12 @@
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 /// The port that every node of these tests takes SIP on.
 pub(crate) const SIP_PORT: u16 = 5060;
+/// The same over TLS.
+const SIPS_PORT: u16 = 5061;
 
 /// The addresses of one case: a network of loopback addresses that no other case has.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +79,20 @@ pub(crate) struct Side {
     pub(crate) asks_for_nothing: bool,
     /// Seconds that a publication of this node lives.
     pub(crate) expiration: Option<u32>,
+    /// Publications side by side (`@lanes`, which Asterisk passes over).
+    pub(crate) lanes: Option<u16>,
+}
+
+/// What the nodes' messages to each other go by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Carrier {
+    /// Datagrams.
+    #[default]
+    Udp,
+    /// Connections.
+    Tcp,
+    /// Encrypted connections, with both certificates checked on both sides.
+    Tls,
 }
 
 /// What two nodes have agreed on.
@@ -89,6 +106,8 @@ pub(crate) struct Relation {
     pub(crate) relay_to_subject: bool,
     /// The subject reaches the peer through a relay that can be cut.
     pub(crate) relay_to_peer: bool,
+    /// What messages go by.
+    pub(crate) carrier: Carrier,
 }
 
 /// What a node needs to know to write its configuration.
@@ -106,6 +125,9 @@ pub(crate) struct NodePlan {
     other_address: IpAddr,
     /// Where its publishes go: the other node, or what stands before it.
     target: IpAddr,
+    carrier: Carrier,
+    /// Where its certificate, its key and the authority's certificate lie.
+    tls_directory: PathBuf,
 }
 
 /// Entity id of the node that is tested.
@@ -119,8 +141,10 @@ const PASSWORD: &str = "correct horse";
 
 impl Relation {
     /// The plan of the node that is tested.
-    pub(crate) fn subject_plan(&self, addresses: Addresses) -> NodePlan {
+    pub(crate) fn subject_plan(&self, addresses: Addresses, directory: &Path) -> NodePlan {
         NodePlan {
+            carrier: self.carrier,
+            tls_directory: directory.join("tls"),
             name: "instance1",
             address: addresses.subject(),
             entity_id: SUBJECT_EID,
@@ -137,8 +161,10 @@ impl Relation {
     }
 
     /// The plan of the Asterisk that it is tested with.
-    pub(crate) fn peer_plan(&self, addresses: Addresses) -> NodePlan {
+    pub(crate) fn peer_plan(&self, addresses: Addresses, directory: &Path) -> NodePlan {
         NodePlan {
+            carrier: self.carrier,
+            tls_directory: directory.join("tls"),
             name: "instance2",
             address: addresses.peer(),
             entity_id: PEER_EID,
@@ -156,6 +182,14 @@ impl Relation {
 }
 
 impl NodePlan {
+    /// The same for a node that sees its own directory at `/mnt`.
+    pub(crate) fn in_chroot(self) -> Self {
+        Self {
+            tls_directory: PathBuf::from("/mnt/tls"),
+            ..self
+        }
+    }
+
     /// Where the node takes SIP.
     pub(crate) fn sip(&self) -> SocketAddr {
         SocketAddr::new(self.address, SIP_PORT)
@@ -173,6 +207,25 @@ impl NodePlan {
         let other = self.other_name;
         writeln!(out, "[transport-udp]\ntype=transport\nprotocol=udp")?;
         writeln!(out, "bind={}\n", self.sip())?;
+        let hop = match self.carrier {
+            Carrier::Udp => String::new(),
+            Carrier::Tcp => {
+                writeln!(out, "[transport-tcp]\ntype=transport\nprotocol=tcp")?;
+                writeln!(out, "bind={}\n", self.sip())?;
+                "\\;transport=tcp".to_owned()
+            }
+            Carrier::Tls => {
+                let directory = self.tls_directory.display();
+                writeln!(out, "[transport-tls]\ntype=transport\nprotocol=tls")?;
+                writeln!(out, "bind={}:{SIPS_PORT}", self.address)?;
+                writeln!(out, "cert_file={directory}/certificate.pem")?;
+                writeln!(out, "priv_key_file={directory}/key.pem")?;
+                writeln!(out, "ca_list_file={directory}/authority.pem")?;
+                writeln!(out, "verify_server=yes\nverify_client=yes")?;
+                writeln!(out, "require_client_cert=yes\nmethod=tlsv1_2\n")?;
+                format!(":{SIPS_PORT}\\;transport=tls")
+            }
+        };
 
         let global = global(&self.own, &self.other);
         if !global.is_empty() {
@@ -216,8 +269,11 @@ impl NodePlan {
             ),
         ] {
             writeln!(out, "[{other}-{suffix}]\ntype=outbound-publish")?;
-            writeln!(out, "server_uri=sip:{resource}@{}", self.target)?;
+            writeln!(out, "server_uri=sip:{resource}@{}{hop}", self.target)?;
             writeln!(out, "event={event}")?;
+            if let Some(lanes) = self.own.lanes {
+                writeln!(out, "@lanes={lanes}")?;
+            }
             if let Some(seconds) = self.own.expiration {
                 writeln!(out, "expiration={seconds}")?;
             }

@@ -1,10 +1,11 @@
 //! Third parties on the wire: a phone system that reports a mailbox, a stranger that speaks under
 //! another node's entity id, and a relay between two nodes that can refuse.
 
+use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,9 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(20);
 const RESEND_INTERVAL: Duration = Duration::from_millis(500);
 /// Largest datagram.
 const DATAGRAM_BYTES_MAX: usize = 65_535;
+
+/// How often a relay looks whether it is to end.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Tells requests apart over the whole run.
 static REQUESTS: AtomicU64 = AtomicU64::new(1);
@@ -99,6 +103,8 @@ pub(crate) struct Relay {
     closed: Arc<AtomicBool>,
     cut: Arc<AtomicBool>,
     refused: Arc<AtomicU64>,
+    /// When the first datagram of the sender has got through since it was last cut.
+    through: Arc<Mutex<Option<Instant>>>,
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -110,14 +116,23 @@ impl Relay {
         sender: SocketAddr,
         receiver: SocketAddr,
     ) -> Outcome<Self> {
+        Self::start_delayed(own, sender, receiver, Duration::ZERO)
+    }
+
+    /// The same, each datagram being on its way for `delay`.
+    pub(crate) fn start_delayed(
+        own: SocketAddr,
+        sender: SocketAddr,
+        receiver: SocketAddr,
+        delay: Duration,
+    ) -> Outcome<Self> {
         let socket = UdpSocket::bind(own).map_err(lab(own))?;
-        socket
-            .set_read_timeout(Some(Duration::from_millis(50)))
-            .map_err(lab("UDP socket"))?;
         let (closed, refused, ended) =
             <(Arc<AtomicBool>, Arc<AtomicU64>, Arc<AtomicBool>)>::default();
         let cut = Arc::<AtomicBool>::default();
         let lost = Arc::clone(&cut);
+        let through = Arc::<Mutex<Option<Instant>>>::default();
+        let first = Arc::clone(&through);
         let relay = (
             Arc::clone(&closed),
             Arc::clone(&refused),
@@ -125,7 +140,23 @@ impl Relay {
         );
         let hand_on = move || {
             let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
+            let mut on_the_way: VecDeque<(Instant, SocketAddr, Vec<u8>)> = VecDeque::new();
             while !ended.load(Ordering::SeqCst) {
+                let now = Instant::now();
+                while on_the_way.front().is_some_and(|(at, ..)| *at <= now) {
+                    if let Some((_, to, datagram)) = on_the_way.pop_front() {
+                        let _ = socket.send_to(&datagram, to);
+                    }
+                }
+                let wait = on_the_way
+                    .front()
+                    .map_or(LOOK, |(at, ..)| at.saturating_duration_since(now).min(LOOK));
+                if socket
+                    .set_read_timeout(Some(wait.max(Duration::from_micros(1))))
+                    .is_err()
+                {
+                    return;
+                }
                 let (count, from) = match socket.recv_from(&mut buffer) {
                     Ok(received) => received,
                     Err(error)
@@ -146,8 +177,13 @@ impl Relay {
                         refused.fetch_add(1, Ordering::SeqCst);
                     }
                 } else {
+                    if from == sender
+                        && let Ok(mut first) = first.lock()
+                    {
+                        first.get_or_insert_with(Instant::now);
+                    }
                     let to = if from == sender { receiver } else { sender };
-                    let _ = socket.send_to(datagram, to);
+                    on_the_way.push_back((Instant::now() + delay, to, datagram.to_vec()));
                 }
             }
         };
@@ -160,6 +196,7 @@ impl Relay {
             closed,
             cut,
             refused,
+            through,
             ended,
             thread: Some(thread),
         })
@@ -177,7 +214,15 @@ impl Relay {
 
     /// Loses everything from here on, or hands on again.
     pub(crate) fn cut(&self, cut: bool) {
+        if cut && let Ok(mut through) = self.through.lock() {
+            *through = None;
+        }
         self.cut.store(cut, Ordering::SeqCst);
+    }
+
+    /// When the first datagram of the sender got through after the last cut.
+    pub(crate) fn through(&self) -> Option<Instant> {
+        self.through.lock().ok().and_then(|through| *through)
     }
 
     /// How many requests have been refused.

@@ -9,3 +9,5 @@ mod events;
 mod exchange;
 mod harness;
 mod refusals;
+mod transports;
+mod zone;

@@ -96,15 +96,22 @@ fn an_address_that_is_not_ours() {
 }
 
 #[test]
-fn a_transport_that_is_not_served() {
+fn tls_files_that_are_not_there_or_make_no_sense() {
+    let directory = Directory::new();
+    let garbage = directory.write("garbage.pem", "not a certificate");
     let at = address();
-    let tcp = "[tcp]\ntype=transport\nprotocol=tcp\nbind=127.0.0.1:5060\n";
-    let publish = "[p]\ntype=outbound-publish\nserver_uri=sip:a@127.0.0.1\nevent=asterisk-devicestate\ntransport=tcp\n";
-    let error = refused(&format!("{}{tcp}{publish}", sections(at, "")));
-    assert!(
-        line(&error, "error: ").contains("protocol=tcp is not served by this version"),
-        "{error}"
+    let tls = format!(
+        "[tls]\ntype=transport\nprotocol=tls\nbind={at}:5061\ncert_file=/nowhere/cert.pem\npriv_key_file={garbage}\n\
+         ca_list_file={garbage}\nmethod=tlsv1\nverify_server=yes\n"
     );
+    let error = refused(&format!("{}{tls}", sections(at, "")));
+    for words in [
+        "transport tls: method=tlsv1: TLS 1.0 is broken",
+        "/nowhere/cert.pem",
+        "garbage.pem",
+    ] {
+        assert!(error.contains(words), "{words:?} in {error}");
+    }
 }
 
 #[test]

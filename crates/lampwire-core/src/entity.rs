@@ -1,0 +1,336 @@
+//! Who speaks for which entity id: what is remembered of each endpoint, and what is wrong about it.
+//!
+//! An entity id stands in the body and is believed (that is how relays work), so nothing in the protocol keeps two servers from using one, or
+//! one from using another at each start. Both make lamps wrong in ways that nobody understands; here they are noticed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lampwire_conf::Config;
+use lampwire_sip::EntityId;
+
+use crate::limits;
+use crate::time::Time;
+
+/// What an endpoint has said about entity ids.
+#[derive(Debug, Default)]
+struct Speaker {
+    /// Its own, by its `refresh` or its configuration.
+    own: Option<EntityId>,
+    /// All that it has spoken for, bounded.
+    spoken: BTreeSet<EntityId>,
+}
+
+impl Speaker {
+    /// Its own entity id: as it told, or, where it never did, the only one that it ever spoke for.
+    fn presumed_own(&self) -> Option<EntityId> {
+        match self.spoken.len() {
+            1 => self.own.or(self.spoken.first().copied()),
+            _ => self.own,
+        }
+    }
+}
+
+/// Something about entity ids that an operator should know.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Finding {
+    /// Two endpoints have the same own entity id.
+    Shared {
+        eid: EntityId,
+        endpoints: (usize, usize),
+    },
+    /// An endpoint has another own entity id than before.
+    Changed {
+        endpoint: usize,
+        from: EntityId,
+        to: EntityId,
+    },
+    /// An endpoint's own entity id is another than its `@entity_id`.
+    NotAsConfigured {
+        endpoint: usize,
+        configured: EntityId,
+        told: EntityId,
+    },
+}
+
+impl Finding {
+    /// Whether it is about this endpoint.
+    pub(crate) const fn concerns(&self, endpoint: usize) -> bool {
+        match self {
+            Self::Shared { endpoints, .. } => endpoints.0 == endpoint || endpoints.1 == endpoint,
+            Self::Changed { endpoint: it, .. } | Self::NotAsConfigured { endpoint: it, .. } => {
+                *it == endpoint
+            }
+        }
+    }
+
+    /// What is told, in a line, and what to do.
+    pub(crate) fn text(&self, config: &Config) -> String {
+        let name = |endpoint: usize| &config.endpoints[endpoint].name;
+        match self {
+            Self::Shared { eid, endpoints } => format!(
+                "endpoints {} and {} both speak as {eid}: give each server an entity id of its own (entityid in asterisk.conf), or name \
+                 the one that relays by @entity_id",
+                name(endpoints.0),
+                name(endpoints.1)
+            ),
+            Self::Changed { endpoint, from, to } => format!(
+                "endpoint {} was {from} and is {to} now: what it said as {from} is taken back when it has told all anew; set entityid in \
+                 its asterisk.conf, or it will change at each start",
+                name(*endpoint)
+            ),
+            Self::NotAsConfigured {
+                endpoint,
+                configured,
+                told,
+            } => format!(
+                "endpoint {} says that it is {told}, and its @entity_id is {configured}: correct the one that is wrong",
+                name(*endpoint)
+            ),
+        }
+    }
+
+    /// The word for logs and counters.
+    pub(crate) const fn code(&self) -> &'static str {
+        match self {
+            Self::Shared { .. } => "entity-id-shared",
+            Self::Changed { .. } => "entity-id-changed",
+            Self::NotAsConfigured { .. } => "entity-id-not-as-configured",
+        }
+    }
+}
+
+/// An entity id that its server has left for another one.
+#[derive(Clone, Copy, Debug)]
+struct Left {
+    /// Under which its server speaks now.
+    successor: EntityId,
+    /// When the successor last said something, or the change was found.
+    quiet_since: Time,
+}
+
+/// What all endpoints have said.
+#[derive(Debug, Default)]
+pub(crate) struct Speakers {
+    list: Vec<Speaker>,
+    findings: BTreeSet<Finding>,
+    left: BTreeMap<EntityId, Left>,
+}
+
+/// A bound is met: the endpoint speaks for too many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooMany;
+
+impl Speakers {
+    /// Nothing said yet, but for what is configured.
+    pub(crate) fn new(config: &Config) -> Self {
+        let speaker = |endpoint: &lampwire_conf::Endpoint| Speaker {
+            own: endpoint.entity_id,
+            spoken: BTreeSet::new(),
+        };
+        Self {
+            list: config.endpoints.iter().map(speaker).collect(),
+            findings: BTreeSet::new(),
+            left: BTreeMap::new(),
+        }
+    }
+
+    /// Whether an endpoint may speak for one more.
+    pub(crate) fn check(&self, endpoint: usize, eid: EntityId) -> Result<(), TooMany> {
+        let spoken = &self.list[endpoint].spoken;
+        if spoken.len() < limits::ENTITY_IDS_OF_AN_ENDPOINT || spoken.contains(&eid) {
+            Ok(())
+        } else {
+            Err(TooMany)
+        }
+    }
+
+    /// An endpoint has said a state under an entity id. What is wrong about that, if it was not known before.
+    pub(crate) fn said(&mut self, now: Time, endpoint: usize, eid: EntityId) -> Option<Finding> {
+        for left in self.left.values_mut().filter(|left| left.successor == eid) {
+            left.quiet_since = now;
+        }
+        self.left.remove(&eid);
+        if !self.list[endpoint].spoken.insert(eid) {
+            return None;
+        }
+        self.shared(endpoint)
+    }
+
+    /// An endpoint has said in a `refresh` which entity id is its own.
+    pub(crate) fn is(
+        &mut self,
+        now: Time,
+        config: &Config,
+        endpoint: usize,
+        eid: EntityId,
+    ) -> Option<Finding> {
+        if let Some(configured) = config.endpoints[endpoint].entity_id {
+            let finding = Finding::NotAsConfigured {
+                endpoint,
+                configured,
+                told: eid,
+            };
+            return (configured != eid && self.findings.insert(finding.clone())).then_some(finding);
+        }
+        self.left.remove(&eid);
+        let before = self.list[endpoint].presumed_own();
+        self.list[endpoint].own = Some(eid);
+        match before {
+            Some(from) if from != eid => {
+                let elsewhere = self.list.iter().any(|other| other.own == Some(from));
+                if !elsewhere && self.left.len() < limits::ENTITY_IDS_LEFT {
+                    let left = Left {
+                        successor: eid,
+                        quiet_since: now,
+                    };
+                    self.left.insert(from, left);
+                }
+                self.list[endpoint].spoken.remove(&from);
+                let finding = Finding::Changed {
+                    endpoint,
+                    from,
+                    to: eid,
+                };
+                // Only the last change is kept, or they would pile up.
+                self.findings.retain(|other| !matches!(other, Finding::Changed { endpoint: it, .. } if *it == endpoint));
+                self.findings.insert(finding.clone());
+                Some(finding)
+            }
+            Some(_) | None => self.shared(endpoint),
+        }
+    }
+
+    /// The entity ids whose devices are to be taken back now: their servers have said everything under another one. And when to look again.
+    pub(crate) fn take_left(&mut self, now: Time) -> (Vec<EntityId>, Option<Time>) {
+        let mut due = Vec::new();
+        self.left.retain(|eid, left| {
+            let is_due = left.quiet_since + limits::DUMP_QUIET <= now;
+            if is_due {
+                due.push(*eid);
+            }
+            !is_due
+        });
+        let next = self
+            .left
+            .values()
+            .map(|left| left.quiet_since + limits::DUMP_QUIET)
+            .min();
+        (due, next)
+    }
+
+    /// When to look for entity ids that were left; a quiet time from now at the latest.
+    pub(crate) fn next_left(&self) -> Option<Time> {
+        self.left
+            .values()
+            .map(|left| left.quiet_since + limits::DUMP_QUIET)
+            .min()
+    }
+
+    /// What was found so far about an endpoint.
+    pub(crate) fn findings(&self, endpoint: usize) -> impl Iterator<Item = &Finding> + '_ {
+        self.findings
+            .iter()
+            .filter(move |finding| finding.concerns(endpoint))
+    }
+
+    fn shared(&mut self, endpoint: usize) -> Option<Finding> {
+        let eid = self.list[endpoint].presumed_own()?;
+        let other = (0..self.list.len())
+            .find(|&other| other != endpoint && self.list[other].presumed_own() == Some(eid))?;
+        let finding = Finding::Shared {
+            eid,
+            endpoints: (endpoint.min(other), endpoint.max(other)),
+        };
+        self.findings.insert(finding.clone()).then_some(finding)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lampwire_conf::{MapSource, load};
+
+    use super::*;
+
+    fn config() -> Config {
+        let text = "[a]\ntype=endpoint\n[b]\ntype=endpoint\n[c]\ntype=endpoint\n@entity_id=02:00:00:00:00:0c\n";
+        load("a.conf", &mut MapSource::new([("a.conf", text)])).0
+    }
+
+    fn eid(number: u8) -> EntityId {
+        format!("02:00:00:00:00:{number:02x}").parse().unwrap()
+    }
+
+    const NOW: Time = Time::from_micros(1);
+    const QUIET: std::time::Duration = limits::DUMP_QUIET;
+
+    #[test]
+    fn two_with_one_entity_id_are_found_and_a_relay_is_not_one() {
+        let config = config();
+        let mut speakers = Speakers::new(&config);
+        assert_eq!(speakers.is(NOW, &config, 0, eid(1)), None);
+        // The second speaks for several: it relays.
+        assert_eq!(speakers.is(NOW, &config, 1, eid(2)), None);
+        assert_eq!(speakers.said(NOW, 1, eid(2)), None);
+        assert_eq!(speakers.said(NOW, 1, eid(1)), None);
+        let shared = Finding::Shared {
+            eid: eid(0x0c),
+            endpoints: (0, 2),
+        };
+        let mut speakers = Speakers::new(&config);
+        assert_eq!(speakers.said(NOW, 0, eid(0x0c)), Some(shared.clone()));
+        assert_eq!(speakers.said(NOW, 0, eid(0x0c)), None, "told once");
+        assert_eq!(speakers.findings(2).collect::<Vec<_>>(), [&shared]);
+        assert!(
+            shared
+                .text(&config)
+                .starts_with("endpoints a and c both speak as 02:00:00:00:00:0c")
+        );
+    }
+
+    #[test]
+    fn an_entity_id_that_was_left_is_taken_back_once_the_new_one_is_quiet() {
+        let config = config();
+        let mut speakers = Speakers::new(&config);
+        speakers.said(NOW, 0, eid(1));
+        let changed = speakers.is(NOW, &config, 0, eid(2)).unwrap();
+        assert_eq!(changed.code(), "entity-id-changed");
+        let later = NOW + QUIET / 2;
+        speakers.said(later, 0, eid(2));
+        assert_eq!(
+            speakers.take_left(NOW + QUIET),
+            (Vec::new(), Some(later + QUIET))
+        );
+        assert_eq!(speakers.take_left(later + QUIET), (vec![eid(1)], None));
+        // One that another endpoint has is not taken back.
+        speakers.is(NOW, &config, 1, eid(2));
+        speakers.is(NOW, &config, 0, eid(3));
+        assert_eq!(speakers.next_left(), None);
+    }
+
+    #[test]
+    fn another_entity_id_than_configured_is_told_once() {
+        let config = config();
+        let mut speakers = Speakers::new(&config);
+        let finding = speakers.is(NOW, &config, 2, eid(1)).unwrap();
+        assert_eq!(finding.code(), "entity-id-not-as-configured");
+        assert_eq!(speakers.is(NOW, &config, 2, eid(1)), None);
+        assert_eq!(speakers.is(NOW, &config, 2, eid(0x0c)), None);
+    }
+
+    #[test]
+    fn an_endpoint_speaks_for_a_bounded_number() {
+        let config = config();
+        let mut speakers = Speakers::new(&config);
+        for number in 0..limits::ENTITY_IDS_OF_AN_ENDPOINT {
+            let [high, low] = u16::try_from(number).unwrap().to_be_bytes();
+            let eid: EntityId = format!("02:00:00:00:{high:02x}:{low:02x}").parse().unwrap();
+            assert_eq!(speakers.check(0, eid), Ok(()));
+            speakers.said(NOW, 0, eid);
+        }
+        assert_eq!(
+            speakers.check(0, "04:00:00:00:00:00".parse().unwrap()),
+            Err(TooMany)
+        );
+        assert_eq!(speakers.check(0, eid(1)), Ok(()));
+    }
+}

@@ -1,0 +1,525 @@
+//! Connections over TCP and TLS: listeners, handshakes, and a task for each connection that moves its bytes.
+//!
+//! The tasks know nothing of SIP and nothing of the node. They tell the driver's loop what happened over one bounded channel, and wait
+//! while it is full: who sends more than the node can take is slowed down by his own window.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lampwire_conf::TcpKeepalive;
+use lampwire_core::{Certificate, FlowCommand, FlowId, TransportId};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::address::{Marks, seen_as};
+use super::tls::{self, Tls};
+
+/// How long a connection may take to be made, the handshake of TLS included. A peer over three continents needs one second; one that
+/// drops our packets never answers.
+const OPENING_MAX: Duration = Duration::from_secs(10);
+
+/// Handshakes of TLS in progress at a time. Each costs some 40 kB and a millisecond of a core; who comes then waits in the system's queue.
+const HANDSHAKES_AT_A_TIME: usize = 256;
+
+/// Connections that wait in the system's queue of a listener.
+const BACKLOG: i32 = 1024;
+
+/// The most bytes that are read at once.
+const READ_BYTES: usize = 16 * 1024;
+
+/// Things that happened and wait for the loop: at most 4 MB of bytes read.
+const HAPPENINGS_WAITING: usize = 256;
+
+/// Writes that wait for a connection's task. The node has one under way at a time.
+const WRITES_WAITING: usize = 2;
+
+/// The pause after the system could not give a connection (too many open files, as a rule).
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// How long the end of a connection may take: what is written leaves, and TLS says good-bye.
+const CLOSING_MAX: Duration = Duration::from_secs(1);
+
+/// Something that happened to a connection.
+#[derive(Debug)]
+pub(crate) enum Happened {
+    /// A peer has opened one.
+    Accepted {
+        transport: TransportId,
+        remote: SocketAddr,
+        certificate: Certificate,
+        link: Link,
+    },
+    /// One that the node wanted is open.
+    Connected {
+        flow: FlowId,
+        certificate: Certificate,
+    },
+    /// Bytes have come.
+    Data { flow: FlowId, bytes: Vec<u8> },
+    /// The system has taken what was to be written.
+    Written { flow: FlowId },
+    /// It has ended, or could not be opened.
+    Closed { flow: FlowId, why: String },
+    /// A peer's handshake failed: it has never been a connection.
+    Refused {
+        transport: TransportId,
+        remote: SocketAddr,
+        why: String,
+    },
+}
+
+/// What a connection's task waits for. Dropping it ends the connection.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// Under which number it is known from now on; its task reads nothing before it has one.
+    start: oneshot::Sender<FlowId>,
+    writes: mpsc::Sender<Vec<u8>>,
+}
+
+/// A transport for connections, bound.
+#[derive(Debug)]
+pub(crate) struct StreamTransport {
+    /// Which transport of the configuration it is.
+    pub(crate) id: TransportId,
+    /// Where it is bound.
+    pub(crate) local: SocketAddr,
+    listener: Option<TcpListener>,
+    way: Arc<Way>,
+}
+
+/// How connections of a transport are made.
+#[derive(Debug)]
+struct Way {
+    bind: SocketAddr,
+    marks: Marks,
+    keepalive: Option<TcpKeepalive>,
+    tls: Option<Tls>,
+}
+
+impl StreamTransport {
+    /// Binds it and listens. With TLS but without a certificate nobody can connect, so it only makes connections. Needs a running tokio
+    /// runtime.
+    pub(crate) fn bind(
+        id: TransportId,
+        address: SocketAddr,
+        marks: Marks,
+        keepalive: Option<TcpKeepalive>,
+        tls: Option<Tls>,
+    ) -> io::Result<Self> {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        if address.is_ipv6() {
+            // A transport at [::] is one for IPv6; that at 0.0.0.0 may stand beside it.
+            socket.set_only_v6(true)?;
+        }
+        // Connections of an earlier life that have not quite ended do not keep the port.
+        socket.set_reuse_address(true)?;
+        marks.put_on(&socket, address, "tcp");
+        socket.bind(&address.into())?;
+        let serves = tls.as_ref().is_none_or(Tls::can_serve);
+        if serves {
+            socket.listen(BACKLOG)?;
+        }
+        socket.set_nonblocking(true)?;
+        let local = socket
+            .local_addr()?
+            .as_socket()
+            .ok_or(io::ErrorKind::Unsupported)?;
+        let listener = match serves {
+            true => Some(TcpListener::from_std(socket.into())?),
+            false => None,
+        };
+        Ok(Self {
+            id,
+            local,
+            listener,
+            way: Arc::new(Way {
+                bind: address,
+                marks,
+                keepalive,
+                tls,
+            }),
+        })
+    }
+
+    /// The address that peers can know it by.
+    pub(crate) fn seen_as(&self) -> SocketAddr {
+        seen_as(self.local)
+    }
+
+    /// Whether peers can connect to it.
+    pub(crate) fn listens(&self) -> bool {
+        self.listener.is_some()
+    }
+}
+
+/// All connections of a node.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    ways: BTreeMap<TransportId, Arc<Way>>,
+    links: BTreeMap<FlowId, mpsc::Sender<Vec<u8>>>,
+    listeners: Vec<JoinHandle<()>>,
+    tell: mpsc::Sender<Happened>,
+    happened: mpsc::Receiver<Happened>,
+}
+
+impl Connections {
+    /// Takes the bound transports; nobody is let in before [`Self::listen`].
+    pub(crate) fn new(transports: &[StreamTransport]) -> Self {
+        let (tell, happened) = mpsc::channel(HAPPENINGS_WAITING);
+        Self {
+            ways: transports
+                .iter()
+                .map(|transport| (transport.id, Arc::clone(&transport.way)))
+                .collect(),
+            links: BTreeMap::new(),
+            listeners: Vec::new(),
+            tell,
+            happened,
+        }
+    }
+
+    /// Lets peers in.
+    pub(crate) fn listen(&mut self, transports: Vec<StreamTransport>) {
+        for transport in transports {
+            if let Some(listener) = transport.listener {
+                let tell = self.tell.clone();
+                let listening = listen(listener, transport.id, transport.way, tell);
+                self.listeners.push(tokio::spawn(listening));
+            }
+        }
+    }
+
+    /// The next thing that happened. Can be dropped and called again without loss.
+    pub(crate) async fn next(&mut self) -> Happened {
+        match self.happened.recv().await {
+            Some(happened) => happened,
+            // Never: this end holds a sender itself.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The next thing, if there is one now.
+    pub(crate) fn ready(&mut self) -> Option<Happened> {
+        self.happened.try_recv().ok()
+    }
+
+    /// A peer's connection has a number now.
+    pub(crate) fn welcome(&mut self, link: Link, flow: FlowId) {
+        if link.start.send(flow).is_ok() {
+            self.links.insert(flow, link.writes);
+        }
+    }
+
+    /// A connection has ended.
+    pub(crate) fn forget(&mut self, flow: FlowId) {
+        self.links.remove(&flow);
+    }
+
+    /// Does what the node wants done. An error: it could not even be begun, and why.
+    pub(crate) fn obey(&mut self, command: FlowCommand) -> Result<(), (FlowId, String)> {
+        match command {
+            FlowCommand::Connect {
+                flow,
+                transport,
+                remote,
+                server_name,
+            } => {
+                let Some(way) = self.ways.get(&transport) else {
+                    return Err((flow, "its transport is not served".to_owned()));
+                };
+                let (writes, orders) = mpsc::channel(WRITES_WAITING);
+                self.links.insert(flow, writes);
+                tokio::spawn(open(
+                    Arc::clone(way),
+                    flow,
+                    remote,
+                    server_name,
+                    orders,
+                    self.tell.clone(),
+                ));
+                Ok(())
+            }
+            FlowCommand::Write { flow, bytes } => {
+                match self.links.get(&flow).map(|link| link.try_send(bytes)) {
+                    // Nobody there: its end is on its way to the node.
+                    None | Some(Ok(()) | Err(mpsc::error::TrySendError::Closed(_))) => Ok(()),
+                    Some(Err(mpsc::error::TrySendError::Full(_))) => {
+                        Err((flow, "more was written than it could take".to_owned()))
+                    }
+                }
+            }
+            FlowCommand::Close { flow } => {
+                self.links.remove(&flow);
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends all of them with grace.
+    pub(crate) async fn end(self) {
+        let Self {
+            links,
+            listeners,
+            tell,
+            mut happened,
+            ..
+        } = self;
+        listeners.iter().for_each(JoinHandle::abort);
+        drop((links, tell));
+        // The channel ends with the last task.
+        let ended = async { while happened.recv().await.is_some() {} };
+        let _ = timeout(CLOSING_MAX * 2, ended).await;
+    }
+}
+
+async fn listen(
+    listener: TcpListener,
+    transport: TransportId,
+    way: Arc<Way>,
+    tell: mpsc::Sender<Happened>,
+) {
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_AT_A_TIME));
+    loop {
+        let Ok(turn) = Arc::clone(&handshakes).acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, remote)) => {
+                let (way, tell) = (Arc::clone(&way), tell.clone());
+                tokio::spawn(async move {
+                    let welcomed = welcome(&way, stream, transport, remote, &tell).await;
+                    drop(turn);
+                    let Some((stream, start, orders)) = welcomed else {
+                        return;
+                    };
+                    // No number: the node does not want it.
+                    if let Ok(flow) = start.await {
+                        converse(stream, way.tls.is_some(), flow, orders, tell).await;
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(
+                    "a connection could not be taken: {error}; see the limit of open files"
+                );
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+            }
+        }
+    }
+}
+
+/// What is needed to go on with a connection that a peer has opened.
+type Welcomed = (
+    Box<dyn Stream>,
+    oneshot::Receiver<FlowId>,
+    mpsc::Receiver<Vec<u8>>,
+);
+
+/// Shakes hands with a peer that has connected, and tells of it.
+async fn welcome(
+    way: &Way,
+    stream: TcpStream,
+    transport: TransportId,
+    remote: SocketAddr,
+    tell: &mpsc::Sender<Happened>,
+) -> Option<Welcomed> {
+    let shaken = timeout(OPENING_MAX, shake_as_server(way, stream)).await;
+    let (stream, certificate) = match shaken {
+        Ok(Ok(shaken)) => shaken,
+        refused => {
+            let why = match refused {
+                Ok(Err(why)) => why,
+                _ => format!(
+                    "its handshake was not complete after {} s",
+                    OPENING_MAX.as_secs()
+                ),
+            };
+            let _ = tell
+                .send(Happened::Refused {
+                    transport,
+                    remote,
+                    why,
+                })
+                .await;
+            return None;
+        }
+    };
+    let ((start, started), (writes, orders)) = (oneshot::channel(), mpsc::channel(WRITES_WAITING));
+    let accepted = Happened::Accepted {
+        transport,
+        remote,
+        certificate,
+        link: Link { start, writes },
+    };
+    tell.send(accepted).await.ok()?;
+    Some((stream, started, orders))
+}
+
+async fn shake_as_server(
+    way: &Way,
+    stream: TcpStream,
+) -> Result<(Box<dyn Stream>, Certificate), String> {
+    prepare(way, &stream);
+    let Some(tls) = &way.tls else {
+        return Ok((Box::new(stream), Certificate::default()));
+    };
+    let acceptor = tls.acceptor()?;
+    match acceptor.tls.accept(stream).await {
+        Ok(stream) => {
+            let certificate = acceptor.certificate(stream.get_ref().1.peer_certificates());
+            Ok((Box::new(stream), certificate))
+        }
+        Err(error) => Err(acceptor.why(&error)),
+    }
+}
+
+/// Opens a connection and moves its bytes until it ends.
+async fn open(
+    way: Arc<Way>,
+    flow: FlowId,
+    remote: SocketAddr,
+    server_name: String,
+    orders: mpsc::Receiver<Vec<u8>>,
+    tell: mpsc::Sender<Happened>,
+) {
+    let opened = timeout(OPENING_MAX, connect(&way, remote, &server_name)).await;
+    let (stream, certificate) = match opened {
+        Ok(Ok(opened)) => opened,
+        failed => {
+            let why = match failed {
+                Ok(Err(why)) => format!("{remote}: {why}"),
+                _ => format!("{remote}: no connection after {} s", OPENING_MAX.as_secs()),
+            };
+            let _ = tell.send(Happened::Closed { flow, why }).await;
+            return;
+        }
+    };
+    if tell
+        .send(Happened::Connected { flow, certificate })
+        .await
+        .is_ok()
+    {
+        converse(stream, way.tls.is_some(), flow, orders, tell).await;
+    }
+}
+
+async fn connect(
+    way: &Way,
+    remote: SocketAddr,
+    server_name: &str,
+) -> Result<(Box<dyn Stream>, Certificate), String> {
+    let socket = match remote {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    };
+    let connecting = async {
+        let socket = socket?;
+        way.marks.put_on(&SockRef::from(&socket), remote, "tcp");
+        if !way.bind.ip().is_unspecified() {
+            socket.bind(SocketAddr::new(way.bind.ip(), 0))?;
+        }
+        socket.connect(remote).await
+    };
+    let stream = connecting.await.map_err(|error| tls::why(&error))?;
+    prepare(way, &stream);
+    let Some(tls) = &way.tls else {
+        return Ok((Box::new(stream), Certificate::default()));
+    };
+    let connector = tls.connector(server_name)?;
+    match connector.tls.connect(connector.name.clone(), stream).await {
+        Ok(stream) => {
+            let certificate = connector.certificate(stream.get_ref().1.peer_certificates());
+            Ok((Box::new(stream), certificate))
+        }
+        Err(error) => Err(connector.why(&error)),
+    }
+}
+
+/// What bytes go by.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Moves bytes both ways until either side ends it.
+async fn converse(
+    stream: Box<dyn Stream>,
+    encrypted: bool,
+    flow: FlowId,
+    mut orders: mpsc::Receiver<Vec<u8>>,
+    tell: mpsc::Sender<Happened>,
+) {
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let reading = async {
+        let mut buffer = vec![0; READ_BYTES];
+        let mut silent = true;
+        loop {
+            let bytes = match reader.read(&mut buffer).await {
+                // A stock Asterisk looks at a certificate after the handshake, and then closes without a word of TLS.
+                Ok(0) if silent && encrypted => {
+                    return "the other side closed the connection right after the handshake, as an Asterisk does that refuses our \
+                            certificate: its log says why"
+                        .to_owned();
+                }
+                Ok(0) => return "the other side closed the connection".to_owned(),
+                Ok(count) => buffer[..count].to_vec(),
+                Err(error) => return tls::why(&error),
+            };
+            silent = false;
+            if tell.send(Happened::Data { flow, bytes }).await.is_err() {
+                return "the node has ended".to_owned();
+            }
+        }
+    };
+    let writing = async {
+        while let Some(bytes) = orders.recv().await {
+            let written = async {
+                writer.write_all(&bytes).await?;
+                writer.flush().await
+            };
+            if let Err(error) = written.await {
+                return Some(tls::why(&error));
+            }
+            if tell.send(Happened::Written { flow }).await.is_err() {
+                return None;
+            }
+        }
+        None
+    };
+    let why = tokio::select! {
+        why = reading => Some(why),
+        ended = writing => ended,
+    };
+    match why {
+        Some(why) => drop(tell.send(Happened::Closed { flow, why }).await),
+        // Nobody writes to it any more: it was to be closed.
+        None => drop(timeout(CLOSING_MAX, writer.shutdown()).await),
+    }
+}
+
+/// What is asked of the system for a connection. Where it refuses, the connection is as good without.
+fn prepare(way: &Way, stream: &TcpStream) {
+    // A state is one small write that is to leave at once.
+    let _ = stream.set_nodelay(true);
+    if let Some(TcpKeepalive {
+        idle_time,
+        interval,
+        probe_count,
+    }) = way.keepalive
+    {
+        let keepalive = socket2::TcpKeepalive::new()
+            .with_time(idle_time)
+            .with_interval(interval)
+            .with_retries(probe_count);
+        let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+    }
+}
