@@ -398,7 +398,7 @@ fn the_tables_are_whole() {
         ("outbound-publish", (9, 1)),
         ("inbound-publication", (3, 0)),
         ("asterisk-publication", (6, 0)),
-        ("lampwire", (9, 0)),
+        ("lampwire", (10, 0)),
     ] {
         assert_eq!(count(name), counts, "{name}");
     }
