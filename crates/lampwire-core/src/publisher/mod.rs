@@ -636,7 +636,7 @@ impl Publisher {
                         publisher: self.id.0,
                         lane: index,
                     };
-                    ctx.timers.set(timer, ctx.now.at);
+                    ctx.timers.set(timer, ctx.now.at + limits::LANE_TURN);
                     return;
                 }
                 Next::Nothing => {}
