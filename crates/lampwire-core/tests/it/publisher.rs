@@ -849,3 +849,26 @@ fn a_rate_limit_that_holds_back_the_first_try_after_a_pause_stops_nothing() {
     let states: Vec<_> = devices(bench.requests()).iter().map(state_of).collect();
     assert_eq!(states, ["RINGING"]);
 }
+
+#[test]
+fn what_a_counting_peer_has_confirmed_before_it_was_away_is_said_again_last() {
+    // It may have restarted, and have given the old tag to somebody else: then it grants what it should refuse.
+    let mut bench = settled_with("@lanes=1\n@probe=0\n", "7");
+    bench.set("Custom:old", DeviceState::InUse);
+    let old = only(&mut bench);
+    bench.grant(&old, "8");
+    bench.set("Custom:new", DeviceState::Busy);
+    bench.pass(Duration::from_secs(8));
+    let new = devices(bench.requests()).pop().unwrap();
+    let mut arrived = vec![new.body().to_owned()];
+    bench.grant(&new, "20");
+    let mut tag = 20;
+    while let Some(next) = devices(bench.requests()).pop() {
+        arrived.push(next.body().to_owned());
+        tag += 1;
+        bench.grant(&next, &tag.to_string());
+    }
+    assert!(arrived[0].contains("Custom:new"), "{arrived:?}");
+    assert!(arrived[1].contains("Custom:old"), "{arrived:?}");
+    assert!(arrived.len() <= 3, "{arrived:?}");
+}
