@@ -568,3 +568,6 @@ fn prepare(way: &Way, stream: &TcpStream) {
         let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
     }
 }
+
+#[cfg(test)]
+mod tests;

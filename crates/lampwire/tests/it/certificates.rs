@@ -4,7 +4,10 @@
 
 #![allow(dead_code, reason = "each of its users needs another part")]
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
 
 /// An authority.
 pub(crate) struct Authority {
@@ -45,6 +48,7 @@ impl Authority {
     ) -> Signed {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
+        params.distinguished_name = DistinguishedName::new();
         change(&mut params);
         let key = KeyPair::generate().unwrap();
         Signed {
