@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use lampwire_core::{Event, Node, Now, Time};
-use lampwire_sip::EntityId;
+use lampwire_sip::{DeviceState, EntityId};
 
 use crate::member::{Actor, Member, Role};
 use crate::network::{Network, Packet};
@@ -20,6 +20,17 @@ pub trait Observer {
     fn sent(&mut self, at: Time, from: usize, packet: &Packet);
     /// Something happened to the member `index`.
     fn happened(&mut self, at: Time, index: usize, event: &Event);
+}
+
+/// What people change at a member.
+#[derive(Clone, Copy, Debug)]
+pub enum Set<'a> {
+    /// A device gets a state.
+    Device(&'a str, DeviceState),
+    /// A mailbox gets its counts, new and old.
+    Mailbox(&'a str, (u16, u16)),
+    /// A device is taken back.
+    Unset(&'a str),
 }
 
 /// A fleet.
@@ -76,6 +87,35 @@ impl Fleet {
         let now = self.members[index].now(self.at);
         if let Some(Actor::Lampwire(node)) = &mut self.members[index].actor {
             act(node, now);
+        }
+    }
+
+    /// People change something at a member, whatever it runs.
+    pub fn set(&mut self, index: usize, set: &Set<'_>) {
+        let now = self.members[index].now(self.at);
+        match (&mut self.members[index].actor, *set) {
+            (Some(Actor::Lampwire(node)), Set::Device(name, state)) => {
+                node.set_device(now, name, state, true)
+                    .expect("a sound name and room");
+            }
+            (Some(Actor::Lampwire(node)), Set::Mailbox(name, (new, old))) => {
+                node.set_mailbox(now, name, new, old)
+                    .expect("a sound name and room");
+            }
+            (Some(Actor::Lampwire(node)), Set::Unset(name)) => {
+                node.unset_device(now, name).expect("it was set");
+            }
+            (Some(Actor::Stock(asterisk)), Set::Device(name, state)) => {
+                asterisk.set_device(self.at, name, state);
+            }
+            (Some(Actor::Stock(asterisk)), Set::Mailbox(name, (new, old))) => {
+                asterisk.set_mailbox(self.at, name, new, old);
+            }
+            // An Asterisk has no other way to take a device back.
+            (Some(Actor::Stock(asterisk)), Set::Unset(name)) => {
+                asterisk.set_device(self.at, name, DeviceState::Invalid);
+            }
+            (Some(Actor::Hostile(_)) | None, _) => {}
         }
     }
 

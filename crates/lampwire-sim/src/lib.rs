@@ -22,3 +22,4 @@ pub mod plan;
 pub mod random;
 pub mod referee;
 pub mod scenario;
+pub mod streams;

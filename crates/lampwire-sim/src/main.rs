@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use lampwire_sim::scenario;
 
-const USAGE: &str = "usage: lampwire-sim [--seeds FIRST..LAST | --seeds SEED] [--first]
-(default 1..200, LAST included; --first: ends with the first seed that fails)";
+const USAGE: &str = "usage: lampwire-sim [--streams] [--seeds FIRST..LAST | --seeds SEED]
+(default 1..200, LAST included; --streams: the world of connections instead of that of datagrams)";
 
 fn main() -> ExitCode {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
-    let first = arguments.last().is_some_and(|last| last == "--first");
-    arguments.truncate(arguments.len() - usize::from(first));
+    let streams = arguments.first().is_some_and(|first| first == "--streams");
+    arguments.drain(..usize::from(streams));
     let seeds = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => Some(1..=200),
         ["--seeds", seeds] => parse(seeds),
@@ -22,22 +22,30 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let began = Instant::now();
-    let (mut ran, mut failed, mut changes, mut datagrams) = (0u64, 0u64, 0, 0);
+    let (mut ran, mut failed, mut counted) = (0u64, 0u64, (0, 0));
+    let words = if streams {
+        ("connections", "broken")
+    } else {
+        ("changes", "datagrams")
+    };
     let mut slowest = Duration::ZERO;
     for seed in seeds {
         ran += 1;
-        match scenario::run(seed) {
-            Ok(outcome) => {
-                changes += outcome.changes;
-                datagrams += outcome.datagrams;
-                slowest = slowest.max(outcome.converged_after);
+        let outcome = if streams {
+            lampwire_sim::streams::run(seed)
+                .map(|it| (it.connections, it.broken, it.converged_after))
+        } else {
+            scenario::run(seed).map(|it| (it.changes, it.datagrams, it.converged_after))
+        };
+        match outcome {
+            Ok((first, second, converged_after)) => {
+                counted.0 += first;
+                counted.1 += second;
+                slowest = slowest.max(converged_after);
             }
             Err(problem) => {
                 failed += 1;
                 println!("{problem}");
-                if first {
-                    return ExitCode::FAILURE;
-                }
             }
         }
         if ran % 1000 == 0 {
@@ -48,7 +56,11 @@ fn main() -> ExitCode {
         }
     }
     println!(
-        "{ran} seeds, {failed} failed; {changes} changes, {datagrams} datagrams, agreement at most {} s after the faults; {:.1} s",
+        "{ran} seeds, {failed} failed; {} {}, {} {}, agreement at most {} s after the faults; {:.1} s",
+        counted.0,
+        words.0,
+        counted.1,
+        words.1,
         slowest.as_secs(),
         began.elapsed().as_secs_f32()
     );

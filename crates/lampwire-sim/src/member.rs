@@ -9,6 +9,7 @@ use lampwire_conf::Config;
 use lampwire_core::{Event, Node, Now, Setup, Time, TransportId, WallTime};
 use lampwire_sip::EntityId;
 
+use crate::asterisk::{self, StockAsterisk};
 use crate::hostile::{self, Hostile};
 use crate::random::Dice;
 
@@ -23,6 +24,8 @@ const WALL_AT_ZERO: i64 = 1_767_225_600_000;
 pub enum Role {
     /// A Lampwire node with this configuration.
     Lampwire(Arc<Config>),
+    /// A stock Asterisk.
+    Stock(asterisk::Settings),
     /// A peer that answers and asks at random.
     Hostile(hostile::Settings),
 }
@@ -32,6 +35,8 @@ pub enum Role {
 pub enum Actor {
     /// The real node.
     Lampwire(Box<Node>),
+    /// The model of a stock Asterisk.
+    Stock(Box<StockAsterisk>),
     /// A peer that answers and asks at random.
     Hostile(Box<Hostile>),
 }
@@ -88,7 +93,15 @@ impl Member {
     pub fn node(&self) -> Option<&Node> {
         match &self.actor {
             Some(Actor::Lampwire(node)) => Some(node),
-            Some(Actor::Hostile(_)) | None => None,
+            Some(Actor::Stock(_) | Actor::Hostile(_)) | None => None,
+        }
+    }
+
+    /// The stock Asterisk that runs here.
+    pub fn stock(&self) -> Option<&StockAsterisk> {
+        match &self.actor {
+            Some(Actor::Stock(asterisk)) => Some(asterisk),
+            Some(Actor::Lampwire(_) | Actor::Hostile(_)) | None => None,
         }
     }
 
@@ -125,6 +138,11 @@ impl Member {
                 node.start(now, &[(TransportId(0), self.address)]);
                 Actor::Lampwire(Box::new(node))
             }
+            Role::Stock(settings) => {
+                let mut asterisk = StockAsterisk::new(settings.clone(), Dice::new(own));
+                asterisk.start(at);
+                Actor::Stock(Box::new(asterisk))
+            }
             Role::Hostile(settings) => {
                 let settings = settings.clone();
                 Actor::Hostile(Box::new(Hostile::new(settings, Dice::new(own), at)))
@@ -157,6 +175,7 @@ impl Member {
     pub(crate) fn next_wake(&self, at: Time) -> Option<Time> {
         let timer = match self.actor.as_ref()? {
             Actor::Lampwire(node) => node.poll_timeout(),
+            Actor::Stock(asterisk) => asterisk.poll_timeout(),
             Actor::Hostile(hostile) => hostile.poll_timeout(),
         };
         let timer = timer.map(|timer| timer + self.handicap.timer_lag);
@@ -177,10 +196,13 @@ impl Member {
         let is_due = |timer: Option<Time>| timer.is_some_and(|timer| timer + lag <= at);
         match &mut self.actor {
             Some(Actor::Lampwire(node)) if is_due(node.poll_timeout()) => node.handle_timeout(now),
+            Some(Actor::Stock(asterisk)) if is_due(asterisk.poll_timeout()) => {
+                asterisk.handle_timeout(at);
+            }
             Some(Actor::Hostile(hostile)) if is_due(hostile.poll_timeout()) => {
                 hostile.handle_timeout(at);
             }
-            Some(Actor::Lampwire(_) | Actor::Hostile(_)) | None => {}
+            Some(Actor::Lampwire(_) | Actor::Stock(_) | Actor::Hostile(_)) | None => {}
         }
     }
 
@@ -191,6 +213,7 @@ impl Member {
                 let transmit = node.poll_transmit()?;
                 Some((transmit.remote, transmit.bytes.to_vec()))
             }
+            Actor::Stock(asterisk) => asterisk.poll_transmit(),
             Actor::Hostile(hostile) => hostile.poll_transmit(),
         }
     }
@@ -199,7 +222,7 @@ impl Member {
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         match self.actor.as_mut()? {
             Actor::Lampwire(node) => node.poll_event(),
-            Actor::Hostile(_) => None,
+            Actor::Stock(_) | Actor::Hostile(_) => None,
         }
     }
 
@@ -207,6 +230,7 @@ impl Member {
         let now = self.now(at);
         match &mut self.actor {
             Some(Actor::Lampwire(node)) => node.handle_datagram(now, TransportId(0), from, bytes),
+            Some(Actor::Stock(asterisk)) => asterisk.handle_datagram(at, from, bytes),
             Some(Actor::Hostile(hostile)) => hostile.handle_datagram(at, from, bytes),
             None => {}
         }

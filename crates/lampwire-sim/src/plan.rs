@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lampwire_conf::{Config, MapSource, Severity, load};
 
+use crate::asterisk::{self, Login};
 use crate::fleet::{address_of, entity_id_of};
 use crate::hostile::{self, Victim};
 use crate::member::Role;
@@ -15,6 +17,8 @@ use crate::random::Dice;
 pub enum Kind {
     /// A real node.
     Lampwire,
+    /// A stock Asterisk. It exchanges with the real nodes alone.
+    Stock,
     /// A peer that answers and asks at random.
     Hostile,
 }
@@ -31,11 +35,11 @@ pub enum Topology {
 /// How one member is configured, other than the rest.
 #[derive(Clone, Copy, Debug)]
 pub struct Habits {
-    /// The filter on devices that it sends: one of [`DEVICE_FILTERS`].
+    /// The filter on devices that it sends: one of `DEVICE_FILTERS`.
     pub sends: &'static str,
-    /// The filter on devices that it takes: one of [`DEVICE_FILTERS`].
+    /// The filter on devices that it takes: one of `DEVICE_FILTERS`.
     pub takes: &'static str,
-    /// The filter on mailboxes that it sends: one of [`MAILBOX_FILTERS`].
+    /// The filter on mailboxes that it sends: one of `MAILBOX_FILTERS`.
     pub sends_mailboxes: &'static str,
     /// Most states a second over each publish; 0: no limit.
     pub rate_limit: u32,
@@ -76,12 +80,18 @@ pub struct Plan {
 const DEVICE_FILTERS: [&str; 5] = ["", "", "^Custom:[0-4]", "PJSIP|SIP", "/[0-9]$"];
 const MAILBOX_FILTERS: [&str; 3] = ["", "", "^10[0-2]@"];
 
+/// The time that an Asterisk takes to boot.
+const BOOT: Duration = Duration::from_millis(700);
+
+/// One seed of so many has a stock Asterisk in its fleet.
+const EVERY_WITH_A_STOCK_ASTERISK: u64 = 5;
+
 /// The most members of a mesh but one: its traffic grows with the square.
 const USUAL_MESH: usize = 8;
 
 impl Plan {
     /// Throws a plan. Most fleets are small: the big ones are slow, and few faults need them.
-    pub fn throw(dice: &mut Dice) -> Self {
+    pub fn throw(dice: &mut Dice, seed: u64) -> Self {
         let nodes = match dice.below(100) {
             0..55 => 2 + dice.below(2),
             55..88 => 4 + dice.below(2),
@@ -93,7 +103,13 @@ impl Plan {
         if dice.chance(25) && nodes <= USUAL_MESH {
             members.push(Kind::Hostile);
         }
-        let habits = members.iter().map(|_| Habits::throw(dice)).collect();
+        if seed % EVERY_WITH_A_STOCK_ASTERISK == EVERY_WITH_A_STOCK_ASTERISK - 1 {
+            members.push(Kind::Stock);
+        }
+        let habits = members
+            .iter()
+            .map(|kind| Habits::throw(dice).of(*kind))
+            .collect();
         Self {
             topology: if star { Topology::Star } else { Topology::Mesh },
             digest: dice.chance(30),
@@ -129,7 +145,9 @@ impl Plan {
 
     /// Whether two members have a relation.
     pub fn exchange(&self, one: usize, other: usize) -> bool {
+        let real = |member: usize| self.members[member] == Kind::Lampwire;
         one != other
+            && (real(one) || real(other))
             && match self.topology {
                 Topology::Mesh => true,
                 Topology::Star => one == 0 || other == 0,
@@ -163,6 +181,7 @@ impl Plan {
     pub fn roles(&self) -> Vec<Role> {
         let role = |(index, kind): (usize, &Kind)| match kind {
             Kind::Lampwire => Role::Lampwire(Arc::new(parsed(&self.config(index)))),
+            Kind::Stock => Role::Stock(self.stock(index)),
             Kind::Hostile => Role::Hostile(self.hostile(index)),
         };
         self.members.iter().enumerate().map(role).collect()
@@ -216,6 +235,38 @@ impl Plan {
         text
     }
 
+    /// How a stock Asterisk is configured: the same sections, as far as it knows them.
+    fn stock(&self, own: usize) -> asterisk::Settings {
+        let login = || {
+            self.digest.then(|| Login {
+                username: "fleet".to_owned(),
+                password: "light".to_owned(),
+            })
+        };
+        let peers = self
+            .all(Kind::Lampwire)
+            .filter(|peer| self.exchange(own, *peer));
+        asterisk::Settings {
+            address: address_of(number(own)),
+            entity_id: entity_id_of(number(own)),
+            peers: peers
+                .map(|peer| asterisk::Peer {
+                    asks_refresh: self.habits[own].asks,
+                    demands: login(),
+                    answers: login(),
+                    expiration: self.expiration,
+                    ..asterisk::Peer::new(
+                        &format!("node{peer}"),
+                        address_of(number(peer)),
+                        &format!("node{own}"),
+                    )
+                })
+                .collect(),
+            boot: BOOT,
+            lost_races: 20,
+        }
+    }
+
     /// What a hostile member knows.
     fn hostile(&self, own: usize) -> hostile::Settings {
         let victims = self.all(Kind::Lampwire);
@@ -238,6 +289,20 @@ impl Plan {
 }
 
 impl Habits {
+    /// What of them a member of this kind has.
+    fn of(self, kind: Kind) -> Self {
+        match kind {
+            Kind::Lampwire | Kind::Hostile => self,
+            Kind::Stock => Self {
+                sends: "",
+                takes: "",
+                sends_mailboxes: "",
+                rate_limit: 0,
+                ..self
+            },
+        }
+    }
+
     fn throw(dice: &mut Dice) -> Self {
         Self {
             sends: dice.pick::<&str>(&DEVICE_FILTERS),

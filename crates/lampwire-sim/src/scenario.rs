@@ -7,7 +7,7 @@ use std::time::Duration;
 use lampwire_core::{Node, PublisherStatus, limits};
 use lampwire_sip::{DeviceState, EntityId};
 
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Set};
 use crate::member::Handicap;
 use crate::network::Conditions;
 use crate::plan::{Kind, Plan};
@@ -77,7 +77,7 @@ struct Run {
 impl Run {
     fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
-        let plan = Plan::throw(&mut dice);
+        let plan = Plan::throw(&mut dice, seed);
         Self {
             fleet: Fleet::new(seed, plan.roles()),
             referee: Referee::new(plan),
@@ -212,27 +212,24 @@ impl Run {
         }
         self.start(index);
         let said = self.referee.said[index].clone();
-        self.fleet.act(index, |node, now| {
-            for (name, states) in &said.devices {
-                if let Some(state) = states.last() {
-                    node.set_device(now, name, *state, true)
-                        .expect("a sound name and room");
-                }
+        for (name, states) in &said.devices {
+            if let Some(state) = states.last() {
+                self.fleet.set(index, &Set::Device(name, *state));
             }
-            for (name, counts) in &said.mailboxes {
-                if let Some((new, old)) = counts.last() {
-                    node.set_mailbox(now, name, *new, *old)
-                        .expect("a sound name and room");
-                }
+        }
+        for (name, counts) in &said.mailboxes {
+            if let Some(counts) = counts.last() {
+                self.fleet.set(index, &Set::Mailbox(name, *counts));
             }
-        });
+        }
     }
 
     /// Somebody takes up a telephone, or leaves a message.
     fn somebody_acts(&mut self) {
         let dice = &mut self.dice;
         let index = dice.below(self.fleet.members.len());
-        if self.fleet.members[index].node().is_none() {
+        let member = &self.fleet.members[index];
+        if member.node().is_none() && member.stock().is_none() {
             return;
         }
         self.changes += 1;
@@ -248,26 +245,18 @@ impl Run {
             let mut count = || u16::try_from(dice.below(9)).unwrap_or(0);
             let counts = (count(), count());
             said.mailbox(&mailbox, counts);
-            self.fleet.act(index, |node, now| {
-                node.set_mailbox(now, &mailbox, counts.0, counts.1)
-                    .expect("a sound name and room");
-            });
+            self.fleet.set(index, &Set::Mailbox(&mailbox, counts));
         } else if dice.chance(5)
             && said
                 .now(&device)
                 .is_some_and(|it| it != DeviceState::Invalid)
         {
             said.device(&device, DeviceState::Invalid);
-            self.fleet.act(index, |node, now| {
-                node.unset_device(now, &device).expect("it was set");
-            });
+            self.fleet.set(index, &Set::Unset(&device));
         } else {
             let state = *dice.pick(&DeviceState::ALL);
             said.device(&device, state);
-            self.fleet.act(index, |node, now| {
-                node.set_device(now, &device, state, true)
-                    .expect("a sound name and room");
-            });
+            self.fleet.set(index, &Set::Device(&device, state));
         }
     }
 
@@ -281,6 +270,17 @@ impl Run {
         self.pass(RESTART)?;
         for index in 0..self.fleet.members.len() {
             self.revive(index);
+        }
+        // What a stock Asterisk dropped is told by nobody, until it is asked.
+        self.pass(RESTART)?;
+        for index in self.plan().all(Kind::Stock).collect::<Vec<_>>() {
+            let peers =
+                (0..self.fleet.members.len()).filter(|peer| self.plan().exchange(index, *peer));
+            for peer in peers.collect::<Vec<_>>() {
+                self.fleet.act(peer, |node, now| {
+                    node.refresh(now, None).expect("all of them");
+                });
+            }
         }
         Ok(())
     }
@@ -344,7 +344,50 @@ impl Run {
     /// The first thing in which a node's table is not as the model says.
     fn disagreement(&self) -> Option<String> {
         let mut nodes = self.plan().all(Kind::Lampwire);
-        nodes.find_map(|to| self.lacks(to).or_else(|| self.holds_too_much(to)))
+        let mut asterisks = self.plan().all(Kind::Stock);
+        nodes
+            .find_map(|to| self.lacks(to).or_else(|| self.holds_too_much(to)))
+            .or_else(|| asterisks.find_map(|to| self.stock_lacks(to)))
+    }
+
+    /// What a stock Asterisk should hold and does not: everything that it was told.
+    fn stock_lacks(&self, to: usize) -> Option<String> {
+        let plan = self.plan();
+        let asterisk = self.fleet.members[to].stock()?;
+        for from in plan
+            .all(Kind::Lampwire)
+            .filter(|from| plan.reaches(*from, to))
+        {
+            let said = &self.referee.said[from];
+            let eid = self.fleet.members[from].entity_id;
+            for name in said
+                .devices
+                .keys()
+                .filter(|name| plan.sends_device(from, name))
+            {
+                let wanted = said.now(name);
+                let found = asterisk.device(name).and_then(|of| of.get(&eid).copied());
+                let both_gone = wanted == Some(DeviceState::Invalid) && found.is_none();
+                if found != wanted && !both_gone {
+                    return Some(format!(
+                        "Asterisk {to} holds {found:?} for {name} of node {from}, not {wanted:?}"
+                    ));
+                }
+            }
+            for (name, counts) in said
+                .mailboxes
+                .iter()
+                .filter(|(name, _)| plan.sends_mailbox(from, name))
+            {
+                let found = asterisk.mailbox(name);
+                if found != counts.last().copied() {
+                    return Some(format!(
+                        "Asterisk {to} holds {found:?} for mailbox {name} of node {from}, not {counts:?}"
+                    ));
+                }
+            }
+        }
+        None
     }
 
     /// What a node should hold and does not.
@@ -353,7 +396,12 @@ impl Run {
         let node = self.fleet.members[to].node()?;
         let origins = self.referee.said.iter().enumerate();
         // What a lawless peer says of others is taken for the truth; only a node's own states are safe from it.
-        let reaches = |from| from == to || (!plan.lawless && plan.reaches(from, to));
+        // What a stock Asterisk drops is lost, unless one side can ask for it and the other answers.
+        let can_be_asked = |from: usize| {
+            plan.members[from] != Kind::Stock || (plan.habits[from].asks && plan.habits[to].asks)
+        };
+        let reaches =
+            |from| from == to || (!plan.lawless && plan.reaches(from, to) && can_be_asked(from));
         for (from, said) in origins.filter(|(from, _)| reaches(*from)) {
             let eid = self.fleet.members[from].entity_id;
             for name in said.devices.keys() {
@@ -454,7 +502,7 @@ impl Run {
         let plan = self.plan();
         let quiet = QUIET.as_secs();
         let mut allowed = 0;
-        for from in plan.all(Kind::Lampwire) {
+        for from in plan.all(Kind::Lampwire).chain(plan.all(Kind::Stock)) {
             let peers = (0..plan.members.len()).filter(|to| plan.exchange(from, *to));
             let publishes = 2 * u64::try_from(peers.count()).unwrap_or(0);
             let refreshes = match plan.expiration {

@@ -73,9 +73,6 @@ fn note_not_served(config: &Config, diagnostics: &mut Vec<Diagnostic>) {
         }
     }
     for endpoint in &config.endpoints {
-        if !endpoint.allowed_eids.is_empty() {
-            note(&endpoint.at, "@allowed_eids");
-        }
         if !endpoint.identify_by_certificate.is_empty() {
             note(&endpoint.at, "@identify_by_certificate");
         }

@@ -29,6 +29,8 @@ pub(crate) struct Lane {
     pub(crate) live: Option<Rev>,
     /// Values to be said once more, oldest first, the newest of each cell only.
     pub(crate) dump: Option<Dump>,
+    /// What the peer has confirmed and might have lost unseen: said once more when all else is said.
+    pub(crate) doubtful: Option<Dump>,
     /// All device states once more, one at a time over `@resync`: the next of them, and when.
     pub(crate) resync: Option<(Dump, Time)>,
     /// What is being said; it stays until the peer has confirmed or refused it.
@@ -144,6 +146,7 @@ impl Lane {
             fresh_until: now,
             live: None,
             dump: None,
+            doubtful: None,
             resync: None,
             job: None,
             job_of_dump: false,
@@ -167,10 +170,25 @@ impl Lane {
     /// Everything up to `head` is to be said once more.
     pub(crate) fn say_all(&mut self, head: Rev) {
         self.live = None;
+        self.doubtful = None;
         self.exceptions.clear();
         self.dump = Some(Dump {
             next: Rev::default(),
             until: head,
+        });
+    }
+
+    /// The peer may have lost what it has confirmed: that is said again after everything that it has not.
+    pub(crate) fn doubt(&mut self, head: Rev) {
+        let unconfirmed = self
+            .dump
+            .map(|dump| dump.next)
+            .into_iter()
+            .chain(self.live)
+            .min();
+        self.doubtful = Some(Dump {
+            next: Rev::default(),
+            until: unconfirmed.map_or(head, Rev::before),
         });
     }
 
@@ -191,7 +209,7 @@ impl Lane {
 
     /// States wait to be said.
     pub(crate) const fn has_work(&self) -> bool {
-        self.live.is_some() || self.dump.is_some()
+        self.live.is_some() || self.dump.is_some() || self.doubtful.is_some()
     }
 
     /// Nothing waits to be said, and nothing is being said.
@@ -203,6 +221,7 @@ impl Lane {
     pub(crate) fn drop_work(&mut self) {
         self.live = None;
         self.dump = None;
+        self.doubtful = None;
         self.resync = None;
         self.job = None;
         self.flight = None;
@@ -267,6 +286,9 @@ impl Lane {
             next @ (Next::Nothing | Next::Job(_) | Next::Yield) => return next,
         }
         self.job_of_dump = true;
+        if self.dump.is_none() {
+            self.dump = self.doubtful.take();
+        }
         match self.next_of_dump(index, settings, table, filters) {
             Next::Nothing => self.next_of_resync(now, index, settings, table, filters),
             next @ (Next::Job(_) | Next::Yield) => next,

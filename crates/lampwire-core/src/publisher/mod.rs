@@ -536,10 +536,11 @@ impl Publisher {
 
     /// The peer has answered: every lane goes on, and values that newer ones have overtaken meanwhile are passed over.
     fn recovered(&mut self, ctx: &mut Context<'_>) {
-        match self.state {
-            State::Away { .. } | State::Refused { .. } => {}
+        let was_away = match self.state {
+            State::Away { .. } => true,
+            State::Refused { .. } => false,
             State::Resolving | State::Up | State::Stopping => return,
-        }
+        };
         self.state = State::Up;
         let publish = &ctx.config.outbound_publishes[usize::from(self.id.0)];
         let text = format!(
@@ -550,8 +551,14 @@ impl Publisher {
         if let Some(peer) = self.peer {
             ctx.peers.note_change(peer);
         }
+        // A stock Asterisk that has restarted meanwhile may have given our old tag to somebody else, and grants it: nothing in its answer
+        // says so. Mailboxes are not repeated without evidence, for each repetition makes it notify every telephone.
+        let doubtful = was_away && self.highest_tag.is_some() && self.settings.kind == Kind::Device;
         for lane in &mut self.lanes {
             lane.coalesce(ctx.table.head());
+            if doubtful {
+                lane.doubt(ctx.table.head());
+            }
         }
         self.set_timer(ctx);
         for index in 0..self.settings.lanes {
@@ -636,7 +643,7 @@ impl Publisher {
                         publisher: self.id.0,
                         lane: index,
                     };
-                    ctx.timers.set(timer, ctx.now.at);
+                    ctx.timers.set(timer, ctx.now.at + limits::LANE_TURN);
                     return;
                 }
                 Next::Nothing => {}
@@ -808,8 +815,8 @@ impl Publisher {
                 Some(flight.transaction.next_due().min(self.silent_at(flight)))
             }
             Some(flight) => Some(flight.transaction.next_due()),
-            // While the peer is in trouble the publisher's own timer wakes.
-            None if !matches!(self.state, State::Up | State::Stopping) => None,
+            // While the peer is left alone the publisher's own timer wakes; while another lane tries it, that lane's answer.
+            None if !self.may_send(ctx.now.at, index) => None,
             None => {
                 let exception = lane
                     .exceptions

@@ -836,3 +836,39 @@ fn what_the_pace_holds_back_does_not_keep_the_node_awake() {
         assert!(said >= 150, "{said}");
     }
 }
+
+#[test]
+fn a_rate_limit_that_holds_back_the_first_try_after_a_pause_stops_nothing() {
+    let mut bench = settled_with("@rate_limit=1\n@probe=0\n", "t0");
+    bench.set("Custom:x1", DeviceState::InUse);
+    let request = only(&mut bench);
+    bench.answer(&request, "503 Service Unavailable", "");
+    bench.set("Custom:x1", DeviceState::Ringing);
+    // The pause is over before the limit allows another state.
+    bench.pass(Duration::from_secs(2));
+    let states: Vec<_> = devices(bench.requests()).iter().map(state_of).collect();
+    assert_eq!(states, ["RINGING"]);
+}
+
+#[test]
+fn what_a_counting_peer_has_confirmed_before_it_was_away_is_said_again_last() {
+    // It may have restarted, and have given the old tag to somebody else: then it grants what it should refuse.
+    let mut bench = settled_with("@lanes=1\n@probe=0\n", "7");
+    bench.set("Custom:old", DeviceState::InUse);
+    let old = only(&mut bench);
+    bench.grant(&old, "8");
+    bench.set("Custom:new", DeviceState::Busy);
+    bench.pass(Duration::from_secs(8));
+    let new = devices(bench.requests()).pop().unwrap();
+    let mut arrived = vec![new.body().to_owned()];
+    bench.grant(&new, "20");
+    let mut tag = 20;
+    while let Some(next) = devices(bench.requests()).pop() {
+        arrived.push(next.body().to_owned());
+        tag += 1;
+        bench.grant(&next, &tag.to_string());
+    }
+    assert!(arrived[0].contains("Custom:new"), "{arrived:?}");
+    assert!(arrived[1].contains("Custom:old"), "{arrived:?}");
+    assert!(arrived.len() <= 3, "{arrived:?}");
+}

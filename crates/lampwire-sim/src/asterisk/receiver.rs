@@ -176,6 +176,7 @@ impl StockAsterisk {
         now: Time,
         source: SocketAddr,
         message: &Message<'_>,
+        body: &[u8],
         method: Method<'_>,
         uri: &str,
     ) {
@@ -199,7 +200,8 @@ impl StockAsterisk {
         }
         let user = from.parsed_uri().ok();
         let user = user.and_then(|uri| uri.user_unescaped().map(|it| it.into_owned()));
-        let Some(reply) = self.decide(now, message, method, uri, user.as_deref(), expires) else {
+        let Some(reply) = self.decide(now, message, body, method, uri, user.as_deref(), expires)
+        else {
             return;
         };
         if cseq.method != method {
@@ -231,10 +233,12 @@ impl StockAsterisk {
     }
 
     /// What a request is answered; what it says is applied. `None`: nothing.
+    #[allow(clippy::too_many_arguments)] // a request's parts, each taken apart once
     fn decide(
         &mut self,
         now: Time,
         message: &Message<'_>,
+        body: &[u8],
         method: Method<'_>,
         uri: &str,
         user: Option<&str>,
@@ -294,10 +298,10 @@ impl StockAsterisk {
         // Without Content-Type there is no body.
         let body = message
             .header(HeaderName::ContentType)
-            .map(|_| message.body())
+            .map(|_| body)
             .filter(|body| !body.is_empty());
         match (tag, body) {
-            (None, _) if expires == 0 => refuse(412),
+            (None, None) if expires == 0 => refuse(412),
             (None, None) => refuse(400),
             (None, Some(body)) => Some(self.initial(now, message, peer, event, expires, body)),
             (Some(tag), body) => Some(self.later(now, message, event, tag, expires, body)),

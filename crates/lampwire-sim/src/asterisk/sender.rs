@@ -76,6 +76,8 @@ struct InFlight {
     bytes: Vec<u8>,
     /// What it says; `None`: a keep-alive.
     body: Option<Vec<u8>>,
+    /// The nonce that its credentials answer.
+    nonce: Option<String>,
     again_at: Time,
     pause: Duration,
     give_up_at: Time,
@@ -157,7 +159,13 @@ impl Publisher {
         };
         match status {
             401 | 407 => return self.handle_challenge(now, answer, request, dice),
-            412 => self.client = Client::new(self.expiration, dice),
+            412 => {
+                self.client = Client::new(self.expiration, dice);
+                if request.body.is_none() && self.queue.is_empty() {
+                    // The keep-alive once more, now without a tag; the peer must refuse that.
+                    return self.send(now, None, None, 0, dice);
+                }
+            }
             423 => match answer.min_expires() {
                 Ok(Some(expires)) if expires > 0 => self.client.expires = expires,
                 _ => {
@@ -166,10 +174,8 @@ impl Publisher {
                 }
             },
             _ => {
-                if status < 300
-                    && let Some(tag) = answer.etag()
-                {
-                    self.client.tag = Some(tag.to_owned());
+                if status < 300 {
+                    self.client.tag = answer.etag().map(str::to_owned);
                 }
                 if request.body.is_some() {
                     self.queue.pop_front();
@@ -275,6 +281,7 @@ impl Publisher {
             branch,
             bytes,
             body,
+            nonce: None,
             again_at: now + T1,
             pause: T1,
             give_up_at: now + GIVE_UP,
@@ -295,6 +302,12 @@ impl Publisher {
             .flatten()
             .find(|it| it.algorithm == Some(Algorithm::Md5));
         match (challenge, self.login.clone()) {
+            // The same nonce again means that the password is wrong.
+            (Some(challenge), Some(_))
+                if request.nonce.as_deref() == Some(&*challenge.nonce) && !challenge.stale =>
+            {
+                self.stuck = true;
+            }
             (Some(challenge), Some(login)) if request.challenges + 1 < AUTH_ATTEMPTS_MAX => {
                 let name = if challenge.proxy {
                     HeaderName::ProxyAuthorization
@@ -310,6 +323,9 @@ impl Publisher {
                     challenges,
                     dice,
                 );
+                if let Some(flight) = &mut self.in_flight {
+                    flight.nonce = Some(challenge.nonce.into_owned());
+                }
             }
             _ => self.stuck = true,
         }

@@ -169,7 +169,22 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             refused(412),
             Device("1", None),
         ],
-    ),
+    )
+    .on(Holds::On16),
+    receives(
+        "removal_without_tag_on_22",
+        "Expires 0 without a tag: taken, with a tag",
+        TAKES,
+        &[
+            Send(Request {
+                expires: Some("0"),
+                body: device!("INUSE"),
+                ..INITIAL
+            }),
+            GRANTED,
+        ],
+    )
+    .on(Holds::From22),
     receives(
         "expires_absent",
         "without Expires a publication lives an hour",
@@ -1083,7 +1098,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
     ),
     receives(
         "content_length_small",
-        "a body that goes on beyond its Content-Length is cut",
+        "a body that goes on beyond its Content-Length is taken as it is",
         TAKES,
         &[
             Send(Request {
@@ -1091,8 +1106,8 @@ pub(super) static EXCHANGES: &[Exchange] = &[
                 content_length: Some("20"),
                 ..INITIAL
             }),
-            refused(500),
-            Device("1", None),
+            GRANTED,
+            Device("1", Some("INUSE")),
         ],
     ),
     receives(

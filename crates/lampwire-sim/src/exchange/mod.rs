@@ -109,6 +109,11 @@ impl Link {
 }
 
 impl Exchange {
+    /// The same, for these Asterisks only.
+    pub(crate) const fn on(self, holds: Holds) -> Self {
+        Self { holds, ..self }
+    }
+
     /// Whether it says what the model does.
     pub fn holds_for_model(&self) -> bool {
         self.holds != Holds::On16

@@ -185,6 +185,14 @@ impl Asterisk {
         }
     }
 
+    /// Gives it other sections of `pjsip.conf` than its plan has, and these mailboxes of its own. Before its start.
+    pub(crate) fn configure(&self, sections: &str, mailboxes: &[String]) -> Outcome {
+        let file = self.directory.join("etc/pjsip.conf");
+        let mut text = format!("[global]\ntype=global\ndebug=yes\n\n{sections}");
+        add_third_parties(&mut text, mailboxes.iter().map(String::as_str));
+        fs::write(&file, text).map_err(lab(file.display()))
+    }
+
     /// Every device that it knows, with its state.
     pub(crate) fn devices(&mut self) -> Outcome<BTreeMap<String, String>> {
         self.ami()?.devices()
@@ -428,7 +436,13 @@ fn pjsip_conf(plan: &NodePlan) -> String {
     } else {
         text.push_str("[global]\ntype=global\ndebug=yes\n\n");
     }
-    for mailbox in MAILBOXES {
+    add_third_parties(&mut text, MAILBOXES.iter().copied());
+    text
+}
+
+/// The endpoints of whoever else speaks to the node: a phone system for each mailbox, and a stranger.
+fn add_third_parties<'a>(text: &mut String, mailboxes: impl Iterator<Item = &'a str>) {
+    for mailbox in mailboxes {
         let endpoint = voicemail_endpoint(mailbox);
         text.push_str(&format!(
             "[{endpoint}]\ntype=endpoint\nincoming_mwi_mailbox={mailbox}\n\n"
@@ -440,5 +454,4 @@ fn pjsip_conf(plan: &NodePlan) -> String {
          event_asterisk-devicestate={STRANGER}\nevent_asterisk-mwi={STRANGER}\n\n\
          [{STRANGER}]\ntype=asterisk-publication\ndevice_state=yes\nmailbox_state=yes\n"
     ));
-    text
 }

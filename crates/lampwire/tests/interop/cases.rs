@@ -152,6 +152,28 @@ pub(crate) const CASES: &[Case] = &[
         run: over_connections,
     },
     Case {
+        name: "tcp_after_a_crash",
+        shows: "states both ways over TCP again, once the peer has crashed and is back",
+        peers: BOTH,
+        beyond_asterisk: true,
+        relation: || Relation {
+            carrier: Carrier::Tcp,
+            ..Relation::default()
+        },
+        run: over_connections_after_a_crash,
+    },
+    Case {
+        name: "tls_after_a_crash",
+        shows: "states both ways over TLS again, once the peer has crashed and is back",
+        peers: ONLY_22,
+        beyond_asterisk: true,
+        relation: || Relation {
+            carrier: Carrier::Tls,
+            ..Relation::default()
+        },
+        run: over_connections_after_a_crash,
+    },
+    Case {
         name: "tls_with_a_wrong_certificate_of_peer",
         shows: "a peer's certificate of another authority is refused, both sides say why, and the right one is taken",
         peers: ONLY_22,
@@ -754,7 +776,11 @@ fn over_connections(world: &mut World) -> Outcome {
     for round in 1..=3 {
         world.exchange(round)?;
     }
-    // A peer that comes back is found again, in both directions.
+    Ok(())
+}
+
+fn over_connections_after_a_crash(world: &mut World) -> Outcome {
+    over_connections(world)?;
     world.peer.kill()?;
     world.peer.start()?;
     world.exchange(4)

@@ -18,6 +18,7 @@ mod ami;
 mod asterisk;
 mod cases;
 mod certificates;
+mod exchanges;
 mod figures;
 mod instance;
 mod lampwire;
@@ -90,6 +91,7 @@ fn main() -> ExitCode {
         report: Report::default(),
     });
     let mut trials = trials(&lab, &missing);
+    trials.extend(exchanges::trials(&lab, trials.len()));
     trials.extend(required(&missing));
     trials.extend(figures::trials(&lab));
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -1,11 +1,10 @@
 //! Third parties on the wire: a phone system that reports a mailbox, a stranger that speaks under
 //! another node's entity id, and a relay between two nodes that can refuse.
 
-use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -138,25 +137,24 @@ impl Relay {
             Arc::clone(&refused),
             Arc::clone(&ended),
         );
+        // Time-outs of sockets are rounded to the system's ticks, a sleeping thread is woken in time.
+        let (on_the_way, arriving) = mpsc::channel::<(Instant, SocketAddr, Vec<u8>)>();
+        let out = socket.try_clone().map_err(lab("UDP socket"))?;
+        socket
+            .set_read_timeout(Some(LOOK))
+            .map_err(lab("UDP socket"))?;
+        thread::Builder::new()
+            .name("delay".into())
+            .spawn(move || {
+                while let Ok((at, to, datagram)) = arriving.recv() {
+                    thread::sleep(at.saturating_duration_since(Instant::now()));
+                    let _ = out.send_to(&datagram, to);
+                }
+            })
+            .map_err(lab("a thread for the relay"))?;
         let hand_on = move || {
             let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
-            let mut on_the_way: VecDeque<(Instant, SocketAddr, Vec<u8>)> = VecDeque::new();
             while !ended.load(Ordering::SeqCst) {
-                let now = Instant::now();
-                while on_the_way.front().is_some_and(|(at, ..)| *at <= now) {
-                    if let Some((_, to, datagram)) = on_the_way.pop_front() {
-                        let _ = socket.send_to(&datagram, to);
-                    }
-                }
-                let wait = on_the_way
-                    .front()
-                    .map_or(LOOK, |(at, ..)| at.saturating_duration_since(now).min(LOOK));
-                if socket
-                    .set_read_timeout(Some(wait.max(Duration::from_micros(1))))
-                    .is_err()
-                {
-                    return;
-                }
                 let (count, from) = match socket.recv_from(&mut buffer) {
                     Ok(received) => received,
                     Err(error)
@@ -183,7 +181,12 @@ impl Relay {
                         first.get_or_insert_with(Instant::now);
                     }
                     let to = if from == sender { receiver } else { sender };
-                    on_the_way.push_back((Instant::now() + delay, to, datagram.to_vec()));
+                    if on_the_way
+                        .send((Instant::now() + delay, to, datagram.to_vec()))
+                        .is_err()
+                    {
+                        return;
+                    }
                 }
             }
         };
