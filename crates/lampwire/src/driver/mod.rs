@@ -333,23 +333,30 @@ impl Driver {
                 self.connections.forget(flow);
                 self.node.handle_closed(now, flow, &why);
             }
+            Happened::NotTaken { transport, why } => {
+                let text = format!("a connection could not be taken: {why}");
+                self.warn(now, transport, "connection-not-taken", &text);
+            }
             Happened::Refused {
                 transport,
                 remote,
                 why,
             } => {
-                let name = self
-                    .names
-                    .get(usize::from(transport.0))
-                    .map_or("?", String::as_str);
-                let notice = Notice {
-                    level: Level::Warn,
-                    code: "connection-refused",
-                    text: format!("transport {name}: a connection from {remote} is refused: {why}"),
-                };
-                self.notices.log(now.at, &notice);
+                let text = format!("a connection from {remote} is refused: {why}");
+                self.warn(now, transport, "connection-refused", &text);
             }
         }
+    }
+
+    fn warn(&mut self, now: Now, transport: TransportId, code: &'static str, text: &str) {
+        let name = self.names.get(usize::from(transport.0));
+        let name = name.map_or("?", String::as_str);
+        let notice = Notice {
+            level: Level::Warn,
+            code,
+            text: format!("transport {name}: {text}"),
+        };
+        self.notices.log(now.at, &notice);
     }
 
     /// Does one command and those that wait behind it, up to the budget.

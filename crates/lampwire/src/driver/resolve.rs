@@ -318,11 +318,11 @@ fn name_server(address: SocketAddr) -> NameServerConfig {
 
 /// The name as it stands, nothing put behind it.
 fn whole(name: &str) -> Result<Name, String> {
-    let mut whole = Name::from_str_relaxed(name)
-        .ok()
-        .filter(|parsed| !parsed.is_root() && !name.contains(|c: char| c.is_whitespace()))
-        .ok_or_else(|| format!("{name:?} is no host name"))?;
+    let mut whole = Name::from_str_relaxed(name).unwrap_or_default();
     whole.set_fqdn(true);
+    if whole.is_root() || name.contains(char::is_whitespace) {
+        return Err(format!("{name:?} is no host name"));
+    }
     Ok(whole)
 }
 
@@ -392,5 +392,242 @@ fn why(error: &NetError) -> String {
             format!("the DNS server answered: {code}")
         }
         other => format!("DNS: {other}"),
+    }
+}
+
+#[cfg(test)]
+#[path = "../../tests/it/zone.rs"]
+#[allow(clippy::unwrap_used)]
+mod zone;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use hickory_proto::rr::rdata::{A, AAAA, CNAME, NAPTR, SRV};
+
+    use super::zone::{Manner, NEGATIVE_TTL, Zone, absolute, record};
+    use super::*;
+
+    /// Names that are looked up in the zone, with one second to wait for it.
+    fn names(zone: &Zone) -> Names {
+        let system = system_conf::parse_resolv_conf(
+            "nameserver 192.0.2.53\nsearch corp.test lab.test\noptions timeout:1 attempts:1\n",
+        );
+        Names::new(&[zone.address], system)
+    }
+
+    fn a(name: &str, ttl: u32, address: &str) -> Record {
+        record(name, ttl, RData::A(A(address.parse().unwrap())))
+    }
+
+    fn aaaa(name: &str, ttl: u32, address: &str) -> Record {
+        record(name, ttl, RData::AAAA(AAAA(address.parse().unwrap())))
+    }
+
+    async fn addresses_of(names: &Names, host: &str) -> Result<(Vec<String>, u64), String> {
+        let answer = names.look_up(&Query::Addresses(host.to_owned())).await?;
+        let Records::Addresses(addresses) = answer.records else {
+            panic!("no addresses: {answer:?}");
+        };
+        let addresses = addresses.iter().map(ToString::to_string).collect();
+        Ok((addresses, answer.valid_for.as_secs()))
+    }
+
+    fn found(addresses: &[&str], valid_for: u64) -> Result<(Vec<String>, u64), String> {
+        let addresses = addresses.iter().map(|it| (*it).to_owned()).collect();
+        Ok((addresses, valid_for))
+    }
+
+    #[tokio::test]
+    async fn addresses_are_found_and_believed_for_their_time() {
+        let alias =
+            |name: &str, ttl, to: &str| record(name, ttl, RData::CNAME(CNAME(absolute(to))));
+        let zone = Zone::new(vec![
+            a("one.test", 60, "192.0.2.1"),
+            a("both.test", 300, "192.0.2.1"),
+            a("both.test", 300, "192.0.2.2"),
+            aaaa("both.test", 30, "2001:db8::1"),
+            aaaa("six.test", 60, "2001:db8::6"),
+            a("zero.test", 0, "192.0.2.1"),
+            a("week.test", 604_800, "192.0.2.1"),
+            alias("alias.test", 20, "one.test"),
+            a("inside.corp.test", 60, "192.0.2.7"),
+            a("inside.lab.test", 60, "192.0.2.8"),
+            a("deep.er.lab.test", 60, "192.0.2.9"),
+        ]);
+        let names = names(&zone);
+        let day = VALID_MAX.as_secs();
+        for (host, expected) in [
+            ("192.0.2.9", found(&["192.0.2.9"], day)),
+            ("[2001:db8::9]", found(&["2001:db8::9"], day)),
+            ("one.test", found(&["192.0.2.1"], 60)),
+            ("ONE.test.", found(&["192.0.2.1"], 60)),
+            (
+                "both.test",
+                found(&["192.0.2.1", "192.0.2.2", "2001:db8::1"], 30),
+            ),
+            ("six.test", found(&["2001:db8::6"], 60)),
+            ("zero.test", found(&["192.0.2.1"], 5)),
+            ("week.test", found(&["192.0.2.1"], day)),
+            ("alias.test", found(&["192.0.2.1"], 20)),
+            // Names that are not whole, in the order of the search list.
+            ("inside", found(&["192.0.2.7"], 60)),
+            ("deep.er", found(&["192.0.2.9"], 60)),
+            // Nothing, and that is certain.
+            ("nobody.test", found(&[], u64::from(NEGATIVE_TTL))),
+            ("inside.", found(&[], u64::from(NEGATIVE_TTL))),
+        ] {
+            assert_eq!(addresses_of(&names, host).await, expected, "{host}");
+        }
+    }
+
+    #[tokio::test]
+    async fn services_are_found() {
+        let zone = Zone::new(vec![
+            record(
+                "_sip._udp.test",
+                60,
+                RData::SRV(SRV::new(1, 2, 5062, absolute("a.test"))),
+            ),
+            record(
+                "_sip._tcp.test",
+                60,
+                RData::SRV(SRV::new(0, 0, 0, Name::root())),
+            ),
+            record(
+                "test",
+                90,
+                RData::NAPTR(NAPTR::new(
+                    10,
+                    20,
+                    b"s".to_vec().into(),
+                    b"SIP+D2U".to_vec().into(),
+                    Box::default(),
+                    absolute("_sip._udp.test"),
+                )),
+            ),
+        ]);
+        let names = names(&zone);
+        let look_up = |query| {
+            let names = &names;
+            async move { names.look_up(&query).await.unwrap() }
+        };
+        let srv = |port, target: &str, priority, weight| SrvRecord {
+            priority,
+            weight,
+            port,
+            target: target.to_owned(),
+        };
+        let answer = look_up(Query::Srv("_sip._udp.test".to_owned())).await;
+        assert_eq!(
+            answer.records,
+            Records::Srv(vec![srv(5062, "a.test", 1, 2)])
+        );
+        assert_eq!(answer.valid_for, Duration::from_secs(60));
+        let answer = look_up(Query::Srv("_sip._tcp.test".to_owned())).await;
+        assert_eq!(answer.records, Records::Srv(vec![srv(0, ".", 0, 0)]));
+        let answer = look_up(Query::Srv("_sips._tcp.test".to_owned())).await;
+        assert_eq!(answer.records, Records::Srv(Vec::new()));
+        let answer = look_up(Query::Naptr("test".to_owned())).await;
+        let naptr = NaptrRecord {
+            order: 10,
+            preference: 20,
+            flags: "s".to_owned(),
+            service: "SIP+D2U".to_owned(),
+            replacement: "_sip._udp.test".to_owned(),
+        };
+        assert_eq!(answer.records, Records::Naptr(vec![naptr]));
+        assert_eq!(answer.valid_for, Duration::from_secs(90));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept() {
+        let zone = Zone::new(vec![a("one.test", 3600, "192.0.2.1")]);
+        let names = names(&zone);
+        assert_eq!(
+            addresses_of(&names, "one.test").await,
+            found(&["192.0.2.1"], 3600)
+        );
+        zone.change(vec![a("one.test", 3600, "192.0.2.2")]);
+        assert_eq!(
+            addresses_of(&names, "one.test").await,
+            found(&["192.0.2.2"], 3600)
+        );
+        zone.change(Vec::new());
+        assert_eq!(
+            addresses_of(&names, "one.test").await,
+            found(&[], u64::from(NEGATIVE_TTL))
+        );
+    }
+
+    #[tokio::test]
+    async fn servers_that_do_not_answer_are_no_answer() {
+        let zone = Zone::new(vec![a("one.test", 60, "192.0.2.1")]);
+        let names = names(&zone);
+        for (manner, why) in [
+            (
+                Manner::Fail(op::ResponseCode::ServFail),
+                "the DNS server answered: Server Failure",
+            ),
+            (
+                Manner::Fail(op::ResponseCode::Refused),
+                "the DNS server answered: Query Refused",
+            ),
+            (Manner::Silence, "no DNS server answered in time"),
+        ] {
+            zone.behave(manner);
+            let answer = addresses_of(&names, "one.test").await;
+            assert_eq!(answer, Err(why.to_owned()), "{manner:?}");
+        }
+        zone.behave(Manner::Answer);
+        assert_eq!(
+            addresses_of(&names, "one.test").await,
+            found(&["192.0.2.1"], 60)
+        );
+    }
+
+    #[tokio::test]
+    async fn without_a_server_names_fail_with_the_reason() {
+        let missing = || {
+            Err(NetError::from(std::io::Error::from(
+                std::io::ErrorKind::NotFound,
+            )))
+        };
+        let names = Names::new(&[], missing());
+        assert_eq!(
+            addresses_of(&names, "one.test").await,
+            Err("there is no DNS server to ask: /etc/resolv.conf: io error: entity not found; mend it, or write nameserver= into [lampwire]".to_owned())
+        );
+        assert!(addresses_of(&names, "192.0.2.1").await.is_ok());
+        // With one of our own the system's are not needed.
+        let zone = Zone::new(vec![a("one.test", 60, "192.0.2.1")]);
+        let names = Names::new(&[zone.address], missing());
+        assert_eq!(
+            addresses_of(&names, "one.test").await,
+            found(&["192.0.2.1"], 60)
+        );
+    }
+
+    #[tokio::test]
+    async fn what_is_no_name_is_an_error() {
+        let zone = Zone::new(Vec::new());
+        let names = names(&zone);
+        for host in ["", ".", "no name at all", "a..b", &"x".repeat(64)] {
+            let answer = addresses_of(&names, host).await;
+            assert_eq!(answer, Err(format!("{host:?} is no host name")));
+        }
+    }
+
+    #[tokio::test]
+    async fn answers_come_with_their_question() {
+        let mut resolver = Resolver::new(&[]);
+        let query = Query::Addresses("127.0.1.9".to_owned());
+        resolver.ask(query.clone());
+        let (asked, answer) = resolver.next().await;
+        assert_eq!(asked, query);
+        assert_eq!(
+            answer.unwrap().records,
+            Records::Addresses(vec!["127.0.1.9".parse().unwrap()])
+        );
     }
 }

@@ -67,6 +67,8 @@ pub(crate) enum Happened {
     Written { flow: FlowId },
     /// It has ended, or could not be opened.
     Closed { flow: FlowId, why: String },
+    /// The system could not give a peer's connection.
+    NotTaken { transport: TransportId, why: String },
     /// A peer's handshake failed: it has never been a connection.
     Refused {
         transport: TransportId,
@@ -75,12 +77,41 @@ pub(crate) enum Happened {
     },
 }
 
-/// What a connection's task waits for. Dropping it ends the connection.
+/// What a peer's connection waits for. Dropping it ends the connection.
 #[derive(Debug)]
 pub(crate) struct Link {
     /// Under which number it is known from now on; its task reads nothing before it has one.
     start: oneshot::Sender<FlowId>,
+    line: Line,
+}
+
+/// The loop's end of a connection. Dropping it ends the connection.
+#[derive(Debug)]
+struct Line {
     writes: mpsc::Sender<Vec<u8>>,
+    /// Tells the task at once, whatever it waits for: a peer that reads nothing may keep a write for ever.
+    _open: oneshot::Sender<()>,
+}
+
+/// The task's end of a connection.
+#[derive(Debug)]
+struct Orders {
+    writes: mpsc::Receiver<Vec<u8>>,
+    closed: oneshot::Receiver<()>,
+}
+
+fn line() -> (Line, Orders) {
+    let ((writes, orders), (open, closed)) = (mpsc::channel(WRITES_WAITING), oneshot::channel());
+    (
+        Line {
+            writes,
+            _open: open,
+        },
+        Orders {
+            writes: orders,
+            closed,
+        },
+    )
 }
 
 /// A transport for connections, bound.
@@ -167,7 +198,7 @@ impl StreamTransport {
 #[derive(Debug)]
 pub(crate) struct Connections {
     ways: BTreeMap<TransportId, Arc<Way>>,
-    links: BTreeMap<FlowId, mpsc::Sender<Vec<u8>>>,
+    lines: BTreeMap<FlowId, Line>,
     listeners: Vec<JoinHandle<()>>,
     tell: mpsc::Sender<Happened>,
     happened: mpsc::Receiver<Happened>,
@@ -182,7 +213,7 @@ impl Connections {
                 .iter()
                 .map(|transport| (transport.id, Arc::clone(&transport.way)))
                 .collect(),
-            links: BTreeMap::new(),
+            lines: BTreeMap::new(),
             listeners: Vec::new(),
             tell,
             happened,
@@ -217,13 +248,13 @@ impl Connections {
     /// A peer's connection has a number now.
     pub(crate) fn welcome(&mut self, link: Link, flow: FlowId) {
         if link.start.send(flow).is_ok() {
-            self.links.insert(flow, link.writes);
+            self.lines.insert(flow, link.line);
         }
     }
 
     /// A connection has ended.
     pub(crate) fn forget(&mut self, flow: FlowId) {
-        self.links.remove(&flow);
+        self.lines.remove(&flow);
     }
 
     /// Does what the node wants done. An error: it could not even be begun, and why.
@@ -238,8 +269,8 @@ impl Connections {
                 let Some(way) = self.ways.get(&transport) else {
                     return Err((flow, "its transport is not served".to_owned()));
                 };
-                let (writes, orders) = mpsc::channel(WRITES_WAITING);
-                self.links.insert(flow, writes);
+                let (line, orders) = line();
+                self.lines.insert(flow, line);
                 tokio::spawn(open(
                     Arc::clone(way),
                     flow,
@@ -251,7 +282,11 @@ impl Connections {
                 Ok(())
             }
             FlowCommand::Write { flow, bytes } => {
-                match self.links.get(&flow).map(|link| link.try_send(bytes)) {
+                match self
+                    .lines
+                    .get(&flow)
+                    .map(|line| line.writes.try_send(bytes))
+                {
                     // Nobody there: its end is on its way to the node.
                     None | Some(Ok(()) | Err(mpsc::error::TrySendError::Closed(_))) => Ok(()),
                     Some(Err(mpsc::error::TrySendError::Full(_))) => {
@@ -260,7 +295,7 @@ impl Connections {
                 }
             }
             FlowCommand::Close { flow } => {
-                self.links.remove(&flow);
+                self.lines.remove(&flow);
                 Ok(())
             }
         }
@@ -269,14 +304,14 @@ impl Connections {
     /// Ends all of them with grace.
     pub(crate) async fn end(self) {
         let Self {
-            links,
+            lines,
             listeners,
             tell,
             mut happened,
             ..
         } = self;
         listeners.iter().for_each(JoinHandle::abort);
-        drop((links, tell));
+        drop((lines, tell));
         // The channel ends with the last task.
         let ended = async { while happened.recv().await.is_some() {} };
         let _ = timeout(CLOSING_MAX * 2, ended).await;
@@ -309,10 +344,11 @@ async fn listen(
                     }
                 });
             }
+            // The peer has gone again before its turn came.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => (),
             Err(error) => {
-                tracing::warn!(
-                    "a connection could not be taken: {error}; see the limit of open files"
-                );
+                let why = format!("{error}; see the limit of open files");
+                let _ = tell.send(Happened::NotTaken { transport, why }).await;
                 tokio::time::sleep(ACCEPT_AGAIN).await;
             }
         }
@@ -320,11 +356,7 @@ async fn listen(
 }
 
 /// What is needed to go on with a connection that a peer has opened.
-type Welcomed = (
-    Box<dyn Stream>,
-    oneshot::Receiver<FlowId>,
-    mpsc::Receiver<Vec<u8>>,
-);
+type Welcomed = (Box<dyn Stream>, oneshot::Receiver<FlowId>, Orders);
 
 /// Shakes hands with a peer that has connected, and tells of it.
 async fn welcome(
@@ -355,12 +387,12 @@ async fn welcome(
             return None;
         }
     };
-    let ((start, started), (writes, orders)) = (oneshot::channel(), mpsc::channel(WRITES_WAITING));
+    let ((start, started), (line, orders)) = (oneshot::channel(), line());
     let accepted = Happened::Accepted {
         transport,
         remote,
         certificate,
-        link: Link { start, writes },
+        link: Link { start, line },
     };
     tell.send(accepted).await.ok()?;
     Some((stream, started, orders))
@@ -390,10 +422,14 @@ async fn open(
     flow: FlowId,
     remote: SocketAddr,
     server_name: String,
-    orders: mpsc::Receiver<Vec<u8>>,
+    mut orders: Orders,
     tell: mpsc::Sender<Happened>,
 ) {
-    let opened = timeout(OPENING_MAX, connect(&way, remote, &server_name)).await;
+    let opened = tokio::select! {
+        opened = timeout(OPENING_MAX, connect(&way, remote, &server_name)) => opened,
+        // Nobody wants it any more.
+        _ = &mut orders.closed => return,
+    };
     let (stream, certificate) = match opened {
         Ok(Ok(opened)) => opened,
         failed => {
@@ -455,10 +491,14 @@ async fn converse(
     stream: Box<dyn Stream>,
     encrypted: bool,
     flow: FlowId,
-    mut orders: mpsc::Receiver<Vec<u8>>,
+    orders: Orders,
     tell: mpsc::Sender<Happened>,
 ) {
     let (mut reader, mut writer) = tokio::io::split(stream);
+    let Orders {
+        mut writes,
+        mut closed,
+    } = orders;
     let reading = async {
         let mut buffer = vec![0; READ_BYTES];
         let mut silent = true;
@@ -481,7 +521,7 @@ async fn converse(
         }
     };
     let writing = async {
-        while let Some(bytes) = orders.recv().await {
+        while let Some(bytes) = writes.recv().await {
             let written = async {
                 writer.write_all(&bytes).await?;
                 writer.flush().await
@@ -490,19 +530,24 @@ async fn converse(
                 return Some(tls::why(&error));
             }
             if tell.send(Happened::Written { flow }).await.is_err() {
-                return None;
+                break;
             }
         }
+        // Nobody writes to it any more: it was to be closed. An error: the other side was faster.
+        let _ = writer.shutdown().await;
         None
     };
+    tokio::pin!(writing);
     let why = tokio::select! {
         why = reading => Some(why),
-        ended = writing => ended,
+        ended = &mut writing => ended,
+        _ = &mut closed => {
+            let _ = timeout(CLOSING_MAX, &mut writing).await;
+            None
+        }
     };
-    match why {
-        Some(why) => drop(tell.send(Happened::Closed { flow, why }).await),
-        // Nobody writes to it any more: it was to be closed.
-        None => drop(timeout(CLOSING_MAX, writer.shutdown()).await),
+    if let Some(why) = why {
+        let _ = tell.send(Happened::Closed { flow, why }).await;
     }
 }
 
@@ -523,3 +568,6 @@ fn prepare(way: &Way, stream: &TcpStream) {
         let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
     }
 }
+
+#[cfg(test)]
+mod tests;

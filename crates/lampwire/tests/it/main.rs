@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod api;
+mod certificates;
 mod commands;
 mod demo;
 mod events;
 mod exchange;
 mod harness;
 mod refusals;
+mod streams;
 mod transports;
 mod zone;

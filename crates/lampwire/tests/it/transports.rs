@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::harness::{Node, address, wait_for};
-use super::zone::{Server, Zone};
+use super::zone::{Server, Zone, service};
 
 const EID: [&str; 2] = ["02:00:00:00:00:01", "02:00:00:00:00:02"];
 
@@ -66,7 +66,7 @@ fn the_preferred_server_of_a_name_the_next_one_and_back() {
         server(2, "b.lamps.test", second),
         server(1, "a.lamps.test", preferred),
     ];
-    let zone = Zone::new("_sip._udp.lamps.test", &servers);
+    let zone = Zone::new(service("_sip._udp.lamps.test", &servers));
     let own = format!("entity_id={}\nnameserver={}", EID[0], zone.address);
     let one = telling(
         at_one,
@@ -90,7 +90,10 @@ fn the_preferred_server_of_a_name_the_next_one_and_back() {
     until_told(&first, "Custom:x", "BUSY");
 
     // The zone prefers the other now.
-    zone.change(&[server(1, "b.lamps.test", second)]);
+    zone.change(service(
+        "_sip._udp.lamps.test",
+        &[server(1, "b.lamps.test", second)],
+    ));
     wait_for("the other server to be used", || {
         one.command(&["set", "device", "Custom:x", "INUSE"]);
         one.command(&["set", "device", "Custom:x", "RINGING"]);

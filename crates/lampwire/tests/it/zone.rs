@@ -1,4 +1,8 @@
 //! A DNS server for one test: a zone on loopback whose records can be changed while it runs.
+//!
+//! The unit tests of the resolver have it too.
+
+#![allow(dead_code, reason = "each of its users needs another part")]
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
@@ -6,11 +10,14 @@ use std::thread;
 use std::time::Duration;
 
 use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::rdata::{A, SRV};
+use hickory_proto::rr::rdata::{A, SOA, SRV};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
-/// The TTL of every record: the least that a node believes in.
+/// The TTL of every server's records: the least that a node believes in.
 const TTL: u32 = 5;
+
+/// For how long it says that "no such name" may be believed.
+pub(crate) const NEGATIVE_TTL: u32 = 7;
 
 /// A server of a service: priority, weight, host and its address.
 #[derive(Clone, Copy, Debug)]
@@ -21,25 +28,67 @@ pub(crate) struct Server {
     pub(crate) address: Ipv4Addr,
 }
 
+/// How it answers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Manner {
+    /// From its records.
+    Answer,
+    /// Always by this code.
+    Fail(ResponseCode),
+    /// Not at all.
+    Silence,
+}
+
 /// A zone that is served as long as it lives.
 pub(crate) struct Zone {
     pub(crate) address: SocketAddr,
-    servers: Arc<Mutex<Vec<Server>>>,
+    content: Arc<Mutex<Content>>,
     _alive: Arc<()>,
 }
 
+#[derive(Debug)]
+struct Content {
+    records: Vec<Record>,
+    manner: Manner,
+}
+
+/// A record of the zone.
+pub(crate) fn record(name: &str, ttl: u32, data: RData) -> Record {
+    Record::from_rdata(absolute(name), ttl, data)
+}
+
+/// A name with its dot at the end.
+pub(crate) fn absolute(name: &str) -> Name {
+    Name::from_ascii(format!("{name}.")).unwrap()
+}
+
+/// The records of a service, an SRV name: these servers, all at port 5060.
+pub(crate) fn service(name: &str, servers: &[Server]) -> Vec<Record> {
+    let records = servers.iter().flat_map(|server| {
+        let srv = SRV::new(server.priority, server.weight, 5060, absolute(server.host));
+        [
+            record(name, TTL, RData::SRV(srv)),
+            record(server.host, TTL, RData::A(A(server.address))),
+        ]
+    });
+    records.collect()
+}
+
 impl Zone {
-    /// Serves `service`, an SRV name, by these servers, all at port 5060.
-    pub(crate) fn new(service: &'static str, servers: &[Server]) -> Self {
+    /// Serves these records.
+    pub(crate) fn new(records: Vec<Record>) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket
             .set_read_timeout(Some(Duration::from_millis(100)))
             .unwrap();
-        let servers = Arc::new(Mutex::new(servers.to_vec()));
+        let content = Arc::new(Mutex::new(Content {
+            records,
+            manner: Manner::Answer,
+        }));
         let alive = Arc::new(());
         let zone = Self {
             address: socket.local_addr().unwrap(),
-            servers: Arc::clone(&servers),
+            content: Arc::clone(&content),
             _alive: Arc::clone(&alive),
         };
         let alive = {
@@ -53,8 +102,11 @@ impl Zone {
                 let Ok((length, from)) = socket.recv_from(&mut buffer) else {
                     continue;
                 };
-                if let Ok(question) = Message::from_vec(&buffer[..length]) {
-                    let answer = answer(&question, service, &servers.lock().unwrap());
+                let Ok(question) = Message::from_vec(&buffer[..length]) else {
+                    continue;
+                };
+                let answer = answer(&question, &content.lock().unwrap());
+                if let Some(answer) = answer {
                     let _ = socket.send_to(&answer.to_vec().unwrap(), from);
                 }
             }
@@ -62,42 +114,49 @@ impl Zone {
         zone
     }
 
-    /// From now on it has these servers.
-    pub(crate) fn change(&self, servers: &[Server]) {
-        *self.servers.lock().unwrap() = servers.to_vec();
+    /// From now on it has these records.
+    pub(crate) fn change(&self, records: Vec<Record>) {
+        self.content.lock().unwrap().records = records;
+    }
+
+    /// From now on it answers in this manner.
+    pub(crate) fn behave(&self, manner: Manner) {
+        self.content.lock().unwrap().manner = manner;
     }
 }
 
-fn answer(question: &Message, service: &str, servers: &[Server]) -> Message {
+fn answer(question: &Message, content: &Content) -> Option<Message> {
     let mut answer = Message::response(question.metadata.id, question.metadata.op_code);
     answer.metadata.recursion_available = true;
-    let name = |text: &str| Name::from_ascii(format!("{text}.")).unwrap();
+    answer.add_queries(question.queries.iter().cloned());
+    match content.manner {
+        Manner::Silence => return None,
+        Manner::Fail(code) => {
+            answer.metadata.response_code = code;
+            return Some(answer);
+        }
+        Manner::Answer => (),
+    }
     let mut known = false;
     for query in &question.queries {
-        answer.add_query(query.clone());
-        if *query.name() == name(service) {
-            known = true;
-            if query.query_type() == RecordType::SRV {
-                for server in servers {
-                    let srv = SRV::new(server.priority, server.weight, 5060, name(server.host));
-                    answer.add_answer(Record::from_rdata(
-                        query.name().clone(),
-                        TTL,
-                        RData::SRV(srv),
-                    ));
+        for record in &content.records {
+            if record.name == *query.name() {
+                known = true;
+                let kind = record.record_type();
+                // An alias is the answer to every question.
+                if kind == query.query_type() || kind == RecordType::CNAME {
+                    answer.add_answer(record.clone());
                 }
             }
         }
-        for server in servers.iter().filter(|it| *query.name() == name(it.host)) {
-            known = true;
-            if query.query_type() == RecordType::A {
-                let a = RData::A(A(server.address));
-                answer.add_answer(Record::from_rdata(query.name().clone(), TTL, a));
-            }
+    }
+    if answer.answers.is_empty() {
+        let origin = absolute("test");
+        let soa = SOA::new(origin.clone(), origin, 1, 60, 60, 60, NEGATIVE_TTL);
+        answer.add_authority(record("test", NEGATIVE_TTL, RData::SOA(soa)));
+        if !known {
+            answer.metadata.response_code = ResponseCode::NXDomain;
         }
     }
-    if !known {
-        answer.metadata.response_code = ResponseCode::NXDomain;
-    }
-    answer
+    Some(answer)
 }

@@ -3,6 +3,7 @@
 mod files;
 mod names;
 mod verify;
+mod version1;
 
 use std::io;
 use std::sync::Arc;
@@ -258,6 +259,9 @@ fn refused_by_peer(alert: AlertDescription) -> String {
         | AlertDescription::CertificateUnknown
         | AlertDescription::UnsupportedCertificate
         | AlertDescription::AccessDenied => "it does not accept our certificate; its log says why",
+        AlertDescription::DecryptError => {
+            "a signature is wrong, of our certificate as a rule; its log says why"
+        }
         AlertDescription::CertificateExpired => "it takes our certificate for expired",
         AlertDescription::CertificateRequired => {
             "it wants a certificate of ours: set cert_file= and priv_key_file="
@@ -368,3 +372,6 @@ fn told(names: Names, verified: bool) -> Certificate {
         names: names.alternative,
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

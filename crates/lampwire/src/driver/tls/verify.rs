@@ -20,7 +20,7 @@ use x509_cert::certificate::Version;
 use x509_cert::der::Decode;
 
 use super::names::{Certificate, Names};
-use super::told;
+use super::{told, version1};
 
 /// The authorities that certificates are checked against.
 #[derive(Debug)]
@@ -148,15 +148,16 @@ impl Verifier {
         let authorities = &self.rules.authorities;
         if authorities.certificates.iter().any(|own| own == end_entity) {
             // Listed itself: only its time can be against it. Many small sites have one such certificate and nothing else.
-            let validity = certificate.tbs_certificate().validity();
-            let now = now.as_secs();
-            return if now > validity.not_after.to_unix_duration().as_secs() {
-                Err(CertificateError::Expired.into())
-            } else if now < validity.not_before.to_unix_duration().as_secs() {
-                Err(CertificateError::NotValidYet.into())
-            } else {
-                Ok(())
-            };
+            return in_time(certificate, now);
+        }
+        if certificate.tbs_certificate().version() == Version::V1 {
+            in_time(certificate, now)?;
+            let signed = version1::is_signed(
+                certificate,
+                &authorities.certificates,
+                &self.rules.algorithms,
+            );
+            return signed.map_err(Error::from);
         }
         let as_server = verify_server_cert_signed_by_trust_anchor(
             &ParsedCertificate::try_from(end_entity)?,
@@ -204,22 +205,21 @@ impl Verifier {
             CertificateError::BadSignature => {
                 format!("is not signed by the authority in {origin} that it names: BadSignature")
             }
-            _ if certificate.tbs_certificate().version() == Version::V1 => {
-                "is of X.509 version 1, which cannot be checked: it is to be made anew with extensions (version 3)".to_owned()
-            }
             _ => format!("is not accepted: {error}"),
         }
     }
+}
 
-    fn signed(
-        &self,
-        verify: impl FnOnce(&WebPkiSupportedAlgorithms) -> Result<HandshakeSignatureValid, Error>,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        if self.rules.check {
-            return verify(&self.rules.algorithms);
-        }
-        // It proves nothing whose the certificate is, and certificates of version 1 would be refused for no gain.
-        Ok(HandshakeSignatureValid::assertion())
+/// Whether its time has begun and not ended.
+fn in_time(certificate: &Certificate, now: UnixTime) -> Result<(), Error> {
+    let validity = certificate.tbs_certificate().validity();
+    let now = now.as_secs();
+    if now > validity.not_after.to_unix_duration().as_secs() {
+        Err(CertificateError::Expired.into())
+    } else if now < validity.not_before.to_unix_duration().as_secs() {
+        Err(CertificateError::NotValidYet.into())
+    } else {
+        Ok(())
     }
 }
 
@@ -242,7 +242,14 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.signed(|algorithms| verify_tls12_signature(message, cert, dss, algorithms))
+        if !self.rules.check {
+            // It proves nothing: the certificate may be anybody's.
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        match version1::read(cert) {
+            Some(old) => version1::tls12_signature(&old, message, dss, &self.rules.algorithms),
+            None => verify_tls12_signature(message, cert, dss, &self.rules.algorithms),
+        }
     }
 
     fn verify_tls13_signature(
@@ -251,7 +258,13 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.signed(|algorithms| verify_tls13_signature(message, cert, dss, algorithms))
+        if !self.rules.check {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        match version1::read(cert) {
+            Some(old) => version1::tls13_signature(&old, message, dss, &self.rules.algorithms),
+            None => verify_tls13_signature(message, cert, dss, &self.rules.algorithms),
+        }
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
