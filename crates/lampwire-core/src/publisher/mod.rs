@@ -552,8 +552,8 @@ impl Publisher {
             ctx.peers.note_change(peer);
         }
         // A stock Asterisk that has restarted meanwhile may have given our old tag to somebody else, and grants it: nothing in its answer
-        // says so. Mailboxes are not repeated without evidence, for each repetition makes it notify every telephone.
-        let doubtful = was_away && self.highest_tag.is_some() && self.settings.kind == Kind::Device;
+        // says so. Each repeated mailbox makes it notify telephones once; a lamp that stays wrong is worse.
+        let doubtful = was_away && self.highest_tag.is_some();
         for lane in &mut self.lanes {
             lane.coalesce(ctx.table.head());
             if doubtful {

@@ -16,6 +16,7 @@ use crate::Lab;
 use crate::asterisk::{Asterisk, Release};
 use crate::instance::{Failure, Instance, Outcome, lab};
 use crate::relation::{Addresses, Relation, SIP_PORT};
+use crate::sip::bind;
 
 /// Groups of exchanges in which the Asterisk speaks: each exchange needs an Asterisk of its own, that has just booted.
 const GROUPS: usize = 6;
@@ -100,7 +101,7 @@ impl Wire {
         let addresses = Addresses::new(lab_.block, number);
         let on = |address| SocketAddr::new(address, SIP_PORT);
         let we = on(addresses.relay());
-        let socket = UdpSocket::bind(we).map_err(lab(we))?;
+        let socket = bind(we)?;
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR"))
             .join("interop")
             .join(format!("{}-{release}-exchanges-{number}", lab_.block));

@@ -17,11 +17,28 @@ const RESEND_INTERVAL: Duration = Duration::from_millis(500);
 /// Largest datagram.
 const DATAGRAM_BYTES_MAX: usize = 65_535;
 
+/// How long an address of ours may be held by a process that is being started.
+const BIND_PATIENCE: Duration = Duration::from_secs(10);
+
 /// How often a relay looks whether it is to end.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Tells requests apart over the whole run.
 static REQUESTS: AtomicU64 = AtomicU64::new(1);
+
+/// Binds an address that is ours alone. A process that is just being started by another thread still holds what has been closed here, until
+/// it becomes another program: that is waited for.
+pub(crate) fn bind(address: SocketAddr) -> Outcome<UdpSocket> {
+    let deadline = Instant::now() + BIND_PATIENCE;
+    loop {
+        match UdpSocket::bind(address) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
+                thread::sleep(LOOK);
+            }
+            bound => return bound.map_err(lab(address)),
+        }
+    }
+}
 
 /// What a third party sends.
 #[derive(Debug)]
@@ -125,7 +142,7 @@ impl Relay {
         receiver: SocketAddr,
         delay: Duration,
     ) -> Outcome<Self> {
-        let socket = UdpSocket::bind(own).map_err(lab(own))?;
+        let socket = bind(own)?;
         let (closed, refused, ended) =
             <(Arc<AtomicBool>, Arc<AtomicU64>, Arc<AtomicBool>)>::default();
         let cut = Arc::<AtomicBool>::default();
