@@ -43,6 +43,14 @@ fn a_try_held_back_by_the_pace_is_made_after_all() {
     converges(3396);
 }
 
+/// A stock Asterisk restarted unseen, its counter passed our old tag, and it granted what it should have refused: a device was lost, and in
+/// the other world a mailbox.
+#[test]
+fn a_tag_that_a_restarted_asterisk_gave_to_somebody_else_loses_nothing() {
+    converges(799);
+    converges(3589);
+}
+
 #[test]
 fn one_seed_is_one_world() {
     for seed in [3, 17, 42] {
