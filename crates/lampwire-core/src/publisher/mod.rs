@@ -427,20 +427,17 @@ impl Publisher {
 
     /// The network said that nothing listens at `remote`.
     pub(crate) fn handle_unreachable(&mut self, ctx: &mut Context<'_>, target: Target) {
-        self.probe.lost(target, ctx.now.at);
+        let why = format!("{} is unreachable", target.remote);
+        self.lose_probe(ctx, |to, flow| to == target && flow.is_none(), &why);
         if self.place.target() == Some(target) {
-            self.lose_flights(
-                ctx,
-                |flight| flight.flow.is_none(),
-                format!("{} is unreachable", target.remote),
-            );
+            self.lose_flights(ctx, |flight| flight.flow.is_none(), why);
         }
         self.set_probe_timer(ctx);
     }
 
     /// A connection has ended.
     pub(crate) fn handle_flow_lost(&mut self, ctx: &mut Context<'_>, flow: FlowId, why: &str) {
-        self.probe.lost_flow(flow, ctx.now.at);
+        self.lose_probe(ctx, |_, other| other == Some(flow), why);
         self.take_back_from_tcp(ctx, flow, why);
         self.lose_flights(ctx, |flight| flight.flow == Some(flow), why.to_owned());
         self.set_probe_timer(ctx);
@@ -746,13 +743,10 @@ impl Publisher {
         let branch = ctx.random.next_u64();
         let with_credentials = request::write(
             &mut lane.bytes,
+            ctx,
             &request::Parts {
-                config: ctx.config,
                 publish,
                 event: self.event,
-                table: ctx.table,
-                entity_id: ctx.entity_id,
-                local: ctx.bound.get(&target.transport).copied(),
                 target,
                 branch: request::Branch {
                     publisher: self.id.0,
@@ -770,7 +764,6 @@ impl Publisher {
                 job: Some(job),
             },
             &mut self.auth,
-            ctx.random,
         );
         let system = &ctx.config.system;
         lane.flight = Some(Flight {

@@ -72,28 +72,6 @@ impl Probe {
         self.flight = None;
         self.frequency = Duration::ZERO;
     }
-
-    /// Nothing listens where one was sent to.
-    pub(super) fn lost(&mut self, target: Target, now: Time) {
-        if self
-            .flight
-            .take_if(|flight| flight.target == target)
-            .is_some()
-        {
-            self.last = now;
-        }
-    }
-
-    /// The connection by which one was sent has ended.
-    pub(super) fn lost_flow(&mut self, flow: FlowId, now: Time) {
-        if self
-            .flight
-            .take_if(|flight| flight.flow == Some(flow))
-            .is_some()
-        {
-            self.last = now;
-        }
-    }
 }
 
 impl Publisher {
@@ -184,13 +162,10 @@ impl Publisher {
         let mut bytes = std::mem::take(&mut self.probe.bytes);
         request::write(
             &mut bytes,
+            ctx,
             &request::Parts {
-                config: ctx.config,
                 publish,
                 event: self.event,
-                table: ctx.table,
-                entity_id: ctx.entity_id,
-                local: ctx.bound.get(&target.transport).copied(),
                 target,
                 branch: Branch {
                     publisher: self.id.0,
@@ -204,7 +179,6 @@ impl Publisher {
                 job: None,
             },
             &mut self.auth,
-            ctx.random,
         );
         let mut transaction = ClientTransaction::new(
             ctx.now.at,
@@ -225,19 +199,35 @@ impl Publisher {
         });
     }
 
+    /// An OPTIONS whose way fits is lost with it: nothing listens there, or its connection has ended.
+    pub(super) fn lose_probe(
+        &mut self,
+        ctx: &mut Context<'_>,
+        lost: impl Fn(Target, Option<FlowId>) -> bool,
+        why: &str,
+    ) {
+        let flight = &mut self.probe.flight;
+        if let Some(flight) = flight.take_if(|flight| lost(flight.target, flight.flow)) {
+            self.probe_failed(ctx, &flight, why.to_owned());
+        }
+    }
+
     fn on_probe_unanswered(&mut self, ctx: &mut Context<'_>) {
         let Some(flight) = self.probe.flight.take() else {
             return;
         };
-        let why = format!(
-            "no answer to OPTIONS for {} s",
-            self.probe.patience().as_secs()
-        );
-        self.probe.wait(ctx.now.at);
+        let seconds = self.probe.patience().as_secs();
+        let why = format!("no answer to OPTIONS for {seconds} s");
         if let Some(flow) = flight.flow {
             let (flows, mut out) = ctx.flows();
             flows.close(&mut out, flow, why.clone());
         }
+        self.probe_failed(ctx, &flight, why);
+    }
+
+    /// A preferred place that does not answer is looked for again later; the one that is used is left alone for a while.
+    fn probe_failed(&mut self, ctx: &mut Context<'_>, flight: &Flight, why: String) {
+        self.probe.wait(ctx.now.at);
         if !flight.preferred {
             self.gone(ctx, 0, why);
         }

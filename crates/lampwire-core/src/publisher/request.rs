@@ -4,26 +4,22 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use lampwire_conf::{Config, OutboundPublish, Protocol};
-use lampwire_sip::{EntityId, EventPackage, HeaderName, Method, Names, StateChange, Uri, Writer};
+use lampwire_sip::{EventPackage, HeaderName, Method, Names, StateChange, Uri, Writer};
 
+use super::Context;
 use super::lane::Job;
 use crate::auth::client::ClientAuth;
 use crate::locate::Target;
 use crate::random::Random;
-use crate::table::{Kind, Table};
+use crate::table::Kind;
 
 /// CSeq stays below 2^31 (RFC 3261 8.1.1.5).
 pub(crate) const CSEQ_MASK: u32 = 0x7fff_ffff;
 
 /// What a request says.
 pub(crate) struct Parts<'a> {
-    pub(crate) config: &'a Config,
     pub(crate) publish: &'a OutboundPublish,
     pub(crate) event: EventPackage,
-    pub(crate) table: &'a Table,
-    pub(crate) entity_id: EntityId,
-    /// The address that the transport is bound to.
-    pub(crate) local: Option<SocketAddr>,
     pub(crate) target: Target,
     pub(crate) branch: Branch,
     pub(crate) call_id: &'a str,
@@ -70,16 +66,17 @@ impl fmt::Display for Branch {
 /// Writes the request into `out`, in place of what it held. Tells whether it carries credentials.
 pub(crate) fn write(
     out: &mut Vec<u8>,
+    ctx: &mut Context<'_>,
     parts: &Parts<'_>,
     auth: &mut ClientAuth,
-    random: &mut Random,
 ) -> bool {
+    let config = ctx.config;
     let publish = parts.publish;
     let method = match parts.job {
         Some(_) => Method::Publish,
         None => Method::Options,
     };
-    let body = body(parts);
+    let body = body(ctx, parts.job);
     let peer = publish.server_uri.as_str();
     // Asterisk swaps from_uri and to_uri, and peers are configured to it; ours with the @ mean what they say.
     let from = publish
@@ -99,14 +96,14 @@ pub(crate) fn write(
         Some(proxy) => (proxy, Some(peer)),
     };
     out.clear();
-    let mut writer = Writer::request(out, names(parts.config), method, uri);
-    let rport = if parts.config.system.disable_rport {
+    let mut writer = Writer::request(out, names(config), method, uri);
+    let rport = if config.system.disable_rport {
         ""
     } else {
         ";rport"
     };
-    let sent_by = sent_by(parts);
-    let (protocol, alias) = match protocol(parts.config, parts.target) {
+    let sent_by = sent_by(ctx, parts.target);
+    let (protocol, alias) = match protocol(config, parts.target) {
         Protocol::Udp => ("UDP", ""),
         // The peer may reach us over the same connection (RFC 5923).
         Protocol::Tcp => ("TCP", ";alias"),
@@ -122,7 +119,7 @@ pub(crate) fn write(
         )
         .header(
             HeaderName::From,
-            format_args!("<{from}>;tag={:016x}", random.next_u64()),
+            format_args!("<{from}>;tag={:016x}", ctx.random.next_u64()),
         )
         .header(HeaderName::To, format_args!("<{to}>"))
         .header(HeaderName::CallId, parts.call_id)
@@ -130,7 +127,7 @@ pub(crate) fn write(
             HeaderName::CSeq,
             format_args!("{} {}", parts.cseq, method.as_str()),
         )
-        .header(HeaderName::MaxForwards, parts.config.global.max_forwards);
+        .header(HeaderName::MaxForwards, config.global.max_forwards);
     if let Some(route) = route {
         writer.header(HeaderName::Route, format_args!("<{route}>"));
     }
@@ -141,9 +138,9 @@ pub(crate) fn write(
         }
         writer.header(HeaderName::Expires, parts.expires);
     }
-    writer.header(HeaderName::UserAgent, user_agent(parts.config));
+    writer.header(HeaderName::UserAgent, user_agent(config));
     let credentials = match method {
-        Method::Publish => auth.credentials(method.as_str(), uri, &body, random),
+        Method::Publish => auth.credentials(method.as_str(), uri, &body, ctx.random),
         // Any answer will do, so none is asked for a password.
         _ => None,
     };
@@ -176,13 +173,13 @@ pub(crate) fn user_agent(config: &Config) -> &str {
         .unwrap_or(concat!("Lampwire/", env!("CARGO_PKG_VERSION")))
 }
 
-fn body(parts: &Parts<'_>) -> Vec<u8> {
+fn body(ctx: &Context<'_>, job: Option<Job>) -> Vec<u8> {
     let mut body = Vec::new();
-    match parts.job {
+    match job {
         Some(Job::State { cell, value, .. }) => {
-            let cell = parts.table.cell(cell);
-            let name = parts.table.names.get(cell.name);
-            let eid = parts.table.eid(cell.eid);
+            let cell = ctx.table.cell(cell);
+            let name = ctx.table.names.get(cell.name);
+            let eid = ctx.table.eid(cell.eid);
             let change = match name.kind {
                 Kind::Device => StateChange::Device {
                     device: (&*name.text).into(),
@@ -202,10 +199,7 @@ fn body(parts: &Parts<'_>) -> Vec<u8> {
             };
             change.write(&mut body);
         }
-        Some(Job::AskRefresh) => StateChange::Refresh {
-            eid: parts.entity_id,
-        }
-        .write(&mut body),
+        Some(Job::AskRefresh) => StateChange::Refresh { eid: ctx.entity_id }.write(&mut body),
         Some(Job::KeepAlive | Job::Close) | None => {}
     }
     body
@@ -216,14 +210,18 @@ fn is_loose(proxy: &str) -> bool {
 }
 
 /// The address that Via names: where we are bound, or as the transport says it is seen from outside its local networks.
-fn sent_by(parts: &Parts<'_>) -> String {
-    let transport = &parts.config.transports[usize::from(parts.target.transport.0)];
-    let local = parts.local.unwrap_or(transport.bind);
+fn sent_by(ctx: &Context<'_>, target: Target) -> String {
+    let transport = &ctx.config.transports[usize::from(target.transport.0)];
+    let local = ctx
+        .bound
+        .get(&target.transport)
+        .copied()
+        .unwrap_or(transport.bind);
     if let Some(external) = &transport.external_signaling_address
         && !transport
             .local_net
             .iter()
-            .any(|net| net.contains(parts.target.remote.ip()))
+            .any(|net| net.contains(target.remote.ip()))
     {
         let port = transport.external_signaling_port.unwrap_or(local.port());
         return match external.parse::<IpAddr>() {

@@ -5,6 +5,7 @@
 mod bench;
 mod compositor;
 mod digest;
+mod entities;
 mod identity;
 mod own;
 mod places;

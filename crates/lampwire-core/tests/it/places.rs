@@ -236,3 +236,28 @@ fn a_proxy_is_the_next_hop_and_stands_in_route() {
     );
     assert_eq!(request.header("Route"), Some("<sip:node@peer.example>"));
 }
+
+#[test]
+fn a_refused_options_is_not_sent_again_at_once() {
+    // Nothing listens there: each OPTIONS is answered by ICMP within the moment, and must not be followed by the next.
+    let mut bench = Bench::new(&config("sip:node@127.0.0.2", ""));
+    let peer: SocketAddr = "127.0.0.2:5060".parse().unwrap();
+    let mut sent = 0;
+    for _ in 0..600 {
+        bench.pass(Duration::from_millis(100));
+        for _ in 0..10 {
+            let options = bench.requests().len();
+            if options == 0 {
+                break;
+            }
+            sent += options;
+            bench
+                .node
+                .handle_unreachable(bench.now, lampwire_core::TransportId(0), peer);
+            bench.pass(Duration::ZERO);
+        }
+    }
+    assert!(bench.notices().contains(&"peer-away"));
+    // The first after 20 s, then one a second or so.
+    assert!((30..=60).contains(&sent), "{sent} in a minute");
+}

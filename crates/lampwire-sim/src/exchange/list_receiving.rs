@@ -6,21 +6,6 @@ use super::{
     Tag, device, initial, mailbox, mailbox_body, modify, refused, told,
 };
 
-const fn receives(
-    name: &'static str,
-    shows: &'static str,
-    link: Link,
-    steps: &'static [Step],
-) -> Exchange {
-    Exchange {
-        name,
-        shows,
-        link,
-        holds: Holds::Everywhere,
-        steps,
-    }
-}
-
 const TAKES: Link = Link::TAKES;
 const DEMANDS: Link = Link {
     demands: true,
@@ -74,7 +59,7 @@ macro_rules! long {
 
 /// All of them.
 pub(super) static EXCHANGES: &[Exchange] = &[
-    receives(
+    Exchange::new(
         "initial",
         "a first state is taken, and gets an integer as tag",
         TAKES,
@@ -87,7 +72,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("INUSE")),
         ],
     ),
-    receives(
+    Exchange::new(
         "modify",
         "each state after it names the last tag, and gets the next integer",
         TAKES,
@@ -101,7 +86,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("RINGING")),
         ],
     ),
-    receives(
+    Exchange::new(
         "refresh",
         "a PUBLISH with a tag and without a body gets a new tag",
         TAKES,
@@ -115,7 +100,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("BUSY")),
         ],
     ),
-    receives(
+    Exchange::new(
         "removal",
         "Expires 0 ends the publication; its states stay",
         TAKES,
@@ -135,7 +120,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("INUSE")),
         ],
     ),
-    receives(
+    Exchange::new(
         "removal_with_body",
         "Expires 0 with a body: the body is applied first",
         TAKES,
@@ -156,7 +141,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             refused(412),
         ],
     ),
-    receives(
+    Exchange::new(
         "removal_without_tag",
         "Expires 0 without a tag: 412",
         TAKES,
@@ -171,7 +156,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
         ],
     )
     .on(Holds::On16),
-    receives(
+    Exchange::new(
         "removal_without_tag_on_22",
         "Expires 0 without a tag: taken, with a tag",
         TAKES,
@@ -185,7 +170,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
         ],
     )
     .on(Holds::From22),
-    receives(
+    Exchange::new(
         "expires_absent",
         "without Expires a publication lives an hour",
         TAKES,
@@ -201,7 +186,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             }),
         ],
     ),
-    receives(
+    Exchange::new(
         "expires_any",
         "any Expires is granted as it is",
         TAKES,
@@ -217,7 +202,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             }),
         ],
     ),
-    receives(
+    Exchange::new(
         "expiry",
         "a publication of one second is gone after it; its states stay",
         TAKES,
@@ -237,7 +222,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("INUSE")),
         ],
     ),
-    receives(
+    Exchange::new(
         "expires_malformed",
         "Expires that is no number: no answer",
         TAKES,
@@ -251,7 +236,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", None),
         ],
     ),
-    receives(
+    Exchange::new(
         "endpoint_unknown",
         "a user in From that is no endpoint: 401, which nobody can answer",
         TAKES,
@@ -272,7 +257,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", None),
         ],
     ),
-    receives(
+    Exchange::new(
         "endpoint_nameless",
         "no user in From: 401",
         TAKES,
@@ -285,7 +270,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             CHALLENGED,
         ],
     ),
-    receives(
+    Exchange::new(
         "digest_right",
         "an endpoint with auth is challenged; the right answer is taken",
         DEMANDS,
@@ -302,7 +287,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("INUSE")),
         ],
     ),
-    receives(
+    Exchange::new(
         "digest_each_time",
         "each PUBLISH is challenged anew",
         DEMANDS,
@@ -326,7 +311,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("BUSY")),
         ],
     ),
-    receives(
+    Exchange::new(
         "digest_nonce_again",
         "a nonce can be used again",
         DEMANDS,
@@ -347,7 +332,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             GRANTED,
         ],
     ),
-    receives(
+    Exchange::new(
         "digest_wrong_password",
         "a wrong password: 401",
         DEMANDS,
@@ -366,7 +351,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", None),
         ],
     ),
-    receives(
+    Exchange::new(
         "digest_wrong_user",
         "a wrong user name: 401",
         DEMANDS,
@@ -384,7 +369,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             CHALLENGED,
         ],
     ),
-    receives(
+    Exchange::new(
         "digest_foreign_nonce",
         "a nonce that it has not given: 401",
         DEMANDS,
@@ -402,7 +387,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             CHALLENGED,
         ],
     ),
-    receives(
+    Exchange::new(
         "digest_unasked",
         "credentials to an endpoint without auth do not matter",
         DEMANDS,
@@ -413,7 +398,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             CHALLENGED,
         ],
     ),
-    receives(
+    Exchange::new(
         "scheme",
         "a request-URI that is not sip: 416",
         TAKES,
@@ -426,7 +411,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             refused(416),
         ],
     ),
-    receives(
+    Exchange::new(
         "resource_unknown",
         "a resource that is not there: 404",
         TAKES,
@@ -440,7 +425,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", None),
         ],
     ),
-    receives(
+    Exchange::new(
         "resource_nameless",
         "no user in the request-URI: 404",
         TAKES,
@@ -453,7 +438,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             refused(404),
         ],
     ),
-    receives(
+    Exchange::new(
         "resource_foreign",
         "a resource that is another endpoint's: 403",
         OTHERS,
@@ -467,7 +452,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", None),
         ],
     ),
-    receives(
+    Exchange::new(
         "resource_foreign_modify",
         "with a tag the same is taken",
         OTHERS,
@@ -483,7 +468,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("BUSY")),
         ],
     ),
-    receives(
+    Exchange::new(
         "event_absent",
         "no Event: 489",
         TAKES,
@@ -497,7 +482,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", None),
         ],
     ),
-    receives(
+    Exchange::new(
         "event_unknown",
         "an Event that nobody knows: 489",
         TAKES,
@@ -510,7 +495,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             refused(489),
         ],
     ),
-    receives(
+    Exchange::new(
         "event_not_configured",
         "an event that the resource has not: 404",
         Link {
@@ -523,7 +508,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Mailbox(None),
         ],
     ),
-    receives(
+    Exchange::new(
         "publication_absent",
         "no asterisk-publication of that name: 404",
         Link {
@@ -532,7 +517,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
         },
         &[initial(device!("INUSE")), refused(404), Device("1", None)],
     ),
-    receives(
+    Exchange::new(
         "device_state_no",
         "device_state=no: 200, and the state is dropped",
         Link {
@@ -548,7 +533,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", None),
         ],
     ),
-    receives(
+    Exchange::new(
         "mailbox_state_no",
         "mailbox_state=no: 200, and the counts are dropped",
         Link {
@@ -564,7 +549,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Mailbox(None),
         ],
     ),
-    receives(
+    Exchange::new(
         "filter",
         "a device that the filter does not match: 200, and the state is dropped",
         Link {
@@ -580,13 +565,13 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("2", None),
         ],
     ),
-    receives(
+    Exchange::new(
         "neither_tag_nor_body",
         "neither SIP-If-Match nor a body: 400",
         TAKES,
         &[initial(""), refused(400)],
     ),
-    receives(
+    Exchange::new(
         "tag_unknown",
         "a tag that was never given: 412",
         TAKES,
@@ -600,7 +585,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", None),
         ],
     ),
-    receives(
+    Exchange::new(
         "tag_used",
         "a tag that has been followed by another: 412",
         TAKES,
@@ -620,7 +605,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("ONHOLD")),
         ],
     ),
-    receives(
+    Exchange::new(
         "tag_of_other_event",
         "a tag that the other event has given: 412",
         TAKES,
@@ -636,7 +621,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Mailbox(None),
         ],
     ),
-    receives(
+    Exchange::new(
         "tag_no_integer",
         "a tag that does not begin as an integer: 400",
         TAKES,
@@ -650,7 +635,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", None),
         ],
     ),
-    receives(
+    Exchange::new(
         "tag_with_tail",
         "what follows the digits of a tag is not read",
         TAKES,
@@ -665,7 +650,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             NEXT,
         ],
     ),
-    receives(
+    Exchange::new(
         "tag_negative",
         "a tag below zero: 412",
         TAKES,
@@ -678,7 +663,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             refused(412),
         ],
     ),
-    receives(
+    Exchange::new(
         "tag_takeover",
         "another endpoint, at another resource, goes on with our tag: 200, and ours is used up",
         OTHERS,
@@ -701,7 +686,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             refused(412),
         ],
     ),
-    receives(
+    Exchange::new(
         "tags_of_both_events",
         "one counter for both events and all resources",
         OTHERS,
@@ -719,7 +704,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             NEXT,
         ],
     ),
-    receives(
+    Exchange::new(
         "tag_used_up_by_500",
         "an initial that is answered 500 uses up a tag",
         TAKES,
@@ -735,7 +720,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             }),
         ],
     ),
-    receives(
+    Exchange::new(
         "tag_not_used_up_by_412",
         "a 412 uses up no tag, nor does a 404",
         OTHERS,
@@ -758,7 +743,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             NEXT,
         ],
     ),
-    receives(
+    Exchange::new(
         "content_type_absent",
         "a body without Content-Type is none: 400",
         TAKES,
@@ -772,7 +757,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", None),
         ],
     ),
-    receives(
+    Exchange::new(
         "content_type_absent_in_modify",
         "with a tag, a body without Content-Type is a refresh",
         TAKES,
@@ -791,7 +776,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("INUSE")),
         ],
     ),
-    receives(
+    Exchange::new(
         "content_type_wrong",
         "another Content-Type: 500",
         TAKES,
@@ -811,7 +796,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", None),
         ],
     ),
-    receives(
+    Exchange::new(
         "content_type_in_any_case",
         "Content-Type in another case and with a parameter is taken",
         TAKES,
@@ -825,7 +810,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("INUSE")),
         ],
     ),
-    receives(
+    Exchange::new(
         "body_no_json",
         "a body that is not one JSON object: 500",
         TAKES,
@@ -841,7 +826,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             concat!(device!("INUSE"), "x"),
         ],
     ),
-    receives(
+    Exchange::new(
         "body_without_type",
         "no type, or one that is not known: 500",
         TAKES,
@@ -852,7 +837,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             r#"{"type":"DeviceState","device":"Custom:{us}:1","state":"INUSE","cachable":1,"eid":"02:00:00:00:0e:01"}"#,
         ],
     ),
-    receives(
+    Exchange::new(
         "body_without_eid",
         "no eid, or one that is no text: 500",
         TAKES,
@@ -862,7 +847,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             r#"{"type":"devicestate","device":"Custom:{us}:1","state":"INUSE","cachable":1,"eid":2}"#,
         ],
     ),
-    receives(
+    Exchange::new(
         "body_without_device",
         "no device, or one that is no text: 500",
         TAKES,
@@ -871,7 +856,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             r#"{"type":"devicestate","device":7,"state":"INUSE","cachable":1,"eid":"02:00:00:00:0e:01"}"#,
         ],
     ),
-    receives(
+    Exchange::new(
         "body_without_state",
         "no state, or one that is no text: 500",
         TAKES,
@@ -880,7 +865,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             r#"{"type":"devicestate","device":"Custom:{us}:1","state":2,"cachable":1,"eid":"02:00:00:00:0e:01"}"#,
         ],
     ),
-    receives(
+    Exchange::new(
         "body_of_other_event",
         "a mailbox in the device event, and the other way round: 500",
         TAKES,
@@ -893,7 +878,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Mailbox(None),
         ],
     ),
-    receives(
+    Exchange::new(
         "mailbox_without_name",
         "no uniqueid, or one that is no text: 500",
         TAKES,
@@ -906,7 +891,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             refused(500),
         ],
     ),
-    receives(
+    Exchange::new(
         "bad_modify_ends",
         "a body that is none in a modify: 200, and the publication is ended",
         TAKES,
@@ -920,7 +905,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("INUSE")),
         ],
     ),
-    receives(
+    Exchange::new(
         "bad_modify_type_ends",
         "another Content-Type in a modify does the same",
         TAKES,
@@ -938,7 +923,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("INUSE")),
         ],
     ),
-    receives(
+    Exchange::new(
         "eid_malformed",
         "an eid that is none: 200, and the state is kept under some id",
         TAKES,
@@ -948,7 +933,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("INUSE")),
         ],
     ),
-    receives(
+    Exchange::new(
         "eid_own",
         "the subject's own eid: the state is its own, and told to us (echo)",
         Link::TELLS,
@@ -960,7 +945,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("INUSE")),
         ],
     ),
-    receives(
+    Exchange::new(
         "eid_foreign_is_not_told",
         "a state under another eid is not told on",
         Link::TELLS,
@@ -971,7 +956,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Silence(200),
         ],
     ),
-    receives(
+    Exchange::new(
         "copy",
         "a copy of a request gets the same answer and uses up no tag",
         TAKES,
@@ -991,7 +976,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             NEXT,
         ],
     ),
-    receives(
+    Exchange::new(
         "side_by_side",
         "several initials at once: each gets a tag of its own, all are applied",
         TAKES,
@@ -1009,7 +994,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("5", Some("UNAVAILABLE")),
         ],
     ),
-    receives(
+    Exchange::new(
         "one_tag_in_three",
         "three requests with one tag on their way: one is taken, the others are answered 412",
         TAKES,
@@ -1023,7 +1008,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("BUSY")),
         ],
     ),
-    receives(
+    Exchange::new(
         "two_publications",
         "two publications of ours go on each for itself",
         TAKES,
@@ -1048,7 +1033,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("2", Some("RINGING")),
         ],
     ),
-    receives(
+    Exchange::new(
         "compact_forms",
         "compact forms of headers",
         TAKES,
@@ -1064,7 +1049,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("INUSE")),
         ],
     ),
-    receives(
+    Exchange::new(
         "headers_in_any_case",
         "names of headers in any case, blanks before the colon, and folded lines",
         TAKES,
@@ -1080,7 +1065,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("INUSE")),
         ],
     ),
-    receives(
+    Exchange::new(
         "content_length_absent",
         "without Content-Length the body is what is there; Max-Forwards may be absent too",
         TAKES,
@@ -1096,7 +1081,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("INUSE")),
         ],
     ),
-    receives(
+    Exchange::new(
         "content_length_small",
         "a body that goes on beyond its Content-Length is taken as it is",
         TAKES,
@@ -1110,7 +1095,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("INUSE")),
         ],
     ),
-    receives(
+    Exchange::new(
         "content_length_large",
         "a body that ends before its Content-Length is taken as it is",
         TAKES,
@@ -1124,7 +1109,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("INUSE")),
         ],
     ),
-    receives(
+    Exchange::new(
         "require",
         "Require with an option that nobody knows is passed over",
         TAKES,
@@ -1137,7 +1122,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             GRANTED,
         ],
     ),
-    receives(
+    Exchange::new(
         "call_id_absent",
         "without Call-ID: no answer",
         TAKES,
@@ -1153,7 +1138,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", None),
         ],
     ),
-    receives(
+    Exchange::new(
         "cseq_of_other_method",
         "a CSeq with another method: applied, and no answer",
         TAKES,
@@ -1169,7 +1154,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Silence(200),
         ],
     ),
-    receives(
+    Exchange::new(
         "options",
         "OPTIONS for a name that is no extension: 404",
         TAKES,
@@ -1183,7 +1168,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             refused(404),
         ],
     ),
-    receives(
+    Exchange::new(
         "subscribe",
         "SUBSCRIBE to the event: 489",
         TAKES,
@@ -1196,7 +1181,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             refused(489),
         ],
     ),
-    receives(
+    Exchange::new(
         "members_unknown",
         "members that nobody knows are passed over, in any order",
         TAKES,
@@ -1208,7 +1193,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("INUSE")),
         ],
     ),
-    receives(
+    Exchange::new(
         "members_twice",
         "of a member that stands twice the last counts",
         TAKES,
@@ -1220,7 +1205,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("BUSY")),
         ],
     ),
-    receives(
+    Exchange::new(
         "not_cachable",
         "without cachable, or with another than the integer 1, a state is not kept",
         TAKES,
@@ -1234,7 +1219,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             r#""cachable":1.0,"#,
         ),
     ),
-    receives(
+    Exchange::new(
         "state_in_any_case",
         "the word of a state in any case",
         TAKES,
@@ -1244,7 +1229,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("INUSE")),
         ],
     ),
-    receives(
+    Exchange::new(
         "state_unknown_word",
         "a word that is no state takes the place of the state before: it is UNKNOWN",
         TAKES,
@@ -1257,7 +1242,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("UNKNOWN")),
         ],
     ),
-    receives(
+    Exchange::new(
         "states",
         "every state that can be told",
         TAKES,
@@ -1288,7 +1273,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("ONHOLD")),
         ],
     ),
-    receives(
+    Exchange::new(
         "sum",
         "states of several entity ids are summed; INVALID takes one out",
         TAKES,
@@ -1314,7 +1299,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("INVALID")),
         ],
     ),
-    receives(
+    Exchange::new(
         "sum_on_hold_and_in_use",
         "ONHOLD and INUSE are INUSE",
         TAKES,
@@ -1329,7 +1314,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Device("1", Some("INUSE")),
         ],
     ),
-    receives(
+    Exchange::new(
         "mailbox",
         "the counts of a mailbox are taken",
         TAKES,
@@ -1346,7 +1331,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Mailbox(Some((0, 5))),
         ],
     ),
-    receives(
+    Exchange::new(
         "mailbox_last_writer",
         "a mailbox has one value: the last writer's, whichever entity id",
         TAKES,
@@ -1359,7 +1344,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Mailbox(Some((1, 1))),
         ],
     ),
-    receives(
+    Exchange::new(
         "mailbox_counts_absent",
         "counts that are missing or no integers are 0",
         TAKES,
@@ -1379,7 +1364,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Mailbox(Some((0, 6))),
         ],
     ),
-    receives(
+    Exchange::new(
         "refresh_asked_of_none",
         "a refresh for a publication that names no publish: 200, and nothing comes",
         Link::TELLS,
@@ -1389,7 +1374,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Silence(200),
         ],
     ),
-    receives(
+    Exchange::new(
         "name_long",
         "a device of 300 characters",
         TAKES,
@@ -1403,7 +1388,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             DeviceNamed(concat!("Custom:{us}:", long!()), "INUSE"),
         ],
     ),
-    receives(
+    Exchange::new(
         "name_odd",
         "a device with blanks, quotes and letters beyond ASCII",
         TAKES,
@@ -1415,7 +1400,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             DeviceNamed("Custom:{us}: \"Bahnhofstraße\" 1/ü", "INUSE"),
         ],
     ),
-    receives(
+    Exchange::new(
         "both_kept",
         "a resource takes both events side by side",
         Link {

@@ -7,24 +7,9 @@ use super::Step::{
     Silence,
 };
 use super::{
-    BOTH, Exchange, Follows, GRANTED, Holds, Link, MAILBOXES, Step, Told, device, initial, mailbox,
+    BOTH, Exchange, Follows, GRANTED, Link, MAILBOXES, Step, Told, device, initial, mailbox,
     mailbox_body, told, told_on,
 };
-
-const fn sends(
-    name: &'static str,
-    shows: &'static str,
-    link: Link,
-    steps: &'static [Step],
-) -> Exchange {
-    Exchange {
-        name,
-        shows,
-        link,
-        holds: Holds::Everywhere,
-        steps,
-    }
-}
 
 const TELLS: Link = Link::TELLS;
 const ANSWERS: Link = Link {
@@ -74,7 +59,7 @@ const GIVE_C: Step = Answer(200, "SIP-ETag: c\nExpires: 3600\n");
 
 /// All of them.
 pub(super) static EXCHANGES: &[Exchange] = &[
-    sends(
+    Exchange::new(
         "tells",
         "a first change is told in an initial PUBLISH, what follows in modifies with the tag given",
         TELLS,
@@ -90,7 +75,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             GIVE_C,
         ],
     ),
-    sends(
+    Exchange::new(
         "tells_tag_opaque",
         "any token is given back as tag",
         TELLS,
@@ -103,7 +88,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             GIVE_A,
         ],
     ),
-    sends(
+    Exchange::new(
         "tells_without_tag",
         "a 200 without a tag: the next request begins a publication, under the same Call-ID",
         TELLS,
@@ -123,7 +108,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             GIVE_B,
         ],
     ),
-    sends(
+    Exchange::new(
         "tells_one_by_one",
         "one request on its way, and the order is kept",
         TELLS,
@@ -141,7 +126,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             GIVE_C,
         ],
     ),
-    sends(
+    Exchange::new(
         "tells_mailbox",
         "a mailbox is told in a publication of its own",
         Link {
@@ -161,7 +146,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             GIVE_B,
         ],
     ),
-    sends(
+    Exchange::new(
         "told_filtered",
         "what @device_state_filter does not match is not told",
         TELLS,
@@ -172,7 +157,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Silence(500),
         ],
     ),
-    sends(
+    Exchange::new(
         "answer_412",
         "412: the same message again, in a new publication",
         TELLS,
@@ -194,7 +179,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             GIVE_C,
         ],
     ),
-    sends(
+    Exchange::new(
         "answer_412_to_initial",
         "412 to an initial one: again and again, without a pause",
         TELLS,
@@ -213,7 +198,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             GIVE_B,
         ],
     ),
-    sends(
+    Exchange::new(
         "answer_423",
         "423: the same message again with Min-Expires, which stays",
         TELLS,
@@ -239,7 +224,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             GIVE_B,
         ],
     ),
-    sends(
+    Exchange::new(
         "answer_423_bare",
         "423 without Min-Expires: it never sends again",
         TELLS,
@@ -251,61 +236,61 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Silence(1000),
         ],
     ),
-    sends(
+    Exchange::new(
         "answer_400",
         "400: the message is lost",
         TELLS,
         dropped!(400, ""),
     ),
-    sends(
+    Exchange::new(
         "answer_403",
         "403: the message is lost",
         TELLS,
         dropped!(403, ""),
     ),
-    sends(
+    Exchange::new(
         "answer_404",
         "404: the message is lost",
         TELLS,
         dropped!(404, ""),
     ),
-    sends(
+    Exchange::new(
         "answer_415",
         "415: the message is lost",
         TELLS,
         dropped!(415, "Accept: application/json\n"),
     ),
-    sends(
+    Exchange::new(
         "answer_489",
         "489: the message is lost",
         TELLS,
         dropped!(489, ""),
     ),
-    sends(
+    Exchange::new(
         "answer_500",
         "500: the message is lost",
         TELLS,
         dropped!(500, ""),
     ),
-    sends(
+    Exchange::new(
         "answer_503",
         "503 with Retry-After: the message is lost, and nothing waits",
         TELLS,
         dropped!(503, "Retry-After: 30\n"),
     ),
-    sends(
+    Exchange::new(
         "answer_302",
         "302 is not followed: the message is lost",
         TELLS,
         dropped!(302, "Contact: <sip:elsewhere@{we}>\n"),
     ),
-    sends(
+    Exchange::new(
         "answer_603",
         "603: the message is lost",
         TELLS,
         dropped!(603, ""),
     ),
-    sends(
+    Exchange::new(
         "answer_500_to_modify",
         "500 to a modify: the next message goes on with the old tag",
         TELLS,
@@ -321,7 +306,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             GIVE_B,
         ],
     ),
-    sends(
+    Exchange::new(
         "answer_503_queue",
         "of messages that wait, a 503 costs one",
         TELLS,
@@ -337,7 +322,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             GIVE_B,
         ],
     ),
-    sends(
+    Exchange::new(
         "answer_401",
         "401 without outbound_auth: it never sends again",
         TELLS,
@@ -350,7 +335,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Silence(1000),
         ],
     ),
-    sends(
+    Exchange::new(
         "answer_401_sha256",
         "401 with an algorithm that it does not have: it never sends again",
         ANSWERS,
@@ -365,7 +350,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Silence(1000),
         ],
     ),
-    sends(
+    Exchange::new(
         "digest",
         "a challenge is answered, and the next request comes without credentials again",
         ANSWERS,
@@ -393,7 +378,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             GIVE_B,
         ],
     ),
-    sends(
+    Exchange::new(
         "digest_proxy",
         "so is one of a proxy (407)",
         ANSWERS,
@@ -413,7 +398,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             GIVE_A,
         ],
     ),
-    sends(
+    Exchange::new(
         "digest_of_two",
         "of SHA-256 and MD5 offered together one is answered",
         ANSWERS,
@@ -434,7 +419,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             GIVE_A,
         ],
     ),
-    sends(
+    Exchange::new(
         "digest_refused",
         "a challenge with the nonce that was just answered ends it: it never sends again",
         ANSWERS,
@@ -449,7 +434,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Silence(1000),
         ],
     ),
-    sends(
+    Exchange::new(
         "no_answer",
         "without an answer it sends copies after 0.5, 1 and 2 s more",
         TELLS,
@@ -465,7 +450,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             GIVE_B,
         ],
     ),
-    sends(
+    Exchange::new(
         "no_answer_for_long",
         "after 32 s without an answer the message is lost, and the next is told with the old tag",
         TELLS,
@@ -481,7 +466,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             GIVE_B,
         ],
     ),
-    sends(
+    Exchange::new(
         "answered_twice",
         "a second copy of an answer does not matter",
         TELLS,
@@ -494,7 +479,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             GIVE_B,
         ],
     ),
-    sends(
+    Exchange::new(
         "answered_202",
         "any 2xx will do",
         TELLS,
@@ -507,13 +492,13 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             GIVE_B,
         ],
     ),
-    sends(
+    Exchange::new(
         "starts",
         "at its start it asks for a refresh over the publish that its asterisk-publication names",
         ASKS,
         &[told(REFRESH), GIVE_A, Silence(300)],
     ),
-    sends(
+    Exchange::new(
         "starts_with_mailboxes",
         "for each event of its own",
         Link {
@@ -529,7 +514,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             GIVE_A,
         ],
     ),
-    sends(
+    Exchange::new(
         "dump",
         "when it is asked for a refresh, it tells all device states of its own, and none of others",
         ASKS,
@@ -551,7 +536,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Silence(300),
         ],
     ),
-    sends(
+    Exchange::new(
         "dump_of_mailboxes",
         "so it does with mailboxes; one that another has written to since is left out",
         Link {
@@ -584,7 +569,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Silence(500),
         ],
     ),
-    sends(
+    Exchange::new(
         "keep_alive",
         "a publication is kept alive by an empty PUBLISH when it expires, not before",
         KEEP_ALIVE,
@@ -614,7 +599,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Answer(200, "SIP-ETag: d\nExpires: 2\n"),
         ],
     ),
-    sends(
+    Exchange::new(
         "keep_alive_whatever_is_granted",
         "the Expires of the 200 does not matter",
         KEEP_ALIVE,
@@ -631,7 +616,7 @@ pub(super) static EXCHANGES: &[Exchange] = &[
             Answer(200, "SIP-ETag: b\nExpires: 2\n"),
         ],
     ),
-    sends(
+    Exchange::new(
         "keep_alive_412",
         "412 to a keep-alive: an empty initial; after 400 another each expiration, until a state changes",
         KEEP_ALIVE,

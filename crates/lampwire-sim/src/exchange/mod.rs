@@ -109,6 +109,22 @@ impl Link {
 }
 
 impl Exchange {
+    /// One that holds everywhere.
+    pub(crate) const fn new(
+        name: &'static str,
+        shows: &'static str,
+        link: Link,
+        steps: &'static [Step],
+    ) -> Self {
+        Self {
+            name,
+            shows,
+            link,
+            holds: Holds::Everywhere,
+            steps,
+        }
+    }
+
     /// The same, for these Asterisks only.
     pub(crate) const fn on(self, holds: Holds) -> Self {
         Self { holds, ..self }
