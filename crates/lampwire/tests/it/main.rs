@@ -10,6 +10,8 @@ mod events;
 mod exchange;
 mod harness;
 mod refusals;
+mod sip;
 mod streams;
+mod torture;
 mod transports;
 mod zone;
