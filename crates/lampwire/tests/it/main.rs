@@ -12,6 +12,8 @@ mod harness;
 mod refusals;
 mod sip;
 mod streams;
+mod takeover;
 mod torture;
 mod transports;
+mod wire_table;
 mod zone;

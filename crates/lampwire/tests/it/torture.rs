@@ -359,6 +359,19 @@ fn every_case_gets_its_verdict_and_no_state_changes() {
 }
 
 #[test]
+fn half_open_handshakes_keep_nobody_out() {
+    let bench = Bench::new();
+    let mut first = bench.ports.knock(bench.hostile);
+    let mut others: Vec<_> = (0..100).map(|_| bench.ports.knock(bench.hostile)).collect();
+    bench.serve_another(Transport::Tls);
+    // Nobody has been served because a handshake had run out of time.
+    assert!(is_silent(&mut first));
+    // One address cannot take all places.
+    let last = others.last_mut().unwrap();
+    assert!(until_closed(last).is_empty());
+}
+
+#[test]
 fn the_set_is_large_and_its_names_are_its_own() {
     let cases = cases();
     assert!(cases.len() >= 180, "{}", cases.len());
