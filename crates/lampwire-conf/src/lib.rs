@@ -50,7 +50,7 @@ pub use load::load;
 pub use secret::Secret;
 pub use section::acl::Acl;
 pub use section::asterisk_publication::AsteriskPublication;
-pub use section::auth::{Auth, AuthSecret, AuthType};
+pub use section::auth::{Auth, AuthSecret, AuthType, QualityOfProtection};
 pub use section::endpoint::{CertificateName, EidPattern, EidPatternError, Endpoint};
 pub use section::global::{Global, IdentifyBy};
 pub use section::identify::{HeaderMatch, Identify, Match, UriMatch, ValueMatch};

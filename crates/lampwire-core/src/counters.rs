@@ -21,6 +21,14 @@ pub struct Counters {
     pub accepted: u64,
     /// Refusals by their code.
     pub refused: BTreeMap<&'static str, u64>,
+    /// Requests of strangers that were not answered at all, being too many.
+    pub unanswered: u64,
+    /// Answers that were held back because their endpoint asks faster than its `@request_rate`.
+    pub late: u64,
+    /// Requests that were not looked at because too many answers to their endpoint wait.
+    pub overtaken: u64,
+    /// Times that a peer was asked for all its states because we had refused some.
+    pub asked_for_missed: u64,
     /// Answers to requests of ours.
     pub responses_received: u64,
     /// Answers to nothing that we asked.

@@ -34,6 +34,8 @@ pub(crate) struct Flows {
     next: u64,
     /// The pause between two pings; zero: none.
     keep_alive: Duration,
+    /// Bytes that peers' connections hold: halves of messages, and answers that wait to be read.
+    held: usize,
     lost: VecDeque<(FlowId, String)>,
 }
 
@@ -47,10 +49,16 @@ struct Flow {
     certificate: Certificate,
     splitter: Splitter,
     waiting: Vec<u8>,
+    /// Bytes that the system has not taken yet.
+    writing: usize,
     /// Since when the system has not taken the last bytes.
     writing_since: Option<Time>,
     /// Since when a message is on its way in and not whole.
     half_since: Option<Time>,
+    /// What of [`Flows::held`] is this one's.
+    held: usize,
+    /// Since when nothing more is taken in, and why: it is closed as soon as the peer has had time to read our last words.
+    ending: Option<(Time, &'static str)>,
     began: Time,
     said: Time,
     heard: Time,
@@ -84,6 +92,7 @@ impl Flows {
             accepted_of: BTreeMap::new(),
             next: 1,
             keep_alive,
+            held: 0,
             lost: VecDeque::new(),
         }
     }
@@ -148,14 +157,19 @@ impl Flows {
         let Some(flow) = self.list.get_mut(&id) else {
             return Ok(());
         };
-        if flow.waiting.len() + bytes.len() > limits::FLOW_QUEUE {
+        let bound = match flow.accepted {
+            true => limits::FLOW_QUEUE_OF_A_PEERS,
+            false => limits::FLOW_QUEUE,
+        };
+        if flow.waiting.len() + bytes.len() > bound {
             return Err(Full);
         }
         flow.waiting.extend_from_slice(bytes);
         flow.said = out.now;
         flow.flush(id, out);
+        let fits = self.count(id);
         self.set_timer(out, id);
-        Ok(())
+        fits
     }
 
     /// One of ours is open.
@@ -173,7 +187,9 @@ impl Flows {
     pub(crate) fn writable(&mut self, out: &mut Outlet<'_>, id: FlowId) {
         if let Some(flow) = self.list.get_mut(&id) {
             flow.writing_since = None;
+            flow.writing = 0;
             flow.flush(id, out);
+            let _ = self.count(id);
             self.set_timer(out, id);
         }
     }
@@ -185,6 +201,9 @@ impl Flows {
         id: FlowId,
     ) -> Option<(TransportId, SocketAddr, Splitter)> {
         let flow = self.list.get_mut(&id)?;
+        if flow.ending.is_some() {
+            return None;
+        }
         flow.heard = now;
         Some((
             flow.transport,
@@ -193,16 +212,55 @@ impl Flows {
         ))
     }
 
-    /// All whole messages have been taken out.
-    pub(crate) fn took(&mut self, out: &mut Outlet<'_>, id: FlowId, splitter: Splitter) {
+    /// All whole messages have been taken out. An error: there is no room for what has come of the next one.
+    pub(crate) fn took(
+        &mut self,
+        out: &mut Outlet<'_>,
+        id: FlowId,
+        splitter: Splitter,
+    ) -> Result<(), Full> {
+        let Some(flow) = self.list.get_mut(&id) else {
+            return Ok(());
+        };
+        flow.half_since = match (splitter.pending(), flow.half_since) {
+            (0, _) => None,
+            (_, since) => since.or(Some(out.now)),
+        };
+        flow.splitter = splitter;
+        let fits = self.count(id);
+        self.set_timer(out, id);
+        fits
+    }
+
+    /// Counts what a peer's connection holds now. An error: all of them together hold too much, and this one has just asked for more.
+    fn count(&mut self, id: FlowId) -> Result<(), Full> {
+        let Some(flow) = self.list.get_mut(&id).filter(|flow| flow.accepted) else {
+            return Ok(());
+        };
+        let before = flow.held;
+        flow.held = flow.waiting.len() + flow.writing + flow.splitter.pending();
+        self.held = self.held - before + flow.held;
+        if flow.held > before && self.held > limits::FLOW_BYTES {
+            return Err(Full);
+        }
+        Ok(())
+    }
+
+    /// We have said our last words over it: nothing more is taken in, and it is closed when the peer has had time to read them. To close at
+    /// once would take them back where the peer goes on writing (TCP answers what nobody reads with a reset).
+    pub(crate) fn end(&mut self, out: &mut Outlet<'_>, id: FlowId, why: &'static str) {
         if let Some(flow) = self.list.get_mut(&id) {
-            flow.half_since = match (splitter.pending(), flow.half_since) {
-                (0, _) => None,
-                (_, since) => since.or(Some(out.now)),
-            };
-            flow.splitter = splitter;
+            flow.ending.get_or_insert((out.now, why));
+            flow.half_since = None;
+            flow.splitter = Splitter::new();
+            let _ = self.count(id);
             self.set_timer(out, id);
         }
+    }
+
+    /// The certificate that the other side of a connection has shown.
+    pub(crate) fn certificate(&self, id: FlowId) -> Option<&Certificate> {
+        self.list.get(&id).map(|flow| &flow.certificate)
     }
 
     /// The peer says that it may be reached over this connection of its own (`alias` of RFC 5923), at the port that its Via names. Taken
@@ -260,6 +318,7 @@ impl Flows {
         };
         timers.clear(Timer::Flow(id.0));
         self.to.retain(|_, other| *other != id);
+        self.held -= flow.held;
         if flow.accepted {
             self.accepted -= 1;
             match self.accepted_of.get(&flow.remote.ip()) {
@@ -319,8 +378,11 @@ impl Flows {
             certificate: Certificate::default(),
             splitter: Splitter::new(),
             waiting: Vec::new(),
+            writing: 0,
             writing_since: None,
             half_since: None,
+            held: 0,
+            ending: None,
             began: out.now,
             said: out.now,
             heard: out.now,
@@ -348,12 +410,16 @@ impl Flow {
         if self.open && self.writing_since.is_none() && !self.waiting.is_empty() {
             self.writing_since = Some(out.now);
             let bytes = std::mem::take(&mut self.waiting);
+            self.writing = bytes.len();
             out.outbox.flow(FlowCommand::Write { flow: id, bytes });
         }
     }
 
     /// When something is to be done next, and what.
     fn deadline(&self, keep_alive: Duration) -> Option<(Time, Care)> {
+        if let Some((since, why)) = self.ending {
+            return Some((since + limits::FLOW_LINGER, Care::Close(why)));
+        }
         if !self.open {
             return Some((
                 self.began + limits::FLOW_OPENING,
@@ -538,7 +604,7 @@ mod tests {
         let mut half = Splitter::new();
         half.push(b"PUBLISH sip").unwrap();
         assert!(matches!(half.next(), Ok(None)));
-        bench.with(|flows, out| flows.took(out, id, half));
+        bench.with(|flows, out| flows.took(out, id, half)).unwrap();
         assert!(
             bench
                 .pass(limits::FLOW_STALLED)

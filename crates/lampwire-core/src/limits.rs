@@ -29,12 +29,52 @@ pub const PUBLICATIONS_OF_AN_ENDPOINT: usize = 512;
 /// expires, and gives the tag up for good where it is answered 412.
 pub const TAG_GRACE: Duration = Duration::from_secs(64);
 
-/// How long the answer to an initial publication, a removal or a request of another method is remembered (Timer J, RFC 3261 17.2.2).
+/// How long the answer to an initial publication or a removal is remembered at least (Timer J, RFC 3261 17.2.2); twice as long at most.
 pub const TRANSACTION_LIFETIME: Duration = Duration::from_secs(32);
 
-/// Answers remembered at once; beyond it the oldest is forgotten early, and a retransmission of it is decided again. Initials and
+/// Answers remembered at once; beyond it the older half is forgotten early, and a retransmission of those is decided again. Initials and
 /// removals are rare; a full table of a flood is about 5 MB.
 pub const TRANSACTIONS: usize = 65_536;
+
+/// Nonces whose counts are remembered: a stock Asterisk uses a new one for each request, so this is what 2,000 requests a second use in
+/// the 32 s that a nonce is good. Beyond it the oldest is taken for used up. About 5 MB.
+pub const NONCES: usize = 65_536;
+
+/// Sets of credentials of one request that are looked at: one for each of three algorithms in a few realms.
+pub const CREDENTIALS_OF_A_REQUEST: usize = 8;
+
+/// Answers that an address gets in a row without proving who it is: a peer with 128 lanes for each of two events asks for 256 challenges
+/// at once, and once more when its nonce has grown old.
+pub const STRANGER_BURST: u32 = 512;
+
+/// Addresses whose unproven requests are counted one by one; all others share one bucket. About 1 MB.
+pub const STRANGERS: usize = 16_384;
+
+/// The time of one request in the bucket that all others share: a thousand answers a second.
+pub const STRANGERS_OTHERS_COST: Duration = Duration::from_millis(1);
+
+/// The time of one request that cannot be proven but comes from a configured peer's address: a thousand answers a second.
+pub const STRANGERS_AT_A_PEERS_COST: Duration = Duration::from_millis(1);
+
+/// The time of one answer that says that there are too many requests, to all addresses together: a hundred a second. They are for people who
+/// look for the reason; a flood is not worth its answers.
+pub const STRANGERS_BUSY_COST: Duration = Duration::from_millis(10);
+
+/// Answers of one endpoint that wait for its `@request_rate`: twice the requests that 128 lanes of two events have on their way. An endpoint
+/// that has more does not wait for answers, and what it asks then is not looked at. About 1 MB.
+pub const LATE_ANSWERS: usize = 512;
+
+/// How far an endpoint may run ahead of its `@request_rate` before answers come later.
+pub const REQUEST_BURST: Duration = Duration::from_millis(100);
+
+/// Who has not answered a challenge after this time, in milliseconds, will not: twice the life of a request.
+pub const CHALLENGE_ANSWERED_MS: u64 = 64_000;
+
+/// How long after a refusal the peer is asked for all its states: a restart of this node refuses one request on each of its lanes.
+pub const ASK_SETTLES: Duration = Duration::from_secs(1);
+
+/// The soonest that a peer is asked again for all its states because we refused one.
+pub const ASK_AFTER_REFUSAL: Duration = Duration::from_secs(60);
 
 /// T2 of RFC 3261 17.1.2.2: the longest pause between two copies of one request.
 pub const TIMER_T2: Duration = Duration::from_secs(4);
@@ -127,6 +167,16 @@ pub const FRESH_PUBLICATION: Duration = Duration::from_secs(1);
 /// Bytes that wait for a connection to take them: 128 lanes with a request of 8 kB each. A peer that reads so slowly is not waited for;
 /// its connection is closed, and what it should hold is said again over the next.
 pub const FLOW_QUEUE: usize = 1024 * 1024;
+
+/// Answers that wait for a peer to read them from a connection of its own: a thousand. A stock Asterisk has one.
+pub const FLOW_QUEUE_OF_A_PEERS: usize = 512 * 1024;
+
+/// Bytes that all connections of peers hold, halves of messages and answers that nobody has read yet. Who asks for more beyond it is closed:
+/// a thousand connections that each begin a longest message and stop meet this bound, and a thousand honest ones hold nothing.
+pub const FLOW_BYTES: usize = 64 * 1024 * 1024;
+
+/// How long the last words over a connection may take to be read before it is closed.
+pub const FLOW_LINGER: Duration = Duration::from_secs(1);
 
 /// Connections of peers held at once. 10,000 sites with one each; each costs a task and a few kB.
 pub const FLOWS_ACCEPTED: usize = 10_000;

@@ -8,8 +8,7 @@ use lampwire_conf::Config;
 use lampwire_sip::{EntityId, EventPackage};
 
 use crate::publisher::PublisherId;
-use crate::time::Now;
-use crate::time::WallTime;
+use crate::time::{Now, Time, WallTime};
 
 /// A peer's number in its node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,12 +30,43 @@ pub(crate) struct Peer {
     pub(crate) last_heard: Option<WallTime>,
     /// The time from our last request to its answer.
     pub(crate) round_trip: Option<Duration>,
+    /// What we refused to it since it was last asked for everything.
+    pub(crate) missed: Option<Missed>,
+    /// When it was last asked for everything.
+    pub(crate) asked_at: Option<Time>,
+    /// When we last challenged it, if nothing has been heard of it since.
+    pub(crate) challenged: Option<WallTime>,
+}
+
+/// States of a peer that we refused, and which it will not say again by itself (a stock Asterisk drops what it is refused).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Missed {
+    /// How many.
+    pub(crate) states: u64,
+    /// The last refusal: its status and code, and when.
+    pub(crate) status: u16,
+    pub(crate) code: &'static str,
+    pub(crate) at: WallTime,
+    /// What has to change before the peer is asked again.
+    pub(crate) until: Until,
+}
+
+/// When the reason of a refusal is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Until {
+    /// When the peer's state or the configuration is another: nobody here can know, so nothing is done.
+    Changed,
+    /// When there is room again.
+    Room,
+    /// It is gone already.
+    Now,
 }
 
 impl Peer {
     /// A sign of life.
     pub(crate) fn heard(&mut self, now: Now) {
         self.last_heard = Some(now.wall);
+        self.challenged = None;
     }
 
     /// The publish that tells this peer of `event`.
@@ -137,6 +167,9 @@ impl Peers {
             entity_id: None,
             last_heard: None,
             round_trip: None,
+            missed: None,
+            asked_at: None,
+            challenged: None,
         });
         id
     }

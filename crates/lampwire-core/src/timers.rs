@@ -21,6 +21,12 @@ pub(crate) enum Timer {
     Publication(u32),
     /// Remembered answers are to be forgotten.
     Transactions,
+    /// Addresses of strangers are to be forgotten.
+    Strangers,
+    /// Answers that were held back are to leave.
+    LateAnswers,
+    /// The peer of this number may be asked for what we refused to it.
+    Missed(u16),
     /// Deleted values may have been confirmed by everyone.
     Tombstones,
     /// Entity ids that were left by their servers may be due to be taken back.

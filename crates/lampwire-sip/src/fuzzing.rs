@@ -187,6 +187,9 @@ fn frames<'d>(
                 }
                 Ok(Some(Frame::Ping)) => pings += 1,
                 Ok(Some(Frame::Pong)) => {}
+                Ok(Some(Frame::Overlong(head))) => {
+                    assert!(head.ends_with(b"\r\n\r\n") && head.len() <= limits::MAX_HEAD);
+                }
                 Ok(None) => break,
                 Err(error) => return (messages, pings, Some(error)),
             }

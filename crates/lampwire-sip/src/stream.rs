@@ -32,13 +32,16 @@ pub enum Frame<'a> {
     Ping,
     /// CR LF alone: the answer to our ping.
     Pong,
+    /// The headers of a message whose body is longer than [`limits::MAX_BODY`], so that it can be answered. It is the last frame: the stream
+    /// is at its end behind it.
+    Overlong(&'a [u8]),
 }
 
 /// Why a stream is at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamError {
-    /// The headers of a message are longer than [`limits::MAX_MESSAGE`].
+    /// The headers of a message are longer than [`limits::MAX_HEAD`].
     #[error("the headers do not end")]
     HeadersTooLong,
     /// No Content-Length.
@@ -109,6 +112,12 @@ impl Splitter {
                 self.take(length, false);
                 Ok(Some(Frame::Message(&self.buffer[start..self.at])))
             }
+            Ok(Cut::Overlong(length)) => {
+                self.failed = Some(StreamError::BodyTooLong);
+                let head = self.at..self.at + length;
+                self.at = self.buffer.len();
+                Ok(Some(Frame::Overlong(&self.buffer[head])))
+            }
             Err(error) => {
                 self.failed = Some(error);
                 self.buffer = Vec::new();
@@ -148,20 +157,19 @@ impl Splitter {
             let from = self.searched.saturating_sub(4);
             let Some(end) = find_end(&rest[from..]).map(|at| from + at) else {
                 self.searched = rest.len();
-                return if rest.len() > limits::MAX_MESSAGE {
+                return if rest.len() > limits::MAX_HEAD {
                     Err(StreamError::HeadersTooLong)
                 } else {
                     Ok(Cut::More)
                 };
             };
-            if end > limits::MAX_MESSAGE {
+            if end > limits::MAX_HEAD {
                 return Err(StreamError::HeadersTooLong);
             }
-            let length = end + content_length(&rest[..end - 2])?;
-            if length > limits::MAX_MESSAGE {
-                return Err(StreamError::BodyTooLong);
-            }
-            self.length = length;
+            self.length = match content_length(&rest[..end - 2]) {
+                Err(StreamError::BodyTooLong) => return Ok(Cut::Overlong(end)),
+                length => end + length?,
+            };
         }
         Ok(if rest.len() < self.length {
             Cut::More
@@ -177,6 +185,8 @@ enum Cut {
     Ping(usize),
     Pong,
     Message(usize),
+    /// The length of the headers.
+    Overlong(usize),
 }
 
 /// Where the body begins: behind the first CR LF CR LF.
@@ -263,6 +273,7 @@ mod tests {
                     }
                     Ok(Some(Frame::Ping)) => frames.push("ping".to_owned()),
                     Ok(Some(Frame::Pong)) => frames.push("pong".to_owned()),
+                    Ok(Some(Frame::Overlong(_))) => frames.push("overlong".to_owned()),
                     Ok(None) => break,
                     Err(error) => return (frames, Some(error)),
                 }
@@ -299,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_length_that_is_in_doubt_ends_the_stream() {
-        use StreamError::{BadLength, BodyTooLong, NoLength};
+        use StreamError::{BadLength, NoLength};
         for (length, expected) in [
             ("X: y", NoLength),
             ("Content-Length:", NoLength),
@@ -312,14 +323,27 @@ mod tests {
             ("Content-Length: 1\r\n 2", BadLength),
             ("Content-Length: 1\r\nContent-Length: 2", BadLength),
             ("Content-Length: 1\r\nl : 2", BadLength),
-            ("Content-Length: 18446744073709551615", BodyTooLong),
-            ("Content-Length: 99999999999999999999999", BodyTooLong),
-            ("Content-Length: 65537", BodyTooLong),
         ] {
             let text = message(length, "body");
             assert_eq!(
                 split(&[text.as_bytes()]),
                 (vec![], Some(expected)),
+                "{length}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_headers_of_a_body_that_is_too_long_come_alone_and_last() {
+        for length in [
+            "Content-Length: 18446744073709551615",
+            "Content-Length: 99999999999999999999999",
+            "Content-Length: 65537",
+        ] {
+            let text = message(length, "OPTIONS sip:a@b SIP/2.0\r\nl: 0\r\n\r\n");
+            assert_eq!(
+                split(&[text.as_bytes()]),
+                (vec!["overlong".to_owned()], Some(StreamError::BodyTooLong)),
                 "{length}"
             );
         }

@@ -72,11 +72,6 @@ fn note_not_served(config: &Config, diagnostics: &mut Vec<Diagnostic>) {
             }
         }
     }
-    for endpoint in &config.endpoints {
-        if !endpoint.identify_by_certificate.is_empty() {
-            note(&endpoint.at, "@identify_by_certificate");
-        }
-    }
     for publish in &config.outbound_publishes {
         if publish.canary {
             note(&publish.at, "@canary");

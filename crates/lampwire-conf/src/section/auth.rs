@@ -46,6 +46,11 @@ const OPTIONS: &[OptionSpec] = &[
         "32",
         "Seconds for which a nonce of ours is good.",
     ),
+    unset(
+        "@qop",
+        "Qualities of protection (RFC 7616) that are taken: auth, auth-int (the body too), none (for peers that know none). auth and auth-int \
+         are offered as named here. Without it auth is offered and all three are taken.",
+    ),
     known("refresh_token"),
     known("oauth_clientid"),
     known("oauth_secret"),
@@ -80,7 +85,33 @@ pub struct Auth {
     pub algorithms_uas: Vec<Algorithm>,
     /// Algorithms to answer with: its own or the default's. The secret has each of them.
     pub algorithms_uac: Vec<Algorithm>,
+    /// Qualities of protection that are offered and taken.
+    pub qop: Vec<QualityOfProtection>,
+    /// Whether `qop` was given: if not, `auth` alone is offered.
+    pub qop_given: bool,
 }
+
+/// What credentials protect (RFC 7616 3.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QualityOfProtection {
+    /// Method and request-URI, each nonce a counted number of times.
+    Auth,
+    /// The body too.
+    AuthInt,
+    /// Method and request-URI, as long as the nonce is good (RFC 2069).
+    None,
+}
+
+impl QualityOfProtection {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Auth, Self::AuthInt, Self::None];
+}
+
+const QUALITIES: [(&str, QualityOfProtection); 3] = [
+    ("auth", QualityOfProtection::Auth),
+    ("auth-int", QualityOfProtection::AuthInt),
+    ("none", QualityOfProtection::None),
+];
 
 /// How the secret was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,6 +243,7 @@ pub(crate) fn read(options: &mut Options<'_, '_>, global: &Global) -> Option<Aut
         &global.default_auth_algorithms_uac,
         &secret,
     );
+    let qop = options.words("@qop", &QUALITIES);
     Some(Auth {
         name: options.section.name.clone(),
         at: options.section.at.clone(),
@@ -222,6 +254,8 @@ pub(crate) fn read(options: &mut Options<'_, '_>, global: &Global) -> Option<Aut
         nonce_lifetime: options.seconds("nonce_lifetime", 1..=24 * 60 * 60),
         algorithms_uas,
         algorithms_uac,
+        qop_given: qop.is_some(),
+        qop: qop.unwrap_or_else(|| QualityOfProtection::ALL.to_vec()),
     })
 }
 

@@ -59,6 +59,21 @@ const OPTIONS: &[OptionSpec] = &[
         "@identify_by_certificate",
         "The TLS client certificate that identifies it: `subject:NAME` or `san:NAME`, one a line.",
     ),
+    acts(
+        "@max_devices",
+        "1000000",
+        "The most devices that are kept of what it publishes, all its entity ids together; one more is answered 503.",
+    ),
+    acts(
+        "@max_mailboxes",
+        "100000",
+        "The most mailboxes that are kept of what it publishes; one more is answered 503.",
+    ),
+    acts(
+        "@request_rate",
+        "0",
+        "Requests a second that are answered at once; beyond it answers come later, and nothing is refused. 0: no bound.",
+    ),
     known("100rel"),
     known("tos_audio"),
     known("aggregate_mwi"),
@@ -234,6 +249,12 @@ pub struct Endpoint {
     pub allowed_eids: Vec<EidPattern>,
     /// The TLS client certificates that identify it.
     pub identify_by_certificate: Vec<CertificateName>,
+    /// The most devices that are kept of what it publishes, 1 to 2,000,000.
+    pub max_devices: u32,
+    /// The most mailboxes that are kept of what it publishes, 1 to 2,000,000.
+    pub max_mailboxes: u32,
+    /// Requests a second that are answered at once, at most a million; 0: no bound.
+    pub request_rate: u32,
 }
 
 /// Entity ids by their bytes, any of which may be open: `02:00:00:00:00:*`, `02:*` (any rest), `*`.
@@ -387,6 +408,9 @@ pub(crate) fn read(options: &mut Options<'_, '_>) -> Endpoint {
         entity_id,
         allowed_eids,
         identify_by_certificate,
+        max_devices: options.number("@max_devices", 1..=2_000_000),
+        max_mailboxes: options.number("@max_mailboxes", 1..=2_000_000),
+        request_rate: options.number("@request_rate", 0..=1_000_000),
     }
 }
 

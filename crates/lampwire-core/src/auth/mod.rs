@@ -1,6 +1,7 @@
 //! HTTP digest as SIP uses it (RFC 3261 22, RFC 7616, RFC 8760): [`server`] challenges and verifies, [`client`] answers challenges.
 
 pub(crate) mod client;
+mod nonces;
 pub(crate) mod server;
 
 use lampwire_conf::{Auth, AuthSecret};

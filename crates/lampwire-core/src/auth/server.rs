@@ -1,28 +1,42 @@
-//! Challenges that nobody can forge and credentials that are verified without a table of nonces.
+//! Challenges that nobody can forge, and credentials that are verified without a table of nonces given.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::hash::Hasher;
+use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
-use lampwire_conf::{Auth, Config};
+use lampwire_conf::{Auth, Config, QualityOfProtection};
 use lampwire_sip::{
     Algorithm, Credentials, DigestRequest, HeaderName, Message, Qop, Writer, response,
 };
 use sha2::Sha256;
+use siphasher::sip::SipHasher13;
 use subtle::ConstantTimeEq;
 
 use super::ha1_of;
+use super::nonces::{NonceId, Nonces};
+use crate::limits;
 use crate::time::Time;
+use crate::transaction::server::TransactionKey;
 
 /// The judge over credentials.
 pub(crate) struct Authenticator {
     key: [u8; 32],
+    /// Challenges made: no two nonces are the same, even within a microsecond.
+    made: u32,
+    nonces: Nonces,
+    /// The longest life of any nonce.
+    longest: Duration,
+    /// The different challenges that endpoints get, as indexes of their auth sections.
+    guises: Vec<Vec<usize>>,
 }
 
 /// What is found of a request's credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Those of one of the endpoint's auth sections.
-    Right,
+    Right(Use),
     /// Right, but for a nonce that is too old or of another life of this node (RFC 7616 3.3: stale).
     Stale,
     /// None, or none for our realm.
@@ -31,9 +45,70 @@ pub(crate) enum Verdict {
     Wrong(&'static str),
 }
 
+/// A count of a nonce that right credentials have used; `None` without quality of protection, which has no count.
+pub(crate) type Use = Option<(NonceId, u32)>;
+
+/// A request as credentials see it.
+#[derive(Clone, Copy)]
+pub(crate) struct Claim<'a> {
+    pub(crate) request: &'a Message<'a>,
+    pub(crate) method: &'a str,
+    pub(crate) uri: &'a str,
+}
+
 impl Authenticator {
-    pub(crate) fn new(key: [u8; 32]) -> Self {
-        Self { key }
+    pub(crate) fn new(key: [u8; 32], config: &Config) -> Self {
+        let sections_of = |endpoint: &lampwire_conf::Endpoint| -> Vec<usize> {
+            let position = |name: &String| config.auths.iter().position(|it| it.name == *name);
+            endpoint.auth.iter().filter_map(position).collect()
+        };
+        let mut seen = BTreeSet::new();
+        let mut guises = Vec::new();
+        for sections in config.endpoints.iter().map(sections_of) {
+            let shown: Vec<String> = sections
+                .iter()
+                .flat_map(|index| offers(config, &config.auths[*index]))
+                .map(|offer| format!("{offer:?}"))
+                .collect();
+            if !shown.is_empty() && seen.insert(shown) {
+                guises.push(sections);
+            }
+        }
+        Self {
+            key,
+            made: 0,
+            nonces: Nonces::default(),
+            longest: config
+                .auths
+                .iter()
+                .map(|auth| auth.nonce_lifetime)
+                .max()
+                .unwrap_or_default(),
+            guises,
+        }
+    }
+
+    /// The auth sections by which a request is challenged that is no endpoint's: those of some endpoint, the same ones for the same user.
+    /// So nobody can tell from the answer which endpoints there are. Nothing it could be answered with is taken.
+    pub(crate) fn guise<'a>(&self, config: &'a Config, from_user: &str) -> Vec<&'a Auth> {
+        if self.guises.is_empty() {
+            return Vec::new();
+        }
+        let (keys, _) = self.key.split_at(16);
+        let mut hasher = SipHasher13::new_with_key(keys.try_into().expect("16 of 32 bytes"));
+        hasher.write(from_user.as_bytes());
+        let count = self.guises.len() as u64;
+        let index = usize::try_from(hasher.finish() % count).expect("below a length");
+        self.guises[index]
+            .iter()
+            .map(|index| &config.auths[*index])
+            .collect()
+    }
+
+    /// The number of a challenge that is to be made.
+    pub(crate) fn number(&mut self) -> u32 {
+        self.made = self.made.wrapping_add(1);
+        self.made
     }
 
     /// Writes one WWW-Authenticate for each realm and algorithm of `auths`, in the configured order. Without any, one for the default
@@ -44,30 +119,40 @@ impl Authenticator {
         now: Time,
         config: &Config,
         auths: &[&Auth],
+        number: u32,
         stale: bool,
     ) {
-        let mut write = |realm: &str, algorithm: Algorithm| {
-            let nonce = self.nonce(now, realm);
+        let defaults = config.global.default_auth_algorithms_uas.iter();
+        let defaults = defaults.map(|algorithm| Offer {
+            realm: &config.global.default_realm,
+            algorithm: *algorithm,
+            qop: "auth",
+        });
+        let offered: Vec<Offer<'_>> = match auths {
+            [] => defaults.collect(),
+            auths => auths.iter().flat_map(|auth| offers(config, auth)).collect(),
+        };
+        for Offer {
+            realm,
+            algorithm,
+            qop,
+        } in offered
+        {
+            let nonce = self.nonce(now, number, realm);
+            let opaque = opaque_of(&nonce);
+            let qop = match qop {
+                "" => String::new(),
+                qop => format!(",qop=\"{qop}\""),
+            };
             let stale = if stale { ",stale=true" } else { "" };
             writer.header(
                 HeaderName::WwwAuthenticate,
                 format_args!(
-                    "Digest realm=\"{}\",nonce=\"{nonce}\",opaque=\"{}\",algorithm={},qop=\"auth\"{stale}",
+                    "Digest realm=\"{}\",nonce=\"{nonce}\",opaque=\"{opaque}\",algorithm={}{qop}{stale}",
                     Quoted(realm),
-                    &nonce[nonce.len() - 16..],
                     algorithm.as_str()
                 ),
             );
-        };
-        if auths.is_empty() {
-            for algorithm in &config.global.default_auth_algorithms_uas {
-                write(&config.global.default_realm, *algorithm);
-            }
-        }
-        for auth in auths {
-            for algorithm in &auth.algorithms_uas {
-                write(realm_of(config, auth), *algorithm);
-            }
         }
     }
 
@@ -77,12 +162,14 @@ impl Authenticator {
         now: Time,
         config: &Config,
         auths: &[&Auth],
-        request: &Message<'_>,
-        method: &str,
-        uri: &str,
+        claim: Claim<'_>,
     ) -> Verdict {
         let mut verdict = Verdict::Missing;
-        for credentials in request.credentials() {
+        for credentials in claim
+            .request
+            .credentials()
+            .take(limits::CREDENTIALS_OF_A_REQUEST)
+        {
             let Ok(credentials) = credentials else {
                 verdict = Verdict::Wrong("malformed Authorization");
                 continue;
@@ -91,8 +178,8 @@ impl Authenticator {
                 if credentials.realm != realm_of(config, auth) {
                     continue;
                 }
-                match self.verify_one(now, auth, &credentials, request, method, uri) {
-                    verdict @ (Verdict::Right | Verdict::Stale) => return verdict,
+                match self.verify_one(now, auth, &credentials, claim) {
+                    verdict @ (Verdict::Right(_) | Verdict::Stale) => return verdict,
                     other => verdict = other,
                 }
             }
@@ -100,14 +187,22 @@ impl Authenticator {
         verdict
     }
 
+    /// Uses the count that right credentials came with; false: it has been used by another request.
+    pub(crate) fn take(&mut self, now: Time, used: Use, by: Option<TransactionKey>) -> bool {
+        let oldest_good = Time::from_micros(
+            now.as_micros()
+                .saturating_sub(u64::try_from(self.longest.as_micros()).unwrap_or(u64::MAX)),
+        );
+        used.is_none_or(|(nonce, count)| self.nonces.take(nonce, count, by, oldest_good))
+    }
+
+    /// What depends on secrets (whether the user is right, and the digest) is reckoned in every case, and told only at the end.
     fn verify_one(
         &self,
         now: Time,
         auth: &Auth,
         credentials: &Credentials<'_>,
-        request: &Message<'_>,
-        method: &str,
-        uri: &str,
+        claim: Claim<'_>,
     ) -> Verdict {
         if credentials.userhash {
             return Verdict::Wrong("userhash is not supported");
@@ -115,66 +210,92 @@ impl Authenticator {
         if !auth.algorithms_uas.contains(&credentials.algorithm.base()) {
             return Verdict::Wrong("an algorithm that was not offered");
         }
-        if credentials.username != auth.username {
-            return Verdict::Wrong("another user name");
-        }
-        if credentials.uri != uri {
+        if credentials.uri != claim.uri {
             return Verdict::Wrong("credentials for another request-URI");
+        }
+        let opaque = credentials.opaque.as_deref();
+        if opaque.is_some_and(|opaque| opaque != opaque_of(&credentials.nonce)) {
+            return Verdict::Wrong("another opaque than was given");
         }
         let Some(ha1) = ha1_of(auth, credentials.algorithm, &credentials.realm) else {
             return Verdict::Wrong("no digest of that algorithm is configured");
         };
         let (nc, cnonce) = (credentials.nc, credentials.cnonce.as_deref());
-        let qop = match (credentials.qop, nc, cnonce) {
-            (Some(qop @ (Qop::Auth | Qop::AuthInt)), Some(nc), Some(cnonce)) => {
-                Some((qop, nc, cnonce))
+        let (quality, qop) = match (credentials.qop, nc, cnonce) {
+            (Some(Qop::Auth), Some(nc), Some(cnonce)) => {
+                (QualityOfProtection::Auth, Some((Qop::Auth, nc, cnonce)))
             }
-            (None, _, _) => None,
+            (Some(Qop::AuthInt), Some(nc), Some(cnonce)) => (
+                QualityOfProtection::AuthInt,
+                Some((Qop::AuthInt, nc, cnonce)),
+            ),
+            (None, _, _) => (QualityOfProtection::None, None),
             (Some(_), _, _) => return Verdict::Wrong("qop without nc or cnonce"),
         };
+        if !auth.qop.contains(&quality) {
+            return Verdict::Wrong("a quality of protection that is not taken here");
+        }
         let right = response(
             credentials.algorithm,
             &ha1,
             &DigestRequest {
-                method,
-                uri,
+                method: claim.method,
+                uri: claim.uri,
                 nonce: &credentials.nonce,
-                body: request.body(),
+                body: claim.request.body(),
                 qop,
                 cnonce_for_sess: cnonce,
             },
         );
-        if right != credentials.response {
+        let user = credentials
+            .username
+            .as_bytes()
+            .ct_eq(auth.username.as_bytes());
+        let digest = right == credentials.response;
+        let given = self.given(now, &credentials.nonce, &credentials.realm);
+        if !bool::from(user) {
+            return Verdict::Wrong("another user name");
+        }
+        if !digest {
             return Verdict::Wrong("wrong digest: compare user name, password and realm");
         }
-        match self.age_of(now, &credentials.nonce, &credentials.realm) {
-            Some(age) if age <= auth.nonce_lifetime => Verdict::Right,
+        match given {
+            Some(id) if now.since(id.given) <= auth.nonce_lifetime => {
+                Verdict::Right(qop.map(|(_, nc, _)| (id, nc)))
+            }
             Some(_) | None => Verdict::Stale,
         }
     }
 
-    /// A nonce: the time at which it was given and a seal over it and the realm, so that none has to be remembered (RFC 7616 3.3).
-    fn nonce(&self, now: Time, realm: &str) -> String {
-        let seal = self.seal(now.as_micros(), realm);
-        format!("{:016x}{:032x}", now.as_micros(), u128::from_be_bytes(seal))
+    /// A nonce: the time at which it was given, its number, and a seal over both and the realm, so that none has to be remembered (RFC 7616
+    /// 3.3).
+    fn nonce(&self, now: Time, number: u32, realm: &str) -> String {
+        let given = now.as_micros();
+        let seal = u128::from_be_bytes(self.seal(given, number, realm));
+        format!("{given:016x}{number:08x}{seal:032x}")
     }
 
-    /// How long ago we gave this nonce; `None` where we did not.
-    fn age_of(&self, now: Time, nonce: &str, realm: &str) -> Option<std::time::Duration> {
-        if nonce.len() != 48 || !nonce.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    /// Which nonce of ours this is; `None` where it is none.
+    fn given(&self, now: Time, nonce: &str, realm: &str) -> Option<NonceId> {
+        if nonce.len() != 56 || !nonce.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return None;
         }
         let given = u64::from_str_radix(&nonce[..16], 16).ok()?;
-        let seal = u128::from_str_radix(&nonce[16..], 16).ok()?.to_be_bytes();
-        let ours = bool::from(seal.ct_eq(&self.seal(given, realm)));
+        let number = u32::from_str_radix(&nonce[16..24], 16).ok()?;
+        let seal = u128::from_str_radix(&nonce[24..], 16).ok()?.to_be_bytes();
+        let ours = bool::from(seal.ct_eq(&self.seal(given, number, realm)));
         let past = given <= now.as_micros();
-        (ours && past).then(|| now.since(Time::from_micros(given)))
+        (ours && past).then(|| NonceId {
+            given: Time::from_micros(given),
+            seal,
+        })
     }
 
-    fn seal(&self, given: u64, realm: &str) -> [u8; 16] {
+    fn seal(&self, given: u64, number: u32, realm: &str) -> [u8; 16] {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key)
             .expect("HMAC takes a key of any length (RFC 2104)");
         mac.update(&given.to_be_bytes());
+        mac.update(&number.to_be_bytes());
         mac.update(realm.as_bytes());
         let whole = mac.finalize().into_bytes();
         let mut half = [0; 16];
@@ -187,6 +308,43 @@ impl fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Authenticator(..)")
     }
+}
+
+/// What one challenge offers.
+#[derive(Debug)]
+struct Offer<'a> {
+    realm: &'a str,
+    algorithm: Algorithm,
+    /// The value of `qop`; empty: there is none.
+    qop: &'static str,
+}
+
+/// The challenges of an auth section, in its order of algorithms (RFC 8760 2.3).
+fn offers<'a>(config: &'a Config, auth: &'a Auth) -> impl Iterator<Item = Offer<'a>> {
+    let named = |quality| auth.qop_given && auth.qop.contains(&quality);
+    let qop = match (
+        named(QualityOfProtection::Auth),
+        named(QualityOfProtection::AuthInt),
+    ) {
+        (true, true) => "auth,auth-int",
+        (false, true) => "auth-int",
+        (false, false) if auth.qop_given => "",
+        (true, false) | (false, false) => "auth",
+    };
+    auth.algorithms_uas.iter().map(move |algorithm| Offer {
+        realm: realm_of(config, auth),
+        algorithm: *algorithm,
+        qop,
+    })
+}
+
+/// What a challenge asks to be given back: the end of its nonce, so that it need not be remembered.
+fn opaque_of(nonce: &str) -> &str {
+    nonce
+        .len()
+        .checked_sub(16)
+        .and_then(|at| nonce.get(at..))
+        .unwrap_or_default()
 }
 
 /// The realm that an auth section challenges with: its own, else the configured default.

@@ -255,6 +255,31 @@ impl Compositor {
         Expiry::Ended(ended)
     }
 
+    /// The name of the asterisk-publication that a request is for, as far as it says: by its resource, and by its event where it has one that
+    /// is known.
+    pub(crate) fn rule_meant<'a>(
+        &self,
+        config: &'a Config,
+        request: &Message<'_>,
+        uri: &str,
+    ) -> Option<&'a str> {
+        let uri = Uri::parse(uri).ok()?;
+        let user = uri.user_unescaped()?;
+        let inbound = &config.inbound_publications[*self.resources.get(&*user)?];
+        let event = request.event().ok().flatten();
+        let rule = match event.and_then(|event| EventPackage::parse(event.package)) {
+            Some(EventPackage::DeviceState) => inbound.device_state.as_deref(),
+            Some(EventPackage::Mwi) => inbound.mwi.as_deref(),
+            None => inbound.device_state.as_deref().or(inbound.mwi.as_deref()),
+        };
+        rule.filter(|name| self.rules.contains_key(*name))
+    }
+
+    /// Whether an endpoint may begin one more publication.
+    pub(crate) fn has_room(&self, endpoint: usize) -> bool {
+        self.check_room(endpoint).is_ok()
+    }
+
     pub(crate) fn get(&self, id: PublicationId) -> Option<&Publication> {
         self.slots.get(id.0 as usize)?.publication.as_ref()
     }
@@ -365,7 +390,8 @@ impl Compositor {
             .get(id)
             .ok_or_else(|| refused("a publication that has ended"))?;
         if self.slots[id.0 as usize].generation != tag.generation {
-            return Err(refused("a tag that has been used"));
+            // A late copy, as a rule: its sender has gone on, or goes on now with a new publication.
+            return Err(Refusal::new(412, "used-tag", "a tag that has been used"));
         }
         if now.at >= publication.expires_at + limits::TAG_GRACE {
             return Err(refused("a publication that has run out"));

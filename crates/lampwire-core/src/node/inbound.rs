@@ -2,20 +2,22 @@
 
 use std::net::SocketAddr;
 
-use lampwire_conf::{Auth, RequestFacts, Rule};
+use lampwire_conf::{Auth, CertificateName, RequestFacts, Rule};
 use lampwire_sip::{
     BodyError, Defect, EntityId, EventPackage, HeaderName, Message, Method, ParseError, Scheme,
     StartLine, StateChange, Uri, Writer,
 };
 
 use super::Node;
-use crate::auth::server::Verdict;
+use crate::auth::server::{Claim, Verdict};
 use crate::compositor::{Accepted, Checked, Intent};
 use crate::io::{Event, FlowId, Level, TransportId};
+use crate::late::Leave;
 use crate::peer::PeerId;
 use crate::publisher::request::{names, user_agent};
 use crate::refusal::{Refusal, RefusalHeader};
-use crate::table::{Assertion, Change, Kind, Source, Value};
+use crate::strangers::Reception;
+use crate::table::{Assertion, Change, Holder, Kind, MaxStates, Source, Value};
 use crate::time::Now;
 use crate::timers::Timer;
 use crate::transaction::server::TransactionKey;
@@ -37,6 +39,30 @@ struct Arrival<'a> {
     request: &'a Message<'a>,
     method: Method<'a>,
     uri: &'a str,
+    /// What makes it the same as a copy of it.
+    key: Option<TransactionKey>,
+}
+
+impl Arrival<'_> {
+    /// The same where copies may come: by connections there are none (RFC 3261 17.2.2), and nothing is kept for them.
+    fn key_of_copies(&self) -> Option<TransactionKey> {
+        self.key.filter(|_| self.origin.flow.is_none())
+    }
+
+    /// The user that From names.
+    fn user_of_from(&self) -> Option<String> {
+        let from = self.request.from().ok()?;
+        let uri = Uri::parse(from.uri).ok()?;
+        uri.user_unescaped().map(|user| user.into_owned())
+    }
+}
+
+/// Whose a request is, as far as has been found out.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sender {
+    endpoint: Option<usize>,
+    /// It has proven that, or need not.
+    proven: bool,
 }
 
 /// How a peer began a publication.
@@ -61,6 +87,8 @@ enum Granted {
     },
     /// OPTIONS: what this node understands.
     Options,
+    /// No answer, or not yet: a copy of what will be answered, or one more of an endpoint that does not wait for answers.
+    Nothing,
 }
 
 impl Node {
@@ -92,29 +120,57 @@ impl Node {
                 self.counters.requests_received += 1;
                 // An ACK is never answered (RFC 3261 17.1.1.3): it belongs to an INVITE, of which there are none here.
                 if method != Method::Ack {
-                    let arrival = Arrival {
-                        now,
-                        origin,
-                        remote,
-                        request: &message,
-                        method,
-                        uri,
-                    };
+                    let arrival = self.arrival(now, origin, &message, method, uri);
                     self.handle_request(&arrival);
                 }
             }
         }
     }
 
+    /// Takes the headers of a message whose body is too long for a connection.
+    pub(super) fn receive_overlong(&mut self, now: Now, origin: Origin, head: &[u8]) {
+        self.counters.requests_received += 1;
+        if let Ok(message) = Message::parse(head)
+            && let StartLine::Request { method, uri } = message.start()
+            && method != Method::Ack
+        {
+            let arrival = self.arrival(now, origin, &message, method, uri);
+            self.refuse_stranger(&arrival, Sender::default(), malformed(Defect::BodyTooLong));
+        }
+    }
+
+    fn arrival<'a>(
+        &self,
+        now: Now,
+        origin: Origin,
+        request: &'a Message<'a>,
+        method: Method<'a>,
+        uri: &'a str,
+    ) -> Arrival<'a> {
+        let (transport, remote) = (origin.transport, origin.remote);
+        Arrival {
+            now,
+            origin,
+            remote,
+            request,
+            method,
+            uri,
+            key: self
+                .transactions
+                .key(request, method.as_str(), transport, remote),
+        }
+    }
+
     /// Decides, answers, and then lets others hear: the 200 leaves before the fan-out.
     fn handle_request(&mut self, arrival: &Arrival<'_>) {
-        let mut endpoint = None;
-        match self.decide(arrival, &mut endpoint) {
+        let mut sender = Sender::default();
+        match self.decide(arrival, &mut sender) {
+            Ok(Granted::Nothing) => {}
             Ok(Granted::Again(accepted)) => {
                 self.counters.retransmissions += 1;
-                self.reply_accepted(arrival, &accepted);
+                self.reply_accepted(arrival, None, &accepted);
             }
-            Ok(Granted::Options) => self.reply(arrival, 200, "", |writer, _| {
+            Ok(Granted::Options) => self.reply(arrival, sender.endpoint, 200, "", |writer, _| {
                 writer
                     .header(HeaderName::Allow, ALLOW)
                     .header(HeaderName::Accept, MEDIA_TYPE)
@@ -127,7 +183,7 @@ impl Node {
                 began,
             }) => {
                 self.counters.accepted += 1;
-                self.reply_accepted(arrival, &accepted);
+                self.reply_accepted(arrival, sender.endpoint, &accepted);
                 if let Some(change) = change {
                     self.fan_out(arrival.now, change);
                 }
@@ -143,16 +199,46 @@ impl Node {
                     publishers[publisher].say_all(&mut ctx);
                 }
             }
-            Err(refusal) => self.refuse(arrival, endpoint, &refusal),
+            Err(refusal) if sender.proven => {
+                self.refuse(arrival, sender.endpoint, &refusal);
+                self.note_refused(arrival.now, arrival.request, arrival.uri, &refusal);
+            }
+            Err(refusal) => self.refuse_stranger(arrival, sender, refusal),
+        }
+    }
+
+    /// Refuses a request that is not proven to be anybody's, or does not even that where its address has had too many answers.
+    fn refuse_stranger(&mut self, arrival: &Arrival<'_>, sender: Sender, refusal: Refusal) {
+        let (now, source) = (arrival.now, arrival.remote.ip());
+        let of_peer = self.is_of_a_peer(source);
+        let reception = self.strangers.receive(now.at, source, of_peer);
+        if let Some(next) = self.strangers.next_prune(now.at) {
+            self.timers.set_if_unset(Timer::Strangers, next);
+        }
+        match reception {
+            Reception::Answer => {
+                self.refuse(arrival, sender.endpoint, &refusal);
+                if of_peer && refusal.status == 401 {
+                    self.note_challenged(now, arrival.request, arrival.uri);
+                }
+                return;
+            }
+            Reception::Busy => {
+                let cause = format!("too many unproven requests; this one: {}", refusal.cause);
+                let retry = RefusalHeader::RetryAfter(self.strangers.retry_after());
+                let busy = Refusal::new(503, "too-many-unproven", cause).with(retry);
+                self.refuse(arrival, sender.endpoint, &busy);
+            }
+            Reception::Silence => self.counters.unanswered += 1,
+        }
+        if let Some(flow) = arrival.origin.flow {
+            let (flows, mut out) = self.lend_flows(now);
+            flows.end(&mut out, flow, "too many unproven requests");
         }
     }
 
     /// The stages of a request, in order. Everything up to the comment reads only, so a refusal leaves no trace.
-    fn decide(
-        &mut self,
-        arrival: &Arrival<'_>,
-        identified: &mut Option<usize>,
-    ) -> Result<Granted, Refusal> {
+    fn decide(&mut self, arrival: &Arrival<'_>, sender: &mut Sender) -> Result<Granted, Refusal> {
         let Arrival {
             now,
             request,
@@ -169,9 +255,10 @@ impl Node {
         mandatory_headers(request)?;
 
         // transaction: seen before?
-        let key = self
-            .transactions
-            .key(request, method.as_str(), arrival.origin.transport, remote);
+        let key = arrival.key_of_copies();
+        if self.late.is_waiting(key) {
+            return Ok(Granted::Nothing);
+        }
         if method == Method::Publish
             && let Some(accepted) = self.answered_before(request, key)
         {
@@ -188,11 +275,22 @@ impl Node {
 
         // endpoint: who is it?
         let endpoint = self.identify(arrival)?;
-        *identified = Some(endpoint);
+        sender.endpoint = Some(endpoint);
 
-        // auth: can it prove that?
+        // auth: can it prove that? (The count of a nonce is used up by this, whatever becomes of the request.)
         self.authenticate(arrival, endpoint)?;
+        sender.proven = true;
         self.note_alias(arrival.origin, request);
+
+        // pace: does it wait for its answers?
+        if self.late.is_full(endpoint) {
+            self.counters.overtaken += 1;
+            if let Some(flow) = arrival.origin.flow {
+                let (flows, mut out) = self.lend_flows(now);
+                flows.end(&mut out, flow, "it does not wait for its answers");
+            }
+            return Ok(Granted::Nothing);
+        }
 
         // method and extensions
         match method {
@@ -249,8 +347,10 @@ impl Node {
                 }
             }
             Some(change) if wanted => {
+                let max = self.max_states(endpoint);
                 let assertion = Assertion {
                     peer,
+                    holder: Holder::of_endpoint(endpoint).map(|holder| (holder, max)),
                     ..assertion(change, now)
                 };
                 applied = self.table.apply(&assertion).map_err(|full| {
@@ -331,47 +431,92 @@ impl Node {
             request_uri: arrival.uri,
             headers: &|name, found| request.header_named(name).for_each(found),
         };
-        let Some(endpoint) = self.identifier.identify(&facts) else {
-            let who = format!("no endpoint for From user {:?}", user.unwrap_or_default());
-            // A stock Asterisk that gets a 401 it cannot answer is silent until its restart; a 403 costs it only the one state.
-            return Err(if self.is_of_a_peer(arrival.remote.ip()) {
-                Refusal::new(
-                    403,
+        let by_certificate = self.identify_by_certificate(arrival);
+        let found = by_certificate.or_else(|| self.identifier.identify(&facts));
+        let (code, cause) = match found.map(|index| (index, &self.config.endpoints[index])) {
+            None => {
+                let user = user.as_deref().unwrap_or_default();
+                (
                     "unknown-endpoint",
-                    format!("{who}, from a configured peer's address"),
+                    format!("no endpoint for From user {user:?}"),
                 )
-            } else {
-                Refusal::new(401, "unknown-endpoint", who)
-                    .with(RefusalHeader::Challenge { stale: false })
-            });
+            }
+            Some((_, endpoint))
+                if by_certificate.is_none() && !endpoint.identify_by_certificate.is_empty() =>
+            {
+                (
+                    "no-certificate",
+                    format!("endpoint {:?} without its certificate", endpoint.name),
+                )
+            }
+            Some((_, endpoint)) if !Rule::allows(&endpoint.permit_deny, arrival.remote.ip()) => (
+                "access-list",
+                format!(
+                    "permit and deny of endpoint {:?} keep the address out",
+                    endpoint.name
+                ),
+            ),
+            Some((index, _)) => return Ok(index),
         };
-        let rules = &self.config.endpoints[endpoint].permit_deny;
-        if !Rule::allows(rules, arrival.remote.ip()) {
-            let name = &self.config.endpoints[endpoint].name;
-            let cause = format!("permit and deny of endpoint {name:?} keep the address out");
-            return Err(Refusal::new(403, "access-list", cause));
+        // All of these get the same, so that nobody learns which endpoints there are.
+        if self.is_of_a_peer(arrival.remote.ip()) {
+            // A stock Asterisk that gets a 401 it cannot answer is silent until its restart; a 403 costs it only the one state.
+            let cause = format!("{cause}, from a configured peer's address");
+            return Err(Refusal::new(403, code, cause));
         }
-        Ok(endpoint)
+        // Credentials cost the same time as an endpoint's.
+        let guise = self
+            .authenticator
+            .guise(&self.config, user.as_deref().unwrap_or_default());
+        let _ = self
+            .authenticator
+            .verify(arrival.now.at, &self.config, &guise, claim(arrival));
+        Err(Refusal::new(401, code, cause).with(RefusalHeader::Challenge { stale: false }))
     }
 
-    fn authenticate(&self, arrival: &Arrival<'_>, endpoint: usize) -> Result<(), Refusal> {
+    /// The endpoint that the certificate of the request's connection names. It comes before all other ways: it is a proof.
+    fn identify_by_certificate(&self, arrival: &Arrival<'_>) -> Option<usize> {
+        let certificate = self.flows.certificate(arrival.origin.flow?)?;
+        if !certificate.verified {
+            return None;
+        }
+        let is_named = |name: &CertificateName| match name {
+            CertificateName::Subject(name) => certificate.subject.as_deref() == Some(name),
+            // Host names and the hosts of URIs are compared without case (RFC 5922 7.2).
+            CertificateName::San(name) => certificate
+                .names
+                .iter()
+                .any(|it| it.eq_ignore_ascii_case(name)),
+        };
+        self.config
+            .endpoints
+            .iter()
+            .position(|endpoint| endpoint.identify_by_certificate.iter().any(is_named))
+    }
+
+    fn authenticate(&mut self, arrival: &Arrival<'_>, endpoint: usize) -> Result<(), Refusal> {
         let auths = self.auths_of(Some(endpoint));
         if auths.is_empty() {
             return Ok(());
         }
-        let verdict = self.authenticator.verify(
-            arrival.now.at,
-            &self.config,
-            &auths,
-            arrival.request,
-            arrival.method.as_str(),
-            arrival.uri,
-        );
+        let now = arrival.now.at;
+        let verdict = self
+            .authenticator
+            .verify(now, &self.config, &auths, claim(arrival));
         let refused = |code, cause: &'static str, stale| {
             Err(Refusal::new(401, code, cause).with(RefusalHeader::Challenge { stale }))
         };
         match verdict {
-            Verdict::Right => Ok(()),
+            Verdict::Right(used) => {
+                if !self.authenticator.take(now, used, arrival.key_of_copies()) {
+                    let cause = "a nonce with a count that has been used";
+                    return refused("nonce-used-up", cause, true);
+                }
+                let source = arrival.remote.ip();
+                let of_peer = self.is_of_a_peer(source);
+                self.strangers.proven(source, of_peer);
+                Ok(())
+            }
             Verdict::Stale => refused("stale-nonce", "credentials with an old nonce", true),
             Verdict::Missing => refused("no-credentials", "no credentials yet", false),
             Verdict::Wrong(why) => refused("wrong-credentials", why, false),
@@ -384,6 +529,15 @@ impl Node {
             .iter()
             .filter_map(|name| self.config.auths.iter().find(|auth| auth.name == *name))
             .collect()
+    }
+
+    /// How many states an endpoint may hold.
+    pub(super) fn max_states(&self, endpoint: usize) -> MaxStates {
+        let endpoint = &self.config.endpoints[endpoint];
+        MaxStates {
+            devices: endpoint.max_devices,
+            mailboxes: endpoint.max_mailboxes,
+        }
     }
 
     /// Whether an endpoint may speak for an entity id: by its `@allowed_eids`, and because it does not speak for too many.
@@ -488,7 +642,7 @@ impl Node {
         match checked.intent {
             Intent::Initial | Intent::Remove(_) => {
                 if let Some(key) = key {
-                    self.transactions.remember(now.at, key, accepted);
+                    self.transactions.remember(key, accepted);
                     self.timers.set_if_unset(
                         Timer::Transactions,
                         now.at + crate::limits::TRANSACTION_LIFETIME,
@@ -523,8 +677,13 @@ impl Node {
         }
     }
 
-    fn reply_accepted(&mut self, arrival: &Arrival<'_>, accepted: &Accepted) {
-        self.reply(arrival, 200, "", |writer, _| {
+    fn reply_accepted(
+        &mut self,
+        arrival: &Arrival<'_>,
+        endpoint: Option<usize>,
+        accepted: &Accepted,
+    ) {
+        self.reply(arrival, endpoint, 200, "", |writer, _| {
             writer
                 .header(HeaderName::SipETag, accepted.tag)
                 .header(HeaderName::Expires, accepted.expires);
@@ -535,7 +694,7 @@ impl Node {
         *self.counters.refused.entry(refusal.code).or_default() += 1;
         let level = match refusal.code {
             // The first half of every authenticated request.
-            "no-credentials" | "stale-nonce" => Level::Debug,
+            "no-credentials" | "stale-nonce" | "nonce-used-up" => Level::Debug,
             _ => Level::Warn,
         };
         let who = match endpoint {
@@ -552,47 +711,67 @@ impl Node {
         );
         self.outbox.notice(level, refusal.code, text);
         let (header, reason) = (&refusal.header, refusal.reason.clone());
-        self.reply(arrival, refusal.status, &reason, |writer, node| {
-            match header {
-                RefusalHeader::None => writer,
-                RefusalHeader::Challenge { stale } => {
-                    let auths = node.auths_of(endpoint);
-                    let now = arrival.now.at;
-                    node.authenticator
-                        .challenge(writer, now, &node.config, &auths, *stale);
-                    writer
-                }
-                RefusalHeader::Allow => writer.header(HeaderName::Allow, ALLOW),
-                RefusalHeader::Accept => writer.header(HeaderName::Accept, MEDIA_TYPE),
-                RefusalHeader::AllowEvents => writer.header(HeaderName::AllowEvents, ALLOW_EVENTS),
-                RefusalHeader::MinExpires(seconds) => {
-                    writer.header(HeaderName::MinExpires, seconds)
-                }
-                RefusalHeader::Unsupported(tags) => writer.header(HeaderName::Unsupported, tags),
-                RefusalHeader::RetryAfter(seconds) => {
-                    writer.header(HeaderName::RetryAfter, seconds)
-                }
-            };
-        });
+        let number = self.authenticator.number();
+        self.reply(
+            arrival,
+            endpoint,
+            refusal.status,
+            &reason,
+            |writer, node| {
+                match header {
+                    RefusalHeader::None => writer,
+                    RefusalHeader::Challenge { stale } => {
+                        let auths = match endpoint {
+                            Some(_) => node.auths_of(endpoint),
+                            None => {
+                                let user = arrival.user_of_from().unwrap_or_default();
+                                node.authenticator.guise(&node.config, &user)
+                            }
+                        };
+                        let now = arrival.now.at;
+                        node.authenticator.challenge(
+                            writer,
+                            now,
+                            &node.config,
+                            &auths,
+                            number,
+                            *stale,
+                        );
+                        writer
+                    }
+                    RefusalHeader::Allow => writer.header(HeaderName::Allow, ALLOW),
+                    RefusalHeader::Accept => writer.header(HeaderName::Accept, MEDIA_TYPE),
+                    RefusalHeader::AllowEvents => {
+                        writer.header(HeaderName::AllowEvents, ALLOW_EVENTS)
+                    }
+                    RefusalHeader::MinExpires(seconds) => {
+                        writer.header(HeaderName::MinExpires, seconds)
+                    }
+                    RefusalHeader::Unsupported(tags) => {
+                        writer.header(HeaderName::Unsupported, tags)
+                    }
+                    RefusalHeader::RetryAfter(seconds) => {
+                        writer.header(HeaderName::RetryAfter, seconds)
+                    }
+                };
+            },
+        );
     }
 
     /// Sends an answer to where the request came from: over its connection, else to its address (RFC 3581 4, as with Asterisk's force_rport
-    /// even where Via has no rport).
+    /// even where Via has no rport). To an endpoint that asks faster than its rate it goes later.
     fn reply(
         &mut self,
         arrival: &Arrival<'_>,
+        endpoint: Option<usize>,
         status: u16,
         reason: &str,
         headers: impl FnOnce(&mut Writer<'_>, &Self),
     ) {
-        let key = self.transactions.key(
-            arrival.request,
-            arrival.method.as_str(),
-            arrival.origin.transport,
-            arrival.remote,
-        );
         // RFC 3261 8.2.6.2: the same tag for each copy of a request.
-        let to_tag = key.map_or_else(|| "0".to_owned(), |key| key.to_tag());
+        let to_tag = arrival
+            .key
+            .map_or_else(|| "0".to_owned(), |key| key.to_tag());
         let write = |node: &Self, out: &mut Vec<u8>| {
             let names = names(&node.config);
             let (request, remote) = (arrival.request, arrival.remote);
@@ -601,8 +780,21 @@ impl Node {
             writer.header(HeaderName::Server, user_agent(&node.config));
             writer.finish();
         };
-        match arrival.origin.flow {
-            None => {
+        let leave = endpoint.map_or(Leave::Now, |endpoint| {
+            self.late.charge(arrival.now.at, endpoint)
+        });
+        match (leave, endpoint, arrival.origin.flow) {
+            (Leave::At(at), Some(endpoint), flow) => {
+                let mut answer = Vec::new();
+                write(self, &mut answer);
+                self.counters.late += 1;
+                let (key, transport) = (arrival.key_of_copies(), arrival.origin.transport);
+                let remote = arrival.remote;
+                self.late
+                    .keep(at, endpoint, key, transport, remote, flow, answer);
+                self.timers.set_if_unset(Timer::LateAnswers, at);
+            }
+            (_, _, None) => {
                 let mut outbox = std::mem::take(&mut self.outbox);
                 outbox.transmit(arrival.origin.transport, arrival.remote, |out| {
                     write(self, out);
@@ -610,11 +802,26 @@ impl Node {
                 self.outbox = outbox;
             }
             // A peer that has closed its connection meanwhile asks again over the next (RFC 3261 18.2.2).
-            Some(flow) => {
+            (_, _, Some(flow)) => {
                 let mut answer = Vec::new();
                 write(self, &mut answer);
                 self.write_to_flow(arrival.now, flow, &answer);
             }
+        }
+    }
+
+    /// Sends the answers that were held back and whose time has come.
+    pub(super) fn send_late_answers(&mut self, now: Now) {
+        while let Some(late) = self.late.pop(now.at) {
+            match late.flow {
+                Some(flow) => self.write_to_flow(now, flow, &late.answer),
+                None => self.outbox.transmit(late.transport, late.remote, |out| {
+                    out.extend_from_slice(&late.answer);
+                }),
+            }
+        }
+        if let Some(next) = self.late.next() {
+            self.timers.set(Timer::LateAnswers, next);
         }
     }
 }
@@ -627,6 +834,15 @@ const ALLOW_EVENTS: &str = "asterisk-devicestate, asterisk-mwi";
 
 /// The media type that is understood, for Accept.
 const MEDIA_TYPE: &str = "application/json";
+
+/// A request as credentials see it.
+fn claim<'a>(arrival: &Arrival<'a>) -> Claim<'a> {
+    Claim {
+        request: arrival.request,
+        method: arrival.method.as_str(),
+        uri: arrival.uri,
+    }
+}
 
 fn malformed(defect: Defect) -> Refusal {
     Refusal::new(defect.status(), "malformed", defect.to_string()).saying(defect.to_string())
@@ -706,6 +922,7 @@ fn assertion<'a>(change: &'a StateChange<'_>, now: Now) -> Assertion<'a> {
         cachable,
         source: Source::Publication,
         peer: None,
+        holder: None,
         at: now.wall,
     }
 }

@@ -4,6 +4,7 @@
 //! `poll_event`, and asks `poll_timeout` when to come again.
 
 mod inbound;
+mod missed;
 mod own;
 mod query;
 mod streams;
@@ -23,12 +24,14 @@ use crate::entity::Speakers;
 use crate::filters::{FilterId, Filters};
 use crate::flow::Flows;
 use crate::io::{Answer, Event, FlowId, Level, Outbox, Query, Transmit, TransportId};
+use crate::late::LateAnswers;
 use crate::limits;
 use crate::locate::{HopHost, NextHop, Target};
-use crate::peer::Peers;
+use crate::peer::{PeerId, Peers};
 use crate::publisher::request::{Branch, next_hop_uri};
 use crate::publisher::{Context, Publisher, PublisherId};
 use crate::random::Random;
+use crate::strangers::Strangers;
 use crate::table::{Change, Entry, Kind, Table};
 use crate::time::{Now, Time};
 use crate::timers::{Timer, Timers};
@@ -78,6 +81,8 @@ pub struct Node {
     next_hops: BTreeSet<IpAddr>,
     /// Which endpoint speaks for which entity id.
     speakers: Speakers,
+    strangers: Strangers,
+    late: LateAnswers,
     /// Endpoints (by index) and the entity id under which they may not speak, as it was reported.
     reported: BTreeSet<(usize, EntityId)>,
     timers: Timers,
@@ -146,7 +151,7 @@ impl Node {
         Self {
             compositor: Compositor::new(&config, tag_key),
             transactions: ServerTransactions::new(transactions_key),
-            authenticator: Authenticator::new(nonce_key),
+            authenticator: Authenticator::new(nonce_key, &config),
             identifier: Identifier::new(&config),
             table: Table::new(names_key),
             filters,
@@ -154,6 +159,8 @@ impl Node {
             peers,
             publishers,
             speakers: Speakers::new(&config),
+            strangers: Strangers::new(&config.global),
+            late: LateAnswers::new(&config),
             directory: Directory::default(),
             flows: Flows::new(config.global.keep_alive_interval),
             next_hops: next_hops.collect(),
@@ -177,6 +184,11 @@ impl Node {
         self.life = Life::Running;
         self.identify_names();
         self.each_publisher(now, Publisher::start);
+        let asked = self.publishers.iter().filter(|it| it.can_ask());
+        let asked: Vec<PeerId> = asked.filter_map(|it| it.peer).collect();
+        for peer in asked {
+            self.note_asked(now, peer);
+        }
         self.settle(now);
     }
 
@@ -286,10 +298,18 @@ impl Node {
                 }
                 Timer::Publication(id) => self.expire_publication(now, PublicationId(id)),
                 Timer::Transactions => {
-                    if let Some(next) = self.transactions.expire(now.at) {
+                    if self.transactions.expire() {
+                        let next = now.at + limits::TRANSACTION_LIFETIME;
                         self.timers.set(Timer::Transactions, next);
                     }
                 }
+                Timer::Strangers => {
+                    if let Some(next) = self.strangers.prune(now.at) {
+                        self.timers.set(Timer::Strangers, next);
+                    }
+                }
+                Timer::LateAnswers => self.send_late_answers(now),
+                Timer::Missed(peer) => self.ask_for_missed(now, PeerId(peer)),
                 Timer::Tombstones => self.sweep(now),
                 Timer::EntityIdsLeft => self.take_back_left(now),
                 Timer::Names => {

@@ -117,12 +117,17 @@ impl Node {
             });
         }
         let mut asked = 0;
+        let mut peers = Vec::new();
         self.each_publisher(now, |it: &mut Publisher, ctx| {
             let own = &ctx.config.outbound_publishes[usize::from(it.id.0)].name;
             if publisher.is_none_or(|name| name == own) && it.ask(ctx) {
                 asked += 1;
+                peers.extend(it.peer);
             }
         });
+        for peer in peers {
+            self.note_asked(now, peer);
+        }
         self.settle(now);
         Ok(asked)
     }
@@ -147,6 +152,7 @@ impl Node {
             cachable,
             source: Source::Local,
             peer: None,
+            holder: None,
             at: now.wall,
         })?;
         let Some(change) = change else {

@@ -5,7 +5,8 @@ use lampwire_sip::EntityId;
 use super::Node;
 use crate::compositor::{Publication, PublicationId};
 use crate::counters::Counters;
-use crate::peer::{Peer, PeerId};
+use crate::limits;
+use crate::peer::{Peer, PeerId, Until};
 use crate::publisher::Publisher;
 use crate::table::{Cell, Kind, NameId};
 use crate::time::Now;
@@ -236,7 +237,7 @@ impl Node {
             .iter()
             .filter_map(configured)
             .flat_map(|it| self.speakers.findings(it));
-        let mut notes = notes(peer, &publishers, &publications);
+        let mut notes = notes(now, peer, &publishers, &publications);
         notes.extend(found.map(|finding| finding.text(&self.config)));
         PeerView {
             name: peer.name.clone(),
@@ -268,8 +269,35 @@ impl Node {
 }
 
 /// What an operator should know of a peer.
-fn notes(peer: &Peer, publishers: &[&Publisher], publications: &[&Publication]) -> Vec<String> {
+fn notes(
+    now: Now,
+    peer: &Peer,
+    publishers: &[&Publisher],
+    publications: &[&Publication],
+) -> Vec<String> {
     let mut notes = Vec::new();
+    if let Some(missed) = peer.missed {
+        let can_be_asked = publishers.iter().any(|publisher| publisher.can_ask());
+        let what_next = match (can_be_asked, missed.until) {
+            (false, _) => {
+                "it cannot be asked for them: no publish of an asterisk-publication leads to it"
+            }
+            (true, Until::Now) => "it will be asked for all it has",
+            (true, Until::Room) => "it will be asked for all it has when there is room",
+            (true, Until::Changed) => "once the reason is mended, ask it by `lampwire refresh`",
+        };
+        notes.push(format!(
+            "incomplete: refused {} requests, the last at {} with {} ({}); {what_next}",
+            missed.states, missed.at, missed.status, missed.code
+        ));
+    }
+    if let Some(at) = peer.challenged
+        && now.wall.as_millis().saturating_sub(at.as_millis()) > limits::CHALLENGE_ANSWERED_MS
+    {
+        notes.push(format!(
+            "silent since we answered 401 at {at}: give its publish credentials and restart it, or change its publish"
+        ));
+    }
     if peer.entity_id.is_none() {
         notes.push("own entity id unknown".to_owned());
     }

@@ -71,6 +71,13 @@ impl Node {
                 }
                 Ok(Some(Frame::Ping)) => self.write_to_flow(now, flow, PONG),
                 Ok(Some(Frame::Pong)) => {}
+                Ok(Some(Frame::Overlong(head))) => {
+                    self.counters.stream_messages_received += 1;
+                    self.receive_overlong(now, origin, head);
+                    let (flows, mut out) = self.lend_flows(now);
+                    flows.end(&mut out, flow, "a message was too long");
+                    break;
+                }
                 Ok(None) => break,
                 Err(error) => broken = Some(error),
             }
@@ -78,7 +85,10 @@ impl Node {
         match broken {
             None => {
                 let (flows, mut out) = self.lend_flows(now);
-                flows.took(&mut out, flow, splitter);
+                if flows.took(&mut out, flow, splitter).is_err() {
+                    let why = "all connections together hold too much".to_owned();
+                    flows.close(&mut out, flow, why);
+                }
             }
             Some(error) => {
                 self.counters.unparsable += 1;
@@ -108,7 +118,7 @@ impl Node {
     pub(super) fn write_to_flow(&mut self, now: Now, flow: FlowId, bytes: &[u8]) {
         let (flows, mut out) = self.lend_flows(now);
         if flows.write(&mut out, flow, bytes).is_err() {
-            flows.close(&mut out, flow, "the peer reads too slowly".to_owned());
+            flows.close(&mut out, flow, "it reads too slowly".to_owned());
         }
     }
 
@@ -148,7 +158,7 @@ impl Node {
         );
     }
 
-    fn lend_flows(&mut self, now: Now) -> (&mut Flows, Outlet<'_>) {
+    pub(super) fn lend_flows(&mut self, now: Now) -> (&mut Flows, Outlet<'_>) {
         let out = Outlet {
             now: now.at,
             outbox: &mut self.outbox,

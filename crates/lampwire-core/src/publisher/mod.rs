@@ -249,6 +249,11 @@ impl Publisher {
         self.may_ask
     }
 
+    /// Whether the peer can be asked for all it has.
+    pub(crate) const fn can_ask(&self) -> bool {
+        self.may_ask
+    }
+
     /// The peer has shown itself in a way that a restart would explain: it is asked at once whether it still has our publication.
     pub(crate) fn probe_now(&mut self, ctx: &mut Context<'_>) {
         if self.settings.probe.is_zero() {

@@ -88,6 +88,32 @@ impl Source {
     }
 }
 
+/// An endpoint by its place in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Holder(u16);
+
+impl Holder {
+    pub(crate) fn of_endpoint(endpoint: usize) -> Option<Self> {
+        u16::try_from(endpoint).ok().map(Self)
+    }
+}
+
+/// How many devices and mailboxes an endpoint may hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MaxStates {
+    pub(crate) devices: u32,
+    pub(crate) mailboxes: u32,
+}
+
+impl MaxStates {
+    const fn of(self, kind: Kind) -> u32 {
+        match kind {
+            Kind::Device => self.devices,
+            Kind::Mailbox => self.mailboxes,
+        }
+    }
+}
+
 /// One name's value under one entity id.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cell {
@@ -96,6 +122,8 @@ pub(crate) struct Cell {
     pub(crate) value: Value,
     pub(crate) eid: EidId,
     pub(crate) peer: Option<PeerId>,
+    /// The endpoint that said it last, in whose count it stands.
+    holder: Option<Holder>,
     pub(crate) source: Source,
     /// False: delivered as an event, shown, but neither summed nor dumped. It stands in a cell of its own beside the kept value.
     pub(crate) cachable: bool,
@@ -117,6 +145,8 @@ pub(crate) struct Assertion<'a> {
     pub(crate) cachable: bool,
     pub(crate) source: Source,
     pub(crate) peer: Option<PeerId>,
+    /// The endpoint that says it, and how many it may hold.
+    pub(crate) holder: Option<(Holder, MaxStates)>,
     pub(crate) at: WallTime,
 }
 
@@ -142,6 +172,9 @@ pub enum TableFull {
     /// [`limits::ENTITIES_OF_A_NAME`].
     #[error("too many entity ids speak for one name")]
     EntitiesOfAName,
+    /// `@max_devices` or `@max_mailboxes` of the endpoint.
+    #[error("its endpoint holds as many as it may (@max_devices, @max_mailboxes)")]
+    OfTheEndpoint,
 }
 
 /// Cells, names, entity ids and the journal of changes.
@@ -155,6 +188,8 @@ pub(crate) struct Table {
     eid_ids: BTreeMap<EntityId, EidId>,
     pub(crate) names: Names,
     journal: Journal,
+    /// Devices and mailboxes by the endpoint that holds them.
+    held: Vec<[u32; 2]>,
 }
 
 impl Table {
@@ -167,6 +202,35 @@ impl Table {
             eid_ids: BTreeMap::new(),
             names: Names::new(key),
             journal: Journal::default(),
+            held: Vec::new(),
+        }
+    }
+
+    /// Whether another state of anybody's would fit.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.free.is_empty() || self.cells.len() < limits::CELLS
+    }
+
+    /// Whether an endpoint may hold another device and another mailbox.
+    pub(crate) fn has_room_for(&self, endpoint: usize, max: MaxStates) -> bool {
+        let held = self.held.get(endpoint).copied().unwrap_or_default();
+        held[Kind::Device as usize] < max.devices && held[Kind::Mailbox as usize] < max.mailboxes
+    }
+
+    /// Moves a state from one endpoint's count to another's.
+    fn hold(&mut self, kind: Kind, before: Option<Holder>, after: Option<Holder>) {
+        if before == after {
+            return;
+        }
+        if let Some(Holder(endpoint)) = before {
+            self.held[usize::from(endpoint)][kind as usize] -= 1;
+        }
+        if let Some(Holder(endpoint)) = after {
+            let endpoint = usize::from(endpoint);
+            if self.held.len() <= endpoint {
+                self.held.resize(endpoint + 1, [0; 2]);
+            }
+            self.held[endpoint][kind as usize] += 1;
         }
     }
 
@@ -187,6 +251,9 @@ impl Table {
             let same = cell.value == assertion.value && !cell.dead && cell.cachable;
             cell.source = assertion.source;
             cell.peer = assertion.peer;
+            let holder = assertion.holder.map(|(holder, _)| holder);
+            let before = std::mem::replace(&mut cell.holder, holder);
+            self.hold(assertion.kind, before, holder);
             if same && passing.is_none_or(|id| self.cell(id).dead) {
                 return Ok(None);
             }
@@ -357,8 +424,14 @@ impl Table {
     }
 
     fn add_cell(&mut self, assertion: &Assertion<'_>, eid: EidId) -> Result<CellId, TableFull> {
-        if self.free.is_empty() && self.cells.len() >= limits::CELLS {
+        if !self.has_room() {
             return Err(TableFull::Cells);
+        }
+        if let Some((Holder(endpoint), max)) = assertion.holder
+            && let Some(held) = self.held.get(usize::from(endpoint))
+            && held[assertion.kind as usize] >= max.of(assertion.kind)
+        {
+            return Err(TableFull::OfTheEndpoint);
         }
         if let Some(name) = self.names.find(assertion.kind, assertion.name)
             && self.chain(name).count() >= limits::ENTITIES_OF_A_NAME
@@ -372,6 +445,7 @@ impl Table {
             value: assertion.value,
             eid,
             peer: assertion.peer,
+            holder: assertion.holder.map(|(holder, _)| holder),
             source: assertion.source,
             cachable: assertion.cachable,
             dead: false,
@@ -390,6 +464,11 @@ impl Table {
             }
         };
         self.names.get_mut(name).first_cell = Some(id);
+        self.hold(
+            assertion.kind,
+            None,
+            assertion.holder.map(|(holder, _)| holder),
+        );
         Ok(id)
     }
 
@@ -434,8 +513,10 @@ impl Table {
             name,
             rev,
             next_of_name,
+            holder,
             ..
         } = *self.cell(id);
+        self.hold(self.names.get(name).kind, holder, None);
         let before = self
             .chain(name)
             .find(|&other| self.cell(other).next_of_name == Some(id));

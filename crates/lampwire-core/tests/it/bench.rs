@@ -210,6 +210,15 @@ impl Bench {
         self.step_to(until);
     }
 
+    /// The same, and how many answers left meanwhile.
+    pub(crate) fn pass_and_count(&mut self, duration: Duration) -> usize {
+        self.pass(duration);
+        self.sent
+            .iter()
+            .filter(|(_, text)| text.starts_with("SIP/2.0"))
+            .count()
+    }
+
     fn step_to(&mut self, at: Time) {
         let at = at.max(self.now.at);
         self.now = Now {

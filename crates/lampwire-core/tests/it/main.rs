@@ -11,4 +11,5 @@ mod own;
 mod places;
 mod publisher;
 mod relations;
+mod strangers;
 mod streams;

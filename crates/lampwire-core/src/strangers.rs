@@ -1,0 +1,236 @@
+//! What those cost who have not proven who they are: each address has a bucket of answers, and when it is empty hears that there are too
+//! many requests, or nothing at all.
+//!
+//! Who is identified, and proves it where proof is asked for, is never counted here, whatever else comes from the same address.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use lampwire_conf::Global;
+
+use crate::limits;
+use crate::time::Time;
+
+/// What a stranger's request gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reception {
+    /// The answer that belongs to it.
+    Answer,
+    /// 503: too many. It is for people who look for the reason.
+    Busy,
+    /// Nothing: even answers that say "too many" are too many.
+    Silence,
+}
+
+/// The buckets.
+#[derive(Debug)]
+pub(crate) struct Strangers {
+    /// What one request costs; zero: nothing is counted.
+    cost: Duration,
+    prune_interval: Duration,
+    sources: BTreeMap<IpAddr, Bucket>,
+    /// For all addresses for which there was no room.
+    others: Bucket,
+    /// For the answers that say that there are too many, to all.
+    busy: Bucket,
+}
+
+/// A bucket as the moment at which it will be full again: each request puts that off by its cost.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bucket {
+    full_at: Time,
+}
+
+impl Bucket {
+    /// Takes one request out, if there is one in it.
+    fn take(&mut self, now: Time, cost: Duration, burst: u32) -> bool {
+        let full_at = self.full_at.max(now) + cost;
+        if full_at.since(now) > cost.saturating_mul(burst) {
+            return false;
+        }
+        self.full_at = full_at;
+        true
+    }
+
+    fn give_back(&mut self, cost: Duration) {
+        let micros = u64::try_from(cost.as_micros()).unwrap_or(u64::MAX);
+        self.full_at = Time::from_micros(self.full_at.as_micros().saturating_sub(micros));
+    }
+}
+
+impl Strangers {
+    pub(crate) fn new(global: &Global) -> Self {
+        let cost = match global.unidentified_request_count {
+            0 => Duration::ZERO,
+            count => global.unidentified_request_period / count,
+        };
+        Self {
+            cost,
+            prune_interval: global.unidentified_request_prune_interval,
+            sources: BTreeMap::new(),
+            others: Bucket::default(),
+            busy: Bucket::default(),
+        }
+    }
+
+    /// A request that is nobody's, or not proven to be anybody's, has come from this address. `of_peer`: it is a configured peer's, which
+    /// may have forgotten its password but is no scanner.
+    pub(crate) fn receive(&mut self, now: Time, source: IpAddr, of_peer: bool) -> Reception {
+        if self.cost.is_zero() {
+            return Reception::Answer;
+        }
+        let cost = self.cost_for(of_peer);
+        let source = network_of(source);
+        let full = self.sources.len() >= limits::STRANGERS;
+        let taken = if full && !self.sources.contains_key(&source) {
+            let cost = limits::STRANGERS_OTHERS_COST;
+            self.others.take(now, cost, limits::STRANGER_BURST)
+        } else {
+            let bucket = self.sources.entry(source).or_default();
+            bucket.take(now, cost, limits::STRANGER_BURST)
+        };
+        if taken {
+            return Reception::Answer;
+        }
+        let told = self
+            .busy
+            .take(now, limits::STRANGERS_BUSY_COST, limits::STRANGER_BURST);
+        if told {
+            Reception::Busy
+        } else {
+            Reception::Silence
+        }
+    }
+
+    /// Somebody at this address has proven who he is: the challenge that went before was none to a stranger.
+    pub(crate) fn proven(&mut self, source: IpAddr, of_peer: bool) {
+        let cost = self.cost_for(of_peer);
+        if let Some(bucket) = self.sources.get_mut(&network_of(source)) {
+            bucket.give_back(cost);
+        }
+    }
+
+    /// Forgets addresses whose buckets are full again. When to do that next, if there is more to forget.
+    pub(crate) fn prune(&mut self, now: Time) -> Option<Time> {
+        self.sources.retain(|_, bucket| bucket.full_at > now);
+        self.next_prune(now)
+    }
+
+    /// When addresses are to be forgotten next, if there are any.
+    pub(crate) fn next_prune(&self, now: Time) -> Option<Time> {
+        (!self.sources.is_empty()).then(|| now + self.prune_interval)
+    }
+
+    /// For how long the bucket of an address that asks once more stays empty, in seconds: what Retry-After says.
+    pub(crate) fn retry_after(&self) -> u32 {
+        u32::try_from(self.cost.as_secs())
+            .unwrap_or(u32::MAX)
+            .max(1)
+    }
+
+    fn cost_for(&self, of_peer: bool) -> Duration {
+        if of_peer {
+            self.cost.min(limits::STRANGERS_AT_A_PEERS_COST)
+        } else {
+            self.cost
+        }
+    }
+}
+
+/// Who counts as one: an IPv4 address, or an IPv6 network of 64 bits, which is the least that anybody gets.
+fn network_of(source: IpAddr) -> IpAddr {
+    match source.to_canonical() {
+        IpAddr::V6(address) => {
+            Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOURCE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+    fn at(seconds: u64) -> Time {
+        Time::from_micros(seconds * 1_000_000)
+    }
+
+    fn count(strangers: &mut Strangers, now: Time, source: IpAddr, times: u32) -> [u32; 3] {
+        let mut counts = [0; 3];
+        for _ in 0..times {
+            counts[strangers.receive(now, source, false) as usize] += 1;
+        }
+        counts
+    }
+
+    #[test]
+    fn a_burst_is_answered_then_told_to_wait_then_nothing() {
+        let mut strangers = Strangers::new(&Global::default());
+        let burst = limits::STRANGER_BURST;
+        assert_eq!(
+            count(&mut strangers, at(1), SOURCE, 10_000),
+            [burst, burst, 10_000 - 2 * burst]
+        );
+        // One a second after that, by the defaults of Asterisk (5 in 5 s).
+        let [answered, busy, _] = count(&mut strangers, at(11), SOURCE, 10_000);
+        assert_eq!((answered, busy), (10, burst));
+        let other: IpAddr = "192.0.2.2".parse().expect("an address");
+        assert_eq!(count(&mut strangers, at(11), other, 1), [1, 0, 0]);
+    }
+
+    #[test]
+    fn whoever_proves_himself_has_cost_nothing() {
+        let mut strangers = Strangers::new(&Global::default());
+        for _ in 0..10_000 {
+            assert_eq!(strangers.receive(at(1), SOURCE, false), Reception::Answer);
+            strangers.proven(SOURCE, false);
+        }
+    }
+
+    #[test]
+    fn addresses_are_forgotten_when_their_buckets_are_full() {
+        let mut strangers = Strangers::new(&Global::default());
+        assert_eq!(strangers.next_prune(at(1)), None);
+        count(&mut strangers, at(1), SOURCE, 3);
+        assert_eq!(strangers.prune(at(2)), Some(at(32)));
+        assert_eq!(strangers.prune(at(5)), None);
+        assert!(strangers.sources.is_empty());
+    }
+
+    #[test]
+    fn a_flood_from_everywhere_fills_a_bounded_table() {
+        let mut strangers = Strangers::new(&Global::default());
+        let mut answered = 0;
+        for number in 0..100_000u32 {
+            let source = IpAddr::from(number.to_be_bytes());
+            answered += u32::from(strangers.receive(at(1), source, false) == Reception::Answer);
+        }
+        assert_eq!(strangers.sources.len(), limits::STRANGERS);
+        assert_eq!(answered, 16_384 + limits::STRANGER_BURST);
+    }
+
+    #[test]
+    fn a_network_of_64_bits_is_one_stranger() {
+        let one: IpAddr = "2001:db8::1".parse().expect("an address");
+        let two: IpAddr = "2001:db8::ffff:2".parse().expect("an address");
+        let other: IpAddr = "2001:db8:0:1::1".parse().expect("an address");
+        assert_eq!(network_of(one), network_of(two));
+        assert_ne!(network_of(one), network_of(other));
+        let mapped: IpAddr = "::ffff:192.0.2.1".parse().expect("an address");
+        assert_eq!(network_of(mapped), SOURCE);
+    }
+
+    #[test]
+    fn no_count_is_no_bound() {
+        let global = Global {
+            unidentified_request_count: 0,
+            ..Global::default()
+        };
+        let mut strangers = Strangers::new(&global);
+        assert_eq!(count(&mut strangers, at(1), SOURCE, 10_000), [10_000, 0, 0]);
+        assert!(strangers.sources.is_empty());
+    }
+}
