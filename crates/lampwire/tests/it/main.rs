@@ -10,6 +10,7 @@ mod events;
 mod exchange;
 mod harness;
 mod refusals;
+mod scan;
 mod sip;
 mod streams;
 mod takeover;

@@ -347,6 +347,7 @@ impl Line {
             match self.splitter.next().expect("a stream of answers") {
                 Some(Frame::Message(message)) => return Some(Answer::read(message)),
                 Some(Frame::Ping | Frame::Pong) => {}
+                Some(Frame::Overlong(_)) => panic!("answers have no body"),
                 None => {
                     let read = match &mut self.way {
                         Way::Udp(_) => unreachable!("read above"),

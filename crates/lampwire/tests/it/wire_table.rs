@@ -789,8 +789,8 @@ impl Bench {
     fn new() -> Self {
         let (at, here, peer) = (address(), address(), address());
         let (ports, mut text) = Ports::new(at);
-        // What is unidentified is not held back: it is looked at elsewhere.
-        text.push_str("[global]\ntype=global\nunidentified_request_count=1000000\n");
+        // Nobody is held back for the number of what he sends: that is looked at elsewhere.
+        text.push_str("[global]\ntype=global\nunidentified_request_count=0\n");
         for name in ["instance1", "other", "secured", "off", "filtered"] {
             text.push_str(&format!(
                 "[{name}]\ntype=endpoint\n[{name}]\ntype=inbound-publication\nendpoint={name}\n\
@@ -916,7 +916,7 @@ fn every_row_of_the_table_over_udp_and_tcp() {
 }
 
 #[test]
-fn right_credentials_are_taken() {
+fn right_credentials_are_taken_once() {
     let bench = Bench::new();
     for transport in [Transport::Udp, Transport::Tcp] {
         let mut line = bench.ports.open(transport, bench.here);
@@ -935,6 +935,16 @@ fn right_credentials_are_taken() {
                 .set("Authorization", digest("secret", nonce)),
         );
         assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(bench.said(&given.device).as_deref(), Some("RINGING"));
+        // Whoever has seen them cannot use them again, for another body either.
+        let body = device(&given.device, "BUSY", EID);
+        let again = given.of("secured").body(body);
+        let answer = line.ask(again.set("Authorization", digest("secret", nonce)));
+        let header = answer.header("WWW-Authenticate").unwrap();
+        assert!(
+            answer.status == 401 && header.contains("stale=true"),
+            "{answer:?}"
+        );
         assert_eq!(bench.said(&given.device).as_deref(), Some("RINGING"));
     }
 }

@@ -82,21 +82,21 @@ pub(super) fn cases() -> Vec<Case> {
             "must not wrap",
             length(&(4_294_967_296 + body_length as u64).to_string()),
             400,
-            CLOSED,
+            Verdict::Closed(vec![413]),
         ),
         apart(
             "length-2-64",
             "must not wrap",
             length("18446744073709551616"),
             400,
-            CLOSED,
+            Verdict::Closed(vec![413]),
         ),
         apart(
             "length-of-forty-digits",
             "must not wrap",
             length(&"9".repeat(40)),
             400,
-            CLOSED,
+            Verdict::Closed(vec![413]),
         ),
         all(
             "length-with-zeros",
@@ -328,11 +328,12 @@ pub(super) fn cases() -> Vec<Case> {
             attack().also(vec!["X: y"; 100].join("\r\n")),
             400,
         ),
-        all(
+        apart(
             "headers-by-the-ten-thousand",
             "more than a message may have",
             attack().also(vec!["X:"; 10_000].join("\r\n")),
             400,
+            CLOSED,
         ),
         all(
             "header-of-9000",

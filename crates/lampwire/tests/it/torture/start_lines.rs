@@ -206,11 +206,12 @@ pub(super) fn cases() -> Vec<Case> {
             uri(&format!("sip:{}@127.0.0.1", "a".repeat(5000))),
             400,
         ),
-        all(
+        apart(
             "start-line-of-60000",
             "longer than a request line may be",
             uri(&format!("sip:{}@127.0.0.1", "a".repeat(60_000))),
             400,
+            CLOSED,
         ),
         all(
             "uri-of-3000",

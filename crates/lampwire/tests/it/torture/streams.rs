@@ -170,13 +170,25 @@ pub(super) fn cases() -> Vec<Case> {
             "body-of-a-gigabyte",
             "is not waited for",
             announced("1000000000"),
-            CLOSED,
+            Verdict::Closed(vec![413]),
         ),
         stream(
             "body-of-a-megabyte",
             "is not waited for",
             announced("1000000"),
-            CLOSED,
+            Verdict::Closed(vec![413]),
+        ),
+        stream(
+            "body-of-65536",
+            "as long as a body may be, and no JSON",
+            one(&attack().body(" ".repeat(65_536)).bytes()),
+            400,
+        ),
+        stream(
+            "body-of-65537",
+            "longer than a body may be",
+            announced("65537"),
+            Verdict::Closed(vec![413]),
         ),
         stream(
             "responses-by-the-thousand",
