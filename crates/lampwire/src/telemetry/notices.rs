@@ -1,5 +1,6 @@
 //! What the node tells its operator, as log lines; repetition is held down, so that a flood from outside fills no disk.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -96,6 +97,7 @@ fn more(count: u64) -> String {
 }
 
 fn write(level: Level, code: &'static str, text: &str) {
+    let text = in_one_line(text);
     // The level of a tracing event is part of its call site.
     match level {
         Level::Error => tracing::error!("{code}: {text}"),
@@ -103,6 +105,22 @@ fn write(level: Level, code: &'static str, text: &str) {
         Level::Info => tracing::info!("{code}: {text}"),
         Level::Debug => tracing::debug!("{code}: {text}"),
     }
+}
+
+/// A notice may hold words of a peer: no line break and no escape of theirs reaches a log or a terminal as such.
+fn in_one_line(text: &str) -> Cow<'_, str> {
+    let unfit = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    if !text.contains(unfit) {
+        return Cow::Borrowed(text);
+    }
+    let mut line = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        match unfit(character) {
+            true => line.extend(character.escape_default()),
+            false => line.push(character),
+        }
+    }
+    Cow::Owned(line)
 }
 
 #[cfg(test)]
@@ -115,6 +133,15 @@ mod tests {
             code,
             text: text.to_owned(),
         }
+    }
+
+    #[test]
+    fn words_of_a_peer_stay_in_their_line() {
+        assert_eq!(in_one_line("a \"b\\\" \u{fc}"), "a \"b\\\" \u{fc}");
+        assert_eq!(
+            in_one_line("a\r\n2026 ERROR \u{1b}[2J\u{9b}1m\u{2028}"),
+            "a\\r\\n2026 ERROR \\u{1b}[2J\\u{9b}1m\\u{2028}"
+        );
     }
 
     #[test]
