@@ -45,6 +45,7 @@ mod peer;
 mod publisher;
 mod random;
 mod refusal;
+mod rewrite;
 mod strangers;
 mod sum;
 mod table;

@@ -76,11 +76,13 @@ impl Node {
         if !self.leases.beat(now.at, beat.by, beat.life, beat.seq) {
             return;
         }
-        self.each_publisher(now, |publisher, ctx| {
-            if publisher.peer.is_some() && publisher.peer != from {
-                publisher.beat(ctx, beat);
-            }
-        });
+        if self.config.lampwire.relay {
+            self.each_publisher(now, |publisher, ctx| {
+                if publisher.peer.is_some() && publisher.peer != from {
+                    publisher.beat(ctx, beat);
+                }
+            });
+        }
         // Whoever had fallen silent is heard again.
         self.look_at_all(now);
         self.wait_for_hubs(now);
@@ -461,6 +463,7 @@ impl Node {
             .filter
             .as_deref()
             .filter(|filter| !filter.is_empty() && filter.len() <= limits::FILTER_PUSHED)
+            .filter(|_| !self.rewrites.concern(id))
             .and_then(|filter| lampwire_conf::Filter::parse(filter).ok());
         let beats: Vec<Version> = self
             .leases
@@ -470,7 +473,7 @@ impl Node {
         self.each_publisher(now, |publisher, ctx| {
             if publisher.peer == Some(id) {
                 publisher.know(lampwire, filter.as_ref());
-                for beat in &beats {
+                for beat in beats.iter().filter(|_| ctx.config.lampwire.relay) {
                     publisher.beat(ctx, *beat);
                 }
             }

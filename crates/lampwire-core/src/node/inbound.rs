@@ -325,7 +325,18 @@ impl Node {
             .check(now, &self.config, request, uri, endpoint)?;
 
         // body
-        let body = body(request, checked.event)?;
+        let mut body = body(request, checked.event)?;
+        if let Some((change, extras)) = body.take() {
+            let peer_name = &self.config.asterisk_publications[checked.rule].name;
+            let change = match self.peers.of_asterisk_publication(peer_name) {
+                Some(peer) => self
+                    .rewrites
+                    .to_ours(&self.config, peer, change)
+                    .map_err(bad_body)?,
+                None => change,
+            };
+            body = Some((change, extras));
+        }
         let (change, extras) = match &body {
             Some((change, extras)) => (Some(change), Some(extras)),
             None => (None, None),
@@ -363,11 +374,7 @@ impl Node {
                     version: Some(beat),
                     ..
                 }),
-            ) => {
-                if self.config.lampwire.relay || peer.is_some() {
-                    self.take_beat(now, peer, *beat);
-                }
-            }
+            ) => self.take_beat(now, peer, *beat),
             (
                 Some(change @ (StateChange::Device { .. } | StateChange::Mailbox { .. })),
                 Some(extras),
@@ -985,9 +992,11 @@ fn body<'a>(
     }
     StateChange::parse_with_extras(event, request.body())
         .map(Some)
-        .map_err(|error: BodyError| {
-            Refusal::new(400, "body", error.to_string()).saying(error.to_string())
-        })
+        .map_err(bad_body)
+}
+
+fn bad_body(error: BodyError) -> Refusal {
+    Refusal::new(400, "body", error.to_string()).saying(error.to_string())
 }
 
 fn assertion<'a>(change: &'a StateChange<'_>, now: Now) -> Assertion<'a> {

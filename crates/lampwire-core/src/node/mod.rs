@@ -33,6 +33,7 @@ use crate::peer::{PeerId, Peers};
 use crate::publisher::request::{Branch, next_hop_uri};
 use crate::publisher::{Context, Publisher, PublisherId};
 use crate::random::Random;
+use crate::rewrite::Rewrites;
 use crate::strangers::Strangers;
 use crate::table::{Change, Entry, Kind, Rules, Table};
 use crate::time::{Now, Time};
@@ -88,6 +89,7 @@ pub struct Node {
     late: LateAnswers,
     /// Who tells of which entity id.
     leases: Leases,
+    rewrites: Rewrites,
     /// Entity ids whose devices are being told anew.
     retelling: VecDeque<Retelling>,
     /// The number of our last beat.
@@ -150,6 +152,7 @@ impl Node {
             HopHost::Address(address) => Some(address),
             HopHost::Name(_) => None,
         });
+        let rewrites = Rewrites::new(&config, &peers);
         let publishers = (0..config.outbound_publishes.len())
             .filter_map(|index| u16::try_from(index).ok())
             .map(|index| {
@@ -181,6 +184,7 @@ impl Node {
             strangers: Strangers::new(&config.global),
             late: LateAnswers::new(&config),
             leases: Leases::default(),
+            rewrites,
             retelling: VecDeque::new(),
             beats: 0,
             directory: Directory::default(),
@@ -592,6 +596,7 @@ impl Node {
             entity_id: self.entity_id,
             table: &self.table,
             filters: &self.filters,
+            rewrites: &self.rewrites,
             outbox: &mut self.outbox,
             timers: &mut self.timers,
             random: &mut self.random,

@@ -31,6 +31,7 @@ use crate::limits;
 use crate::locate::Target;
 use crate::peer::{PeerId, Peers};
 use crate::random::Random;
+use crate::rewrite::Rewrites;
 use crate::table::{Cell, CellId, Entry, Kind, Rev, Source, Table};
 use crate::time::{Now, Time};
 use crate::timers::{Timer, Timers};
@@ -48,6 +49,7 @@ pub(crate) struct Context<'a> {
     pub(crate) entity_id: EntityId,
     pub(crate) table: &'a Table,
     pub(crate) filters: &'a Filters,
+    pub(crate) rewrites: &'a Rewrites,
     pub(crate) outbox: &'a mut Outbox,
     pub(crate) timers: &'a mut Timers,
     pub(crate) random: &'a mut Random,
@@ -881,6 +883,7 @@ impl Publisher {
                     Job::Beat(by) => self.beats.get(&by).copied(),
                     _ => None,
                 },
+                peer: self.peer,
                 peer_eid: self.settings.peer_eid,
             },
             &mut self.auth,

@@ -184,6 +184,7 @@ impl Publisher {
                 expires: 0,
                 job: None,
                 beat: None,
+                peer: None,
                 peer_eid: None,
             },
             &mut self.auth,
