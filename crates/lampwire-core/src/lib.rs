@@ -37,6 +37,7 @@ mod filters;
 mod flow;
 mod io;
 mod late;
+mod lease;
 pub mod limits;
 mod locate;
 mod node;

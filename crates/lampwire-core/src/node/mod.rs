@@ -3,17 +3,18 @@
 //! Each `handle_*`, `set_*` and `unset_*` is one mutation; afterwards the driver drains `poll_transmit`, `poll_flow`, `poll_query` and
 //! `poll_event`, and asks `poll_timeout` when to come again.
 
+mod hub;
 mod inbound;
 mod missed;
 mod own;
 mod query;
 mod streams;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use lampwire_conf::{Config, Identifier, Match};
+use lampwire_conf::{Config, Identifier, Match, RetractAs};
 use lampwire_sip::{EntityId, Message};
 
 use crate::auth::server::Authenticator;
@@ -25,6 +26,7 @@ use crate::filters::{FilterId, Filters};
 use crate::flow::Flows;
 use crate::io::{Answer, Event, FlowId, Level, Outbox, Query, Transmit, TransportId};
 use crate::late::LateAnswers;
+use crate::lease::Leases;
 use crate::limits;
 use crate::locate::{HopHost, NextHop, Target};
 use crate::peer::{PeerId, Peers};
@@ -32,11 +34,12 @@ use crate::publisher::request::{Branch, next_hop_uri};
 use crate::publisher::{Context, Publisher, PublisherId};
 use crate::random::Random;
 use crate::strangers::Strangers;
-use crate::table::{Change, Entry, Kind, Table};
+use crate::table::{Change, Entry, Kind, Rules, Table};
 use crate::time::{Now, Time};
 use crate::timers::{Timer, Timers};
 use crate::transaction::server::ServerTransactions;
 
+use self::hub::Retelling;
 use self::inbound::Origin;
 pub use self::own::{SetError, SetOutcome, UnknownPublisher};
 
@@ -83,6 +86,12 @@ pub struct Node {
     speakers: Speakers,
     strangers: Strangers,
     late: LateAnswers,
+    /// Who tells of which entity id.
+    leases: Leases,
+    /// Entity ids whose devices are being told anew.
+    retelling: VecDeque<Retelling>,
+    /// The number of our last beat.
+    beats: u64,
     /// Endpoints (by index) and the entity id under which they may not speak, as it was reported.
     reported: BTreeSet<(usize, EntityId)>,
     timers: Timers,
@@ -153,7 +162,17 @@ impl Node {
             transactions: ServerTransactions::new(transactions_key),
             authenticator: Authenticator::new(nonce_key, &config),
             identifier: Identifier::new(&config),
-            table: Table::new(names_key),
+            table: Table::new(
+                names_key,
+                (entity_id, now.wall.as_millis()),
+                Rules {
+                    retract_as: match config.lampwire.retract_as {
+                        RetractAs::State(state) => Some(state),
+                        RetractAs::Keep => None,
+                    },
+                    owners: config.lampwire.relay,
+                },
+            ),
             filters,
             taken,
             peers,
@@ -161,6 +180,9 @@ impl Node {
             speakers: Speakers::new(&config),
             strangers: Strangers::new(&config.global),
             late: LateAnswers::new(&config),
+            leases: Leases::default(),
+            retelling: VecDeque::new(),
+            beats: 0,
             directory: Directory::default(),
             flows: Flows::new(config.global.keep_alive_interval),
             next_hops: next_hops.collect(),
@@ -188,6 +210,17 @@ impl Node {
         let asked: Vec<PeerId> = asked.filter_map(|it| it.peer).collect();
         for peer in asked {
             self.note_asked(now, peer);
+        }
+        let known: Vec<_> = self
+            .peers
+            .iter()
+            .filter_map(|(id, peer)| Some((id, peer.entity_id?)))
+            .collect();
+        for (id, eid) in known {
+            self.table.set_own(eid, id);
+        }
+        if self.config.lampwire.relay {
+            self.beat(now);
         }
         self.settle(now);
     }
@@ -310,6 +343,15 @@ impl Node {
                 }
                 Timer::LateAnswers => self.send_late_answers(now),
                 Timer::Missed(peer) => self.ask_for_missed(now, PeerId(peer)),
+                Timer::Peer(peer) => self.review_peer(now, PeerId(peer)),
+                Timer::Sweep(peer) => self.go_on_sweeping(now, PeerId(peer)),
+                Timer::Beat => self.beat(now),
+                Timer::Hubs => {
+                    self.look_at_all(now);
+                    self.wait_for_hubs(now);
+                }
+                Timer::Losses => self.look_at_all(now),
+                Timer::Retelling => self.go_on_retelling(now),
                 Timer::Tombstones => self.sweep(now),
                 Timer::EntityIdsLeft => self.take_back_left(now),
                 Timer::Names => {
@@ -380,11 +422,10 @@ impl Node {
     fn fan_out(&mut self, now: Now, change: Change) {
         self.filters.remember(&mut self.table.names, change.name);
         self.tell_watchers(change);
-        let value = self.table.cell(change.cell).value;
         let entry = Entry {
             rev: change.rev,
             cell: change.cell,
-            value,
+            value: self.table.told(self.table.cell(change.cell)),
         };
         for index in 0..self.publishers.len() {
             let Some(lane) = self.publishers[index].lane_for(&self.table, &self.filters, &entry)
@@ -433,7 +474,13 @@ impl Node {
 
     /// Tells watchers of peers that have come or gone.
     fn tell_of_peers(&mut self, now: Now) {
-        for id in self.peers.take_changed() {
+        let changed = self.peers.take_changed();
+        for id in &changed {
+            self.review_peer(now, *id);
+        }
+        // What the review found to be another is told with the rest.
+        let _ = self.peers.take_changed();
+        for id in changed {
             if self.watched {
                 let peer = self.peer_view(now, id, self.peers.get(id));
                 self.outbox.event(Event::Peer { peer });
@@ -465,6 +512,7 @@ impl Node {
                 let rule = &self.config.asterisk_publications[publication.rule].name;
                 if let Some(peer) = self.peers.of_asterisk_publication(rule) {
                     self.peers.note_change(peer);
+                    self.publication_ended(now, peer);
                 }
                 self.counters.publications_expired += 1;
                 let text = format!(
