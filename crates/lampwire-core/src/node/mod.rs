@@ -3,6 +3,8 @@
 //! Each `handle_*`, `set_*` and `unset_*` is one mutation; afterwards the driver drains `poll_transmit`, `poll_flow`, `poll_query` and
 //! `poll_event`, and asks `poll_timeout` when to come again.
 
+mod census;
+mod explain;
 mod inbound;
 mod missed;
 mod own;
@@ -25,6 +27,7 @@ use crate::filters::{FilterId, Filters};
 use crate::flow::Flows;
 use crate::io::{Answer, Event, FlowId, Level, Outbox, Query, Transmit, TransportId};
 use crate::late::LateAnswers;
+use crate::lately::Lately;
 use crate::limits;
 use crate::locate::{HopHost, NextHop, Target};
 use crate::peer::{PeerId, Peers};
@@ -37,6 +40,11 @@ use crate::time::{Now, Time};
 use crate::timers::{Timer, Timers};
 use crate::transaction::server::ServerTransactions;
 
+pub use self::census::Census;
+pub use self::explain::{
+    ChangeView, DeviceExplanation, DroppedView, MailboxExplanation, Said, TakenView, ToldView,
+    Trail, Verdict,
+};
 use self::inbound::Origin;
 pub use self::own::{SetError, SetOutcome, UnknownPublisher};
 
@@ -90,6 +98,8 @@ pub struct Node {
     random: Random,
     bound: BTreeMap<TransportId, SocketAddr>,
     counters: Counters,
+    /// For whoever asks why a lamp is lit.
+    lately: Lately,
     watched: bool,
     life: Life,
 }
@@ -172,6 +182,7 @@ impl Node {
             random,
             bound: BTreeMap::new(),
             counters: Counters::default(),
+            lately: Lately::default(),
             watched: false,
             life: Life::Made,
         }
@@ -379,6 +390,7 @@ impl Node {
     /// A change that is real goes to whoever is to hear of it.
     fn fan_out(&mut self, now: Now, change: Change) {
         self.filters.remember(&mut self.table.names, change.name);
+        self.remember_change(now, &change);
         self.tell_watchers(change);
         let value = self.table.cell(change.cell).value;
         let entry = Entry {

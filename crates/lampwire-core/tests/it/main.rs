@@ -6,6 +6,7 @@ mod bench;
 mod compositor;
 mod digest;
 mod entities;
+mod explain;
 mod identity;
 mod own;
 mod places;
