@@ -1,6 +1,17 @@
-//! What `check` says beyond what stops a node from starting: habits of one file that go wrong on the wire ([`one`]).
+//! What `check` says beyond what stops a node from starting: habits of one file that go wrong on the wire ([`one`]), and what
+//! several instances would not tell each other ([`several`]).
 
 mod advice;
+mod graph;
+mod instance;
+mod link;
+mod places;
+mod web;
+
+pub use graph::{dot, svg};
+pub use instance::{Address, Instance, Kind, Paths};
+pub use link::Verdict;
+pub use web::{Link, MAX_INSTANCES, Web, several};
 
 use crate::config::Config;
 use crate::diagnostic::Diagnostic;
