@@ -50,6 +50,18 @@ pub struct Counters {
     pub findings: BTreeMap<&'static str, u64>,
     /// Requests for everything that peers sent.
     pub refreshes_received: u64,
+    /// Relayed states that are no newer than what is known: the other copies of what goes round a circle of hubs.
+    pub stale: u64,
+    /// Relayed states that are not looked at because another hub's word on their entity id is believed.
+    pub shadows: u64,
+    /// Relayed states that this node itself had stamped.
+    pub echoes: u64,
+    /// Entity ids that were lost.
+    pub losses: u64,
+    /// Entity ids that came back after they were lost.
+    pub returns: u64,
+    /// Devices taken back because their node no longer has them.
+    pub swept: u64,
     /// Publications that ran out.
     pub publications_expired: u64,
 }

@@ -209,6 +209,21 @@ pub const ENTITY_IDS_OF_AN_ENDPOINT: usize = 1024;
 /// Entity ids that were left by their servers and whose devices are to be taken back.
 pub const ENTITY_IDS_LEFT: usize = 1024;
 
+/// How often a hub shows itself to other hubs, by one small request to each of them.
+pub const HUB_BEAT: Duration = Duration::from_secs(5);
+
+/// A hub of which no beat has come for this time is not heard any more: three were lost, with every copy of them.
+pub const HUB_SILENT: Duration = Duration::from_secs(20);
+
+/// Hubs that are known by their beats.
+pub const HUBS: usize = 1024;
+
+/// The longest filter that another Lampwire may ask us to apply for it, in bytes.
+pub const FILTER_PUSHED: usize = 4096;
+
+/// Cells looked at in one turn when all states of an entity id are told anew.
+pub const TELL_ANEW_BUDGET: usize = 65_536;
+
 /// A dump has no end mark: it is taken for complete when nothing more has come for this time. The slowest stock Asterisk leaves 1 s
 /// between two states (a copy of a lost request).
 pub const DUMP_QUIET: Duration = Duration::from_secs(10);

@@ -36,6 +36,36 @@ pub(crate) struct Peer {
     pub(crate) asked_at: Option<Time>,
     /// When we last challenged it, if nothing has been heard of it since.
     pub(crate) challenged: Option<WallTime>,
+    /// It does not answer, and nothing was taken of it lately.
+    pub(crate) away: bool,
+    /// Its last publication has ended, and nothing was taken of it since.
+    pub(crate) ended: bool,
+    /// Until when what was last taken of it shows that it is there.
+    pub(crate) taken_until: Time,
+    /// When a state of it was last taken.
+    pub(crate) said_at: Time,
+    /// States of it that were refused.
+    pub(crate) refusals: u64,
+    /// Device states that it said again as they were: only a dump does that.
+    pub(crate) repeats: u64,
+    /// When it started, where it is a Lampwire.
+    pub(crate) life: Option<u64>,
+    /// What it no longer has is being found out.
+    pub(crate) sweep: Option<Sweep>,
+}
+
+/// How far it has been found out what a peer no longer has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sweep {
+    /// The round of asking with which it began.
+    pub(crate) round: u32,
+    pub(crate) asked_at: Time,
+    /// How many of its states had been refused by then.
+    pub(crate) refused: u64,
+    /// How many it had repeated by the time this dump was asked for.
+    pub(crate) repeats: u64,
+    /// One dump is over, and this is the second.
+    pub(crate) second: bool,
 }
 
 /// States of a peer that we refused, and which it will not say again by itself (a stock Asterisk drops what it is refused).
@@ -67,6 +97,11 @@ impl Peer {
     pub(crate) fn heard(&mut self, now: Now) {
         self.last_heard = Some(now.wall);
         self.challenged = None;
+    }
+
+    /// Whether it is there, as far as is known.
+    pub(crate) const fn is_there(&self) -> bool {
+        !(self.away || self.ended)
     }
 
     /// The publish that tells this peer of `event`.
@@ -170,6 +205,14 @@ impl Peers {
             missed: None,
             asked_at: None,
             challenged: None,
+            away: false,
+            ended: false,
+            taken_until: Time::default(),
+            said_at: Time::default(),
+            refusals: 0,
+            repeats: 0,
+            life: None,
+            sweep: None,
         });
         id
     }

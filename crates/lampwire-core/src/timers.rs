@@ -27,6 +27,18 @@ pub(crate) enum Timer {
     LateAnswers,
     /// The peer of this number may be asked for what we refused to it.
     Missed(u16),
+    /// A peer may be away by now.
+    Peer(u16),
+    /// A dump of a peer's may be over.
+    Sweep(u16),
+    /// Our beat is due.
+    Beat,
+    /// A hub may have fallen silent.
+    Hubs,
+    /// An entity id that is held may be lost.
+    Losses,
+    /// More devices are to be told anew.
+    Retelling,
     /// Deleted values may have been confirmed by everyone.
     Tombstones,
     /// Entity ids that were left by their servers may be due to be taken back.

@@ -209,7 +209,9 @@ impl Referee {
             return Some(format!("a state of {}: {change:?}", change.eid()));
         }
         match change {
-            StateChange::Refresh { .. } => None,
+            StateChange::Refresh { .. } | StateChange::Dumped { .. } | StateChange::Beat { .. } => {
+                None
+            }
             StateChange::Device { device, state, .. } => {
                 let states = said.devices.get(&**device);
                 if !self.plan.sends_device(from, device) {
@@ -278,7 +280,9 @@ impl Referee {
         let same = before.status == status && before.tag == tag;
         // A copy that comes when the publication has moved on is refused. Nobody waits for that answer any more.
         let late = overtaken && !granted;
-        if !same && !late && at.since(before.at) < TRANSACTION {
+        // Refusals are decided again, and by then the count of the copy's nonce has been used.
+        let used_up = before.status >= 300 && status == 401;
+        if !same && !late && !used_up && at.since(before.at) < TRANSACTION {
             let problem = format!(
                 "node {from} answers {branch} of node {client} with {status} {tag:?} after {before:?}"
             );

@@ -170,6 +170,75 @@ pub enum StateChange<'a> {
         /// Who asks.
         eid: EntityId,
     },
+    /// The sender has said everything that a `refresh` asked for. Only one Lampwire says this to another.
+    Dumped {
+        /// Who says so.
+        eid: EntityId,
+    },
+    /// A hub is there; its number is in the extras. Only one Lampwire says this to another, and passes it on.
+    Beat {
+        /// Which hub.
+        eid: EntityId,
+    },
+}
+
+/// What one Lampwire adds to a body for another, in members that Asterisk passes over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extras<'a> {
+    /// A state that is relayed: which version of it this is.
+    pub version: Option<Version>,
+    /// A state that is relayed: the node whose state it is is lost, and the state is what stands in for its last one.
+    pub lost: bool,
+    /// A `refresh`: the life of the node that asks, in milliseconds since 1970. It shows that the node is a Lampwire.
+    pub life: Option<u64>,
+    /// A `refresh`: the newest life of the node that is asked, as the asking one knows it.
+    pub seen: Option<u64>,
+    /// A `refresh`: the filter of what is wanted (POSIX extended, without case), empty for everything.
+    pub filter: Option<Cow<'a, str>>,
+}
+
+/// Which of two values of one name under one entity id is newer, where both were stamped by the same node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// The node that stamped it: the one that heard it from the node whose state it is.
+    pub by: EntityId,
+    /// That node's life: when it started, in milliseconds since 1970.
+    pub life: u64,
+    /// Rises with each change that it stamps.
+    pub seq: u64,
+}
+
+impl Extras<'_> {
+    /// The same, with texts of its own.
+    pub fn into_owned(self) -> Extras<'static> {
+        Extras {
+            filter: self.filter.map(|filter| Cow::Owned(filter.into_owned())),
+            version: self.version,
+            lost: self.lost,
+            life: self.life,
+            seen: self.seen,
+        }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        use std::io::Write as _;
+        // Writing into a buffer that grows cannot fail.
+        if let Some(Version { by, life, seq }) = self.version {
+            let _ = write!(out, ",\"by\":\"{by}\",\"life\":{life},\"seq\":{seq}");
+        } else if let Some(life) = self.life {
+            let _ = write!(out, ",\"life\":{life}");
+        }
+        if self.lost {
+            out.extend_from_slice(b",\"lost\":true");
+        }
+        if let Some(seen) = self.seen {
+            let _ = write!(out, ",\"seen\":{seen}");
+        }
+        if let Some(filter) = &self.filter {
+            out.extend_from_slice(b",\"filter\":");
+            write_text(out, filter);
+        }
+    }
 }
 
 /// Why a body is none. Its text is fit to be the reason phrase of the answer.
@@ -246,6 +315,17 @@ impl<'a> StateChange<'a> {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(event: EventPackage, body: &'a [u8]) -> Result<Self, BodyError> {
+        Self::parse_with_extras(event, body).map(|(change, _)| change)
+    }
+
+    /// The same, with what another Lampwire has added. Of that, what is malformed is passed over.
+    ///
+    /// # Errors
+    /// What is wrong with the body.
+    pub fn parse_with_extras(
+        event: EventPackage,
+        body: &'a [u8],
+    ) -> Result<(Self, Extras<'a>), BodyError> {
         if body.len() > limits::MAX_BODY {
             return Err(BodyError::TooLong);
         }
@@ -254,8 +334,20 @@ impl<'a> StateChange<'a> {
             serde_json::from_str(text).map_err(|_| BodyError::NotAnObject)?;
         let kind = members.kind.0.ok_or(BodyError::MissingType)?;
         let eid = members.eid.0.ok_or(BodyError::MissingEid)?.parse()?;
-        match (&*kind, event) {
+        let extras = Extras {
+            version: members.by.0.and_then(|by| by.parse().ok()).and_then(|by| {
+                let (life, seq) = (members.life.natural()?, members.seq.natural()?);
+                Some(Version { by, life, seq })
+            }),
+            lost: members.lost.0,
+            life: members.life.natural(),
+            seen: members.seen.natural(),
+            filter: members.filter.0,
+        };
+        let change = match (&*kind, event) {
             ("refresh", EventPackage::DeviceState | EventPackage::Mwi) => Ok(Self::Refresh { eid }),
+            ("dumped", EventPackage::DeviceState | EventPackage::Mwi) => Ok(Self::Dumped { eid }),
+            ("beat", EventPackage::DeviceState | EventPackage::Mwi) => Ok(Self::Beat { eid }),
             ("devicestate", EventPackage::DeviceState) => {
                 let device = members.device.0.ok_or(BodyError::MissingDevice)?;
                 valid_name(&device)?;
@@ -281,11 +373,17 @@ impl<'a> StateChange<'a> {
                 })
             }
             _ => Err(BodyError::WrongType),
-        }
+        };
+        change.map(|change| (change, extras))
     }
 
     /// Appends the body to `out`, with its members in Asterisk's order.
     pub fn write(&self, out: &mut Vec<u8>) {
+        self.write_with_extras(&Extras::default(), out);
+    }
+
+    /// The same, and what is added for another Lampwire.
+    pub fn write_with_extras(&self, extras: &Extras<'_>, out: &mut Vec<u8>) {
         use std::io::Write as _;
         // Writing into a buffer that grows cannot fail.
         let _ = match self {
@@ -300,7 +398,7 @@ impl<'a> StateChange<'a> {
                 let (state, cachable) = (state.as_str(), u8::from(*cachable));
                 write!(
                     out,
-                    ",\"state\":\"{state}\",\"cachable\":{cachable},\"eid\":\"{eid}\"}}"
+                    ",\"state\":\"{state}\",\"cachable\":{cachable},\"eid\":\"{eid}\""
                 )
             }
             Self::Mailbox {
@@ -311,10 +409,14 @@ impl<'a> StateChange<'a> {
             } => {
                 out.extend_from_slice(b"{\"type\":\"mailboxstate\",\"uniqueid\":");
                 write_text(out, uniqueid);
-                write!(out, ",\"old\":{old},\"new\":{new},\"eid\":\"{eid}\"}}")
+                write!(out, ",\"old\":{old},\"new\":{new},\"eid\":\"{eid}\"")
             }
-            Self::Refresh { eid } => write!(out, "{{\"type\":\"refresh\",\"eid\":\"{eid}\"}}"),
+            Self::Refresh { eid } => write!(out, "{{\"type\":\"refresh\",\"eid\":\"{eid}\""),
+            Self::Dumped { eid } => write!(out, "{{\"type\":\"dumped\",\"eid\":\"{eid}\""),
+            Self::Beat { eid } => write!(out, "{{\"type\":\"beat\",\"eid\":\"{eid}\""),
         };
+        extras.write(out);
+        out.push(b'}');
     }
 
     /// The same, with texts of its own, to outlive the body that it was read from.
@@ -343,13 +445,19 @@ impl<'a> StateChange<'a> {
                 eid,
             },
             Self::Refresh { eid } => StateChange::Refresh { eid },
+            Self::Dumped { eid } => StateChange::Dumped { eid },
+            Self::Beat { eid } => StateChange::Beat { eid },
         }
     }
 
     /// Who speaks.
     pub const fn eid(&self) -> EntityId {
         match self {
-            Self::Device { eid, .. } | Self::Mailbox { eid, .. } | Self::Refresh { eid } => *eid,
+            Self::Device { eid, .. }
+            | Self::Mailbox { eid, .. }
+            | Self::Refresh { eid }
+            | Self::Dumped { eid }
+            | Self::Beat { eid } => *eid,
         }
     }
 }
@@ -382,7 +490,17 @@ struct Members<'a> {
     cachable: Number,
     old: Number,
     new: Number,
+    by: Text<'a>,
+    life: Number,
+    seq: Number,
+    seen: Number,
+    lost: Truth,
+    filter: Text<'a>,
 }
+
+/// A member that should be `true`; anything else is `false`.
+#[derive(Clone, Copy, Default)]
+struct Truth(bool);
 
 /// A member that should be a text; `None` where it is missing or something else.
 #[derive(Default)]
@@ -406,6 +524,14 @@ impl Number {
             Self::None => Ok(0),
             Self::Integer(number) => u16::try_from(number).map_err(|_| BodyError::CountOutOfRange),
             Self::Huge => Err(BodyError::CountOutOfRange),
+        }
+    }
+
+    /// A number of 0 and above.
+    fn natural(self) -> Option<u64> {
+        match self {
+            Self::Integer(number) => u64::try_from(number).ok(),
+            Self::None | Self::Huge => None,
         }
     }
 }
@@ -432,6 +558,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
                         "cachable" => members.cachable = map.next_value()?,
                         "old" => members.old = map.next_value()?,
                         "new" => members.new = map.next_value()?,
+                        "by" => members.by = map.next_value()?,
+                        "life" => members.life = map.next_value()?,
+                        "seq" => members.seq = map.next_value()?,
+                        "seen" => members.seen = map.next_value()?,
+                        "lost" => members.lost = map.next_value()?,
+                        "filter" => members.filter = map.next_value()?,
                         _ => {
                             map.next_value::<IgnoredAny>()?;
                         }
@@ -449,10 +581,6 @@ macro_rules! anything_else {
     ($none:expr) => {
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("anything")
-        }
-
-        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-            Ok($none)
         }
 
         fn visit_unit<E>(self) -> Result<Self::Value, E> {
@@ -478,6 +606,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
             type Value = Text<'a>;
 
             anything_else!(Text(None));
+
+            fn visit_bool<E>(self, _: bool) -> Result<Text<'a>, E> {
+                Ok(Text(None))
+            }
 
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'a>, E> {
                 Ok(Text(Some(Cow::Borrowed(text))))
@@ -511,6 +643,10 @@ impl<'de> Deserialize<'de> for Number {
 
             anything_else!(Number::None);
 
+            fn visit_bool<E>(self, _: bool) -> Result<Number, E> {
+                Ok(Number::None)
+            }
+
             fn visit_str<E>(self, _: &str) -> Result<Number, E> {
                 Ok(Number::None)
             }
@@ -533,6 +669,38 @@ impl<'de> Deserialize<'de> for Number {
             }
         }
         deserializer.deserialize_any(AnyNumber)
+    }
+}
+
+impl<'de> Deserialize<'de> for Truth {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyTruth;
+        impl<'de> Visitor<'de> for AnyTruth {
+            type Value = Truth;
+
+            anything_else!(Truth(false));
+
+            fn visit_bool<E>(self, truth: bool) -> Result<Truth, E> {
+                Ok(Truth(truth))
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Truth, E> {
+                Ok(Truth(false))
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Truth, E> {
+                Ok(Truth(false))
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Truth, E> {
+                Ok(Truth(false))
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Truth, E> {
+                Ok(Truth(false))
+            }
+        }
+        deserializer.deserialize_any(AnyTruth)
     }
 }
 
@@ -583,6 +751,59 @@ mod tests {
             let mut written = Vec::new();
             change.write(&mut written);
             assert_eq!(String::from_utf8(written).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_added_for_another_lampwire_is_read_as_written() {
+        let version = Version {
+            by: EID.parse().unwrap(),
+            life: 1_767_225_600_000,
+            seq: 7,
+        };
+        let of_a_state = Extras {
+            version: Some(version),
+            lost: true,
+            life: Some(version.life),
+            ..Extras::default()
+        };
+        let of_a_refresh = Extras {
+            life: Some(5),
+            seen: Some(4),
+            filter: Some("^PJSIP/\"1".into()),
+            ..Extras::default()
+        };
+        let eid = "02:00:00:00:00:02".parse().unwrap();
+        let state = StateChange::Device {
+            device: "a".into(),
+            state: DeviceState::Busy,
+            cachable: true,
+            eid,
+        };
+        for (change, extras) in [
+            (state, of_a_state),
+            (StateChange::Refresh { eid }, of_a_refresh),
+            (StateChange::Dumped { eid }, Extras::default()),
+        ] {
+            let mut written = Vec::new();
+            change.write_with_extras(&extras, &mut written);
+            let read = StateChange::parse_with_extras(EventPackage::DeviceState, &written);
+            assert_eq!(read, Ok((change, extras)));
+        }
+        // What is malformed is as if it were not there.
+        for added in [
+            r#""by":"x","life":1,"seq":2"#,
+            r#""by":"02:00:00:00:00:01","life":-1,"seq":2"#,
+            r#""by":"02:00:00:00:00:01","life":1,"seq":"2""#,
+            r#""lost":1,"by":7,"filter":[],"seen":true"#,
+        ] {
+            let body = format!(r#"{{"type":"refresh","eid":"{EID}",{added}}}"#);
+            let read = StateChange::parse_with_extras(EventPackage::Mwi, body.as_bytes());
+            let (_, extras) = read.unwrap();
+            assert_eq!(
+                (extras.version, extras.lost, extras.filter, extras.seen),
+                (None, false, None, None)
+            );
         }
     }
 
@@ -943,7 +1164,7 @@ mod tests {
                     StateChange::Device { device: name, .. } | StateChange::Mailbox { uniqueid: name, .. } => {
                         prop_assert_eq!(valid_name(name), Ok(()));
                     }
-                    StateChange::Refresh { .. } => {}
+                    StateChange::Refresh { .. } | StateChange::Dumped { .. } | StateChange::Beat { .. } => {}
                 }
             }
         }

@@ -236,7 +236,8 @@ pub fn body(data: &[u8]) {
                 assert_eq!(DeviceState::parse(state.as_str()), Some(*state));
             }
             StateChange::Mailbox { uniqueid, .. } => assert_eq!(valid_name(uniqueid), Ok(())),
-            StateChange::Refresh { .. } => {}
+            StateChange::Refresh { .. } | StateChange::Dumped { .. } | StateChange::Beat { .. } => {
+            }
         }
         let mut out = Vec::new();
         change.write(&mut out);

@@ -38,7 +38,9 @@ mod text;
 mod uri;
 mod write;
 
-pub use self::body::{BodyError, DeviceState, EntityId, EventPackage, StateChange, valid_name};
+pub use self::body::{
+    BodyError, DeviceState, EntityId, EventPackage, Extras, StateChange, Version, valid_name,
+};
 pub use self::defect::{Defect, ParseError};
 pub use self::digest::{Algorithm, HexDigest, Qop, Request as DigestRequest, ha1, response};
 pub use self::header::{

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use lampwire_conf::{Config, Diagnostic, Lampwire, Location, Severity};
+use lampwire_conf::{Config, Diagnostic, Location, Severity};
 
 /// Where a configuration is looked for when none is named, in this order.
 const DEFAULT_PATHS: [&str; 2] = ["./lampwire.conf", "/etc/lampwire/lampwire.conf"];
@@ -50,7 +50,6 @@ pub(crate) fn load(path: &Path) -> anyhow::Result<(Config, Vec<Diagnostic>)> {
 
 /// Warns of each option that is set and that this version reads but does not obey, so that nobody relies on it.
 fn note_not_served(config: &Config, diagnostics: &mut Vec<Diagnostic>) {
-    let default = Lampwire::default();
     let mut note = |at: &Location, option: &str| {
         diagnostics.push(Diagnostic {
             severity: Severity::Warning,
@@ -60,24 +59,9 @@ fn note_not_served(config: &Config, diagnostics: &mut Vec<Diagnostic>) {
             help: Some("it is read and checked, and has no effect yet".to_owned()),
         });
     };
-    if let Some(at) = &config.lampwire.at {
-        let own = &config.lampwire;
-        for (set, option) in [
-            (own.relay != default.relay, "relay"),
-            (own.hold_time != default.hold_time, "hold_time"),
-            (own.retract_as != default.retract_as, "retract_as"),
-        ] {
-            if set {
-                note(at, option);
-            }
-        }
-    }
     for publish in &config.outbound_publishes {
         if publish.canary {
             note(&publish.at, "@canary");
-        }
-        if !publish.mailbox_owner.is_empty() {
-            note(&publish.at, "@mailbox_owner");
         }
     }
 }

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use lampwire_conf::{Auth, CertificateName, RequestFacts, Rule};
 use lampwire_sip::{
-    BodyError, Defect, EntityId, EventPackage, HeaderName, Message, Method, ParseError, Scheme,
-    StartLine, StateChange, Uri, Writer,
+    BodyError, Defect, EntityId, EventPackage, Extras, HeaderName, Message, Method, ParseError,
+    Scheme, StartLine, StateChange, Uri, Writer,
 };
 
 use super::Node;
@@ -15,11 +15,12 @@ use crate::counters::Answered;
 use crate::io::{Event, FlowId, Level, TransportId};
 use crate::late::Leave;
 use crate::lately::{DropCause, Dropped};
+use crate::lease::Belief;
 use crate::peer::PeerId;
 use crate::publisher::request::{names, user_agent};
 use crate::refusal::{Refusal, RefusalHeader};
 use crate::strangers::Reception;
-use crate::table::{Assertion, Change, Holder, Kind, MaxStates, Source, Value};
+use crate::table::{Assertion, Change, Holder, Kind, MaxStates, Source, TableFull, Value};
 use crate::time::Now;
 use crate::timers::Timer;
 use crate::transaction::server::TransactionKey;
@@ -195,6 +196,9 @@ impl Node {
                         Began::First => publisher.probe_now(ctx),
                         Began::Another => publisher.began_anew_there(ctx),
                     });
+                    if began == Began::Another {
+                        self.began_another(arrival.now, peer);
+                    }
                 }
                 if let Some(publisher) = refresh {
                     let (publishers, mut ctx) = self.lend(arrival.now);
@@ -323,63 +327,89 @@ impl Node {
             .check(now, &self.config, request, uri, endpoint)?;
 
         // body
-        let change = body(request, checked.event)?;
+        let mut body = body(request, checked.event)?;
+        if let Some((change, extras)) = body.take() {
+            let peer_name = &self.config.asterisk_publications[checked.rule].name;
+            let change = match self.peers.of_asterisk_publication(peer_name) {
+                Some(peer) => self
+                    .rewrites
+                    .to_ours(&self.config, peer, change)
+                    .map_err(bad_body)?,
+                None => change,
+            };
+            body = Some((change, extras));
+        }
+        let (change, extras) = match &body {
+            Some((change, extras)) => (Some(change), Some(extras)),
+            None => (None, None),
+        };
 
         // entity id: may this endpoint speak for it?
-        if let Some(change) = &change {
+        if let Some(change) = change {
             self.check_entity_id(endpoint, change.eid())?;
         }
 
         // filter
-        let wanted = change
-            .as_ref()
-            .is_some_and(|change| self.is_wanted(arrival, &checked, change));
+        let wanted = change.is_some_and(|change| self.is_wanted(arrival, &checked, change));
 
         // ---- the first write ----
         let peer_name = &self.config.asterisk_publications[checked.rule].name;
         let peer = self.peers.of_asterisk_publication(peer_name);
         let (mut applied, mut refresh) = (None, None);
-        match &change {
-            Some(StateChange::Refresh { eid }) => {
+        match (change, extras) {
+            (Some(StateChange::Refresh { eid }), Some(extras)) => {
                 self.counters.refreshes_received += 1;
                 if let Some(peer) = peer {
-                    let peer = self.peers.get_mut(peer);
-                    peer.entity_id = Some(*eid);
-                    refresh = peer.publisher(checked.event).map(|id| usize::from(id.0));
+                    self.asked_by(now, peer, *eid, extras);
+                    let publisher = self.peers.get(peer).publisher(checked.event);
+                    refresh = publisher.map(|id| usize::from(id.0));
                 }
             }
-            Some(change) if wanted => {
-                let max = self.max_states(endpoint);
-                let assertion = Assertion {
-                    peer,
-                    holder: Holder::of_endpoint(endpoint).map(|holder| (holder, max)),
-                    ..assertion(change, now)
-                };
-                applied = self.table.apply(&assertion).map_err(|full| {
-                    Refusal::new(503, "table-full", full.to_string())
-                        .with(RefusalHeader::RetryAfter(60))
-                })?;
-                match applied {
-                    Some(_) => self.counters.changes_received += 1,
-                    None => self.counters.repeats_received += 1,
+            (Some(StateChange::Dumped { .. }), _) => {
+                if let Some(peer) = peer {
+                    self.dumped(now, peer);
                 }
             }
-            Some(_) | None => {}
+            (
+                Some(StateChange::Beat { .. }),
+                Some(Extras {
+                    version: Some(beat),
+                    ..
+                }),
+            ) => self.take_beat(now, peer, *beat),
+            (
+                Some(change @ (StateChange::Device { .. } | StateChange::Mailbox { .. })),
+                Some(extras),
+            ) if wanted => {
+                applied = self.take(now, endpoint, peer, change, extras)?;
+            }
+            _ => {}
         }
-        if let Some(change) = change
-            .as_ref()
-            .filter(|change| wanted && change.eid() != self.entity_id)
-        {
-            self.note_entity_id(now, endpoint, change);
+        if let Some(change) = change.filter(|change| {
+            wanted
+                && change.eid() != self.entity_id
+                && !matches!(
+                    change,
+                    StateChange::Dumped { .. } | StateChange::Beat { .. }
+                )
+        }) {
+            self.note_entity_id(
+                now,
+                endpoint,
+                change,
+                extras.is_some_and(|it| it.version.is_some()),
+            );
         }
         if let Some(id) = peer {
+            self.peer_spoke(now, id);
             let peer = self.peers.get_mut(id);
             peer.heard(now);
-            if let (None, Some(change)) = (peer.entity_id, &change)
-                && change.eid() != self.entity_id
-            {
-                // Whoever speaks first over a peer's publication is taken for the peer itself, until its `refresh` says better.
-                peer.entity_id = Some(change.eid());
+            let states = matches!(
+                change,
+                Some(StateChange::Device { .. } | StateChange::Mailbox { .. })
+            );
+            if states {
+                peer.said_at = now.at;
             }
             if matches!(checked.intent, Intent::Initial | Intent::Remove(_)) {
                 self.peers.note_change(id);
@@ -398,6 +428,58 @@ impl Node {
             refresh,
             began: peer.zip(began),
         })
+    }
+
+    /// Takes a state in, as far as it is believed.
+    fn take(
+        &mut self,
+        now: Now,
+        endpoint: usize,
+        peer: Option<PeerId>,
+        change: &StateChange<'_>,
+        extras: &Extras<'_>,
+    ) -> Result<Option<Change>, Refusal> {
+        let full = |full: TableFull| {
+            Refusal::new(503, "table-full", full.to_string()).with(RefusalHeader::RetryAfter(60))
+        };
+        let max = self.max_states(endpoint);
+        let assertion = Assertion {
+            peer,
+            holder: Holder::of_endpoint(endpoint).map(|holder| (holder, max)),
+            version: extras.version,
+            ..assertion(change, now)
+        };
+        self.table.check_room(&assertion).map_err(full)?;
+        if let Some(id) = peer
+            && self.peers.get(id).entity_id.is_none()
+            && extras.version.is_none()
+        {
+            // Whoever speaks first over a peer's publication is taken for the peer itself, until its `refresh` says better.
+            self.learn_own(now, id, change.eid());
+        }
+        let belief = match peer {
+            Some(peer) => self.hear(now, peer, change, extras).map_err(full)?,
+            None => Belief::Taken,
+        };
+        if !matches!(belief, Belief::Taken | Belief::TakenAnew) {
+            return Ok(None);
+        }
+        let applied = self.table.apply(&assertion).map_err(full)?;
+        match applied {
+            Some(_) => self.counters.changes_received += 1,
+            None => {
+                self.counters.repeats_received += 1;
+                if let (Some(peer), StateChange::Device { .. }) = (peer, change) {
+                    self.peers.get_mut(peer).repeats += 1;
+                }
+            }
+        }
+        if self.config.lampwire.relay
+            && let (Some(peer), StateChange::Mailbox { uniqueid, .. }) = (peer, change)
+        {
+            self.settle_owner(now, peer, uniqueid, extras.version.is_none());
+        }
+        Ok(applied)
     }
 
     /// The answer that a copy of a request gets.
@@ -565,13 +647,21 @@ impl Node {
     }
 
     /// Remembers that an endpoint speaks for an entity id, and reports what is wrong about it.
-    fn note_entity_id(&mut self, now: Now, endpoint: usize, change: &StateChange<'_>) {
+    fn note_entity_id(
+        &mut self,
+        now: Now,
+        endpoint: usize,
+        change: &StateChange<'_>,
+        relayed: bool,
+    ) {
         let eid = change.eid();
         let finding = match change {
+            _ if relayed => None,
             StateChange::Refresh { .. } => self.speakers.is(now.at, &self.config, endpoint, eid),
             StateChange::Device { .. } | StateChange::Mailbox { .. } => {
                 self.speakers.said(now.at, endpoint, eid)
             }
+            StateChange::Dumped { .. } | StateChange::Beat { .. } => None,
         };
         if let Some(finding) = finding {
             *self.counters.findings.entry(finding.code()).or_default() += 1;
@@ -599,7 +689,9 @@ impl Node {
             StateChange::Mailbox { uniqueid, .. } => {
                 rule.mailbox_state && self.filters.matches(mailbox_filter, uniqueid)
             }
-            StateChange::Refresh { .. } => return true,
+            StateChange::Refresh { .. } | StateChange::Dumped { .. } | StateChange::Beat { .. } => {
+                return true;
+            }
         };
         if !wanted {
             self.counters.filtered += 1;
@@ -678,6 +770,10 @@ impl Node {
         if let Some((id, publication)) = ended {
             self.timers.clear(Timer::Publication(id.0));
             self.tell_of_publication(now, id, &publication, Some("removed"));
+            let rule = &self.config.asterisk_publications[publication.rule].name;
+            if let Some(peer) = self.peers.of_asterisk_publication(rule) {
+                self.publication_ended(now, peer);
+            }
         } else if checked.intent == Intent::Initial
             && let Some(publication) = self.compositor.get(id).copied()
         {
@@ -911,7 +1007,7 @@ fn scheme(uri: &str) -> Result<(), Refusal> {
 fn body<'a>(
     request: &Message<'a>,
     event: EventPackage,
-) -> Result<Option<StateChange<'a>>, Refusal> {
+) -> Result<Option<(StateChange<'a>, Extras<'a>)>, Refusal> {
     if request.body().is_empty() {
         return Ok(None);
     }
@@ -922,11 +1018,13 @@ fn body<'a>(
         let cause = format!("Content-Type {}/{}", media_type.kind, media_type.subtype);
         return Err(Refusal::new(415, "media-type", cause).with(RefusalHeader::Accept));
     }
-    StateChange::parse(event, request.body())
+    StateChange::parse_with_extras(event, request.body())
         .map(Some)
-        .map_err(|error: BodyError| {
-            Refusal::new(400, "body", error.to_string()).saying(error.to_string())
-        })
+        .map_err(bad_body)
+}
+
+fn bad_body(error: BodyError) -> Refusal {
+    Refusal::new(400, "body", error.to_string()).saying(error.to_string())
 }
 
 fn assertion<'a>(change: &'a StateChange<'_>, now: Now) -> Assertion<'a> {
@@ -940,7 +1038,9 @@ fn assertion<'a>(change: &'a StateChange<'_>, now: Now) -> Assertion<'a> {
         StateChange::Mailbox {
             uniqueid, new, old, ..
         } => (Kind::Mailbox, &**uniqueid, Value::mailbox(*new, *old), true),
-        StateChange::Refresh { .. } => (Kind::Device, "", Value::mailbox(0, 0), false),
+        StateChange::Refresh { .. } | StateChange::Dumped { .. } | StateChange::Beat { .. } => {
+            (Kind::Device, "", Value::mailbox(0, 0), false)
+        }
     };
     Assertion {
         kind,
@@ -951,6 +1051,7 @@ fn assertion<'a>(change: &'a StateChange<'_>, now: Now) -> Assertion<'a> {
         source: Source::Publication,
         peer: None,
         holder: None,
+        version: None,
         at: now.wall,
     }
 }

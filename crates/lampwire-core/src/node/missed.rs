@@ -26,6 +26,7 @@ impl Node {
             return;
         };
         let peer = self.peers.get_mut(id);
+        peer.refusals += 1;
         let before = peer.missed;
         peer.missed = Some(Missed {
             states: before.map_or(0, |missed| missed.states) + 1,
@@ -68,13 +69,8 @@ impl Node {
             }
             Some(Until::Room | Until::Now) => {}
         }
-        let mut asked = false;
-        self.each_publisher(now, |publisher, ctx| {
-            asked |= publisher.peer == Some(id) && publisher.ask(ctx);
-        });
-        if asked {
+        if self.ask_peer(now, id) {
             self.counters.asked_for_missed += 1;
-            self.note_asked(now, id);
         }
     }
 

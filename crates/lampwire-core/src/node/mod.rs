@@ -5,17 +5,18 @@
 
 mod census;
 mod explain;
+mod hub;
 mod inbound;
 mod missed;
 mod own;
 mod query;
 mod streams;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use lampwire_conf::{Config, Identifier, Match};
+use lampwire_conf::{Config, Identifier, Match, RetractAs};
 use lampwire_sip::{EntityId, Message};
 
 use crate::auth::server::Authenticator;
@@ -28,14 +29,16 @@ use crate::flow::Flows;
 use crate::io::{Answer, Event, FlowId, Level, Outbox, Query, Transmit, TransportId};
 use crate::late::LateAnswers;
 use crate::lately::Lately;
+use crate::lease::Leases;
 use crate::limits;
 use crate::locate::{HopHost, NextHop, Target};
 use crate::peer::{PeerId, Peers};
 use crate::publisher::request::{Branch, next_hop_uri};
 use crate::publisher::{Context, Publisher, PublisherId};
 use crate::random::Random;
+use crate::rewrite::Rewrites;
 use crate::strangers::Strangers;
-use crate::table::{Change, Entry, Kind, Table};
+use crate::table::{Change, Entry, Kind, Rules, Table};
 use crate::time::{Now, Time};
 use crate::timers::{Timer, Timers};
 use crate::transaction::server::ServerTransactions;
@@ -45,6 +48,7 @@ pub use self::explain::{
     ChangeView, DeviceExplanation, DroppedView, MailboxExplanation, Said, TakenView, ToldView,
     Trail, Verdict,
 };
+use self::hub::Retelling;
 use self::inbound::Origin;
 pub use self::own::{SetError, SetOutcome, UnknownPublisher};
 
@@ -91,6 +95,13 @@ pub struct Node {
     speakers: Speakers,
     strangers: Strangers,
     late: LateAnswers,
+    /// Who tells of which entity id.
+    leases: Leases,
+    rewrites: Rewrites,
+    /// Entity ids whose devices are being told anew.
+    retelling: VecDeque<Retelling>,
+    /// The number of our last beat.
+    beats: u64,
     /// Endpoints (by index) and the entity id under which they may not speak, as it was reported.
     reported: BTreeSet<(usize, EntityId)>,
     timers: Timers,
@@ -151,6 +162,7 @@ impl Node {
             HopHost::Address(address) => Some(address),
             HopHost::Name(_) => None,
         });
+        let rewrites = Rewrites::new(&config, &peers);
         let publishers = (0..config.outbound_publishes.len())
             .filter_map(|index| u16::try_from(index).ok())
             .map(|index| {
@@ -163,7 +175,17 @@ impl Node {
             transactions: ServerTransactions::new(transactions_key),
             authenticator: Authenticator::new(nonce_key, &config),
             identifier: Identifier::new(&config),
-            table: Table::new(names_key),
+            table: Table::new(
+                names_key,
+                (entity_id, now.wall.as_millis()),
+                Rules {
+                    retract_as: match config.lampwire.retract_as {
+                        RetractAs::State(state) => Some(state),
+                        RetractAs::Keep => None,
+                    },
+                    owners: config.lampwire.relay,
+                },
+            ),
             filters,
             taken,
             peers,
@@ -171,6 +193,10 @@ impl Node {
             speakers: Speakers::new(&config),
             strangers: Strangers::new(&config.global),
             late: LateAnswers::new(&config),
+            leases: Leases::default(),
+            rewrites,
+            retelling: VecDeque::new(),
+            beats: 0,
             directory: Directory::default(),
             flows: Flows::new(config.global.keep_alive_interval),
             next_hops: next_hops.collect(),
@@ -199,6 +225,17 @@ impl Node {
         let asked: Vec<PeerId> = asked.filter_map(|it| it.peer).collect();
         for peer in asked {
             self.note_asked(now, peer);
+        }
+        let known: Vec<_> = self
+            .peers
+            .iter()
+            .filter_map(|(id, peer)| Some((id, peer.entity_id?)))
+            .collect();
+        for (id, eid) in known {
+            self.table.set_own(eid, id);
+        }
+        if self.config.lampwire.relay {
+            self.beat(now);
         }
         self.settle(now);
     }
@@ -321,6 +358,15 @@ impl Node {
                 }
                 Timer::LateAnswers => self.send_late_answers(now),
                 Timer::Missed(peer) => self.ask_for_missed(now, PeerId(peer)),
+                Timer::Peer(peer) => self.review_peer(now, PeerId(peer)),
+                Timer::Sweep(peer) => self.go_on_sweeping(now, PeerId(peer)),
+                Timer::Beat => self.beat(now),
+                Timer::Hubs => {
+                    self.look_at_all(now);
+                    self.wait_for_hubs(now);
+                }
+                Timer::Losses => self.look_at_all(now),
+                Timer::Retelling => self.go_on_retelling(now),
                 Timer::Tombstones => self.sweep(now),
                 Timer::EntityIdsLeft => self.take_back_left(now),
                 Timer::Names => {
@@ -392,11 +438,10 @@ impl Node {
         self.filters.remember(&mut self.table.names, change.name);
         self.remember_change(now, &change);
         self.tell_watchers(change);
-        let value = self.table.cell(change.cell).value;
         let entry = Entry {
             rev: change.rev,
             cell: change.cell,
-            value,
+            value: self.table.told(self.table.cell(change.cell)),
         };
         for index in 0..self.publishers.len() {
             let Some(lane) = self.publishers[index].lane_for(&self.table, &self.filters, &entry)
@@ -445,7 +490,13 @@ impl Node {
 
     /// Tells watchers of peers that have come or gone.
     fn tell_of_peers(&mut self, now: Now) {
-        for id in self.peers.take_changed() {
+        let changed = self.peers.take_changed();
+        for id in &changed {
+            self.review_peer(now, *id);
+        }
+        // What the review found to be another is told with the rest.
+        let _ = self.peers.take_changed();
+        for id in changed {
             if self.watched {
                 let peer = self.peer_view(now, id, self.peers.get(id));
                 self.outbox.event(Event::Peer { peer });
@@ -477,6 +528,7 @@ impl Node {
                 let rule = &self.config.asterisk_publications[publication.rule].name;
                 if let Some(peer) = self.peers.of_asterisk_publication(rule) {
                     self.peers.note_change(peer);
+                    self.publication_ended(now, peer);
                 }
                 self.counters.publications_expired += 1;
                 let text = format!(
@@ -556,6 +608,7 @@ impl Node {
             entity_id: self.entity_id,
             table: &self.table,
             filters: &self.filters,
+            rewrites: &self.rewrites,
             outbox: &mut self.outbox,
             timers: &mut self.timers,
             random: &mut self.random,

@@ -153,6 +153,7 @@ impl Node {
             source: Source::Local,
             peer: None,
             holder: None,
+            version: None,
             at: now.wall,
         })?;
         let Some(change) = change else {

@@ -154,7 +154,7 @@ impl Node {
                 source: cell.source,
                 peer: self.peer_name(cell.peer),
                 updated_at: cell.updated_at,
-                lost: false,
+                lost: self.table.is_lost(cell.eid),
             })
             .collect();
         entities.sort_by_key(|entity| (entity.eid, !entity.cachable));
@@ -175,7 +175,7 @@ impl Node {
             source: cell.source,
             peer: self.peer_name(cell.peer),
             updated_at: cell.updated_at,
-            lost: false,
+            lost: self.table.is_lost(cell.eid),
         }
     }
 

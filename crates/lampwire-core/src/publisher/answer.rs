@@ -35,6 +35,14 @@ impl Publisher {
                 }
             }
             Some(Job::AskRefresh) => self.asking = false,
+            Some(Job::Mark) => self.mark_due = false,
+            Some(Job::Beat(by)) => {
+                // A newer one may have come meanwhile.
+                self.beats
+                    .remove(&by)
+                    .filter(|newest| Some(newest.seq) != flight.beat)
+                    .map(|newest| self.beats.insert(by, newest));
+            }
             Some(Job::KeepAlive | Job::Close) | None => {}
         }
         let is_first = lane.tag.is_none();
@@ -65,6 +73,9 @@ impl Publisher {
         self.recovered(ctx);
         self.pump(ctx, index);
         self.pump_waiting(ctx);
+        if self.mark_due && index != 0 {
+            self.pump(ctx, 0);
+        }
     }
 
     /// Whether a tag shows that the peer has restarted: an integer that is not above one that it gave before it saw the request. Whatever
@@ -249,6 +260,15 @@ impl Publisher {
                 lane.say_all(head);
                 self.asking = self.may_ask;
                 false
+            }
+            Some(Job::Mark | Job::Beat(_)) => {
+                // It has no bearing on any state, and is not worth a pause.
+                lane.job = None;
+                self.mark_due = false;
+                self.beats.clear();
+                self.recovered(ctx);
+                self.pump(ctx, index);
+                return;
             }
             Some(Job::AskRefresh) | None => false,
         };

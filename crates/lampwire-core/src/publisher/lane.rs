@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use lampwire_sip::EntityId;
+
 use super::{request, wants};
 use crate::filters::Filters;
 use crate::io::FlowId;
@@ -69,6 +71,10 @@ pub(crate) enum Job {
     },
     /// To ask the peer for all it has.
     AskRefresh,
+    /// To say that everything that was asked for has been said.
+    Mark,
+    /// To pass a hub's beat on.
+    Beat(EntityId),
     /// To keep the publication, or to see whether the peer still has it.
     KeepAlive,
     /// To end the publication.
@@ -93,6 +99,8 @@ pub(crate) struct Flight {
     pub(crate) highest_tag: Option<u64>,
     /// It was sent more than once.
     pub(crate) copied: bool,
+    /// The number of the beat that it carries.
+    pub(crate) beat: Option<u64>,
 }
 
 /// A state that the peer refused.
@@ -217,6 +225,17 @@ impl Lane {
         self.job.is_none() && self.live.is_none() && self.dump.is_none()
     }
 
+    /// Everything that was to be said once more has been confirmed.
+    pub(crate) fn has_dumped(&self) -> bool {
+        let saying = self.job.is_some() && self.job_of_dump;
+        self.dump.is_none() && !saying && self.exceptions.is_empty()
+    }
+
+    /// Whether this entry is being said.
+    pub(crate) fn is_saying(&self, entry: &Entry) -> bool {
+        matches!(self.job, Some(Job::State { rev, .. }) if rev == entry.rev)
+    }
+
     /// Nothing more is said.
     pub(crate) fn drop_work(&mut self) {
         self.live = None;
@@ -247,7 +266,8 @@ impl Lane {
     pub(crate) fn confirmed(&self, head: Rev) -> Rev {
         let job = match self.job {
             Some(Job::State { rev, .. }) => Some(rev),
-            Some(Job::AskRefresh | Job::KeepAlive | Job::Close) | None => None,
+            Some(Job::AskRefresh | Job::Mark | Job::Beat(_) | Job::KeepAlive | Job::Close)
+            | None => None,
         };
         let exceptions = self
             .exceptions
@@ -301,7 +321,12 @@ impl Lane {
         match job {
             Job::State { cell, rev, .. } if table.cell(cell).rev != rev => None,
             Job::KeepAlive | Job::Close if self.tag.is_none() => None,
-            Job::State { .. } | Job::AskRefresh | Job::KeepAlive | Job::Close => Some(job),
+            Job::State { .. }
+            | Job::AskRefresh
+            | Job::Mark
+            | Job::Beat(_)
+            | Job::KeepAlive
+            | Job::Close => Some(job),
         }
     }
 
@@ -316,7 +341,7 @@ impl Lane {
         Some(Job::State {
             cell,
             rev: exception.rev,
-            value: table.cell(cell).value,
+            value: table.told(table.cell(cell)),
         })
     }
 

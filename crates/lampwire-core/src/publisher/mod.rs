@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use lampwire_conf::Config;
-use lampwire_sip::{EntityId, EventPackage, Message};
+use lampwire_conf::{Config, Filter};
+use lampwire_sip::{EntityId, EventPackage, Message, Version};
 
 use self::lane::{Flight, Job, Lane, Leave, Next};
 use self::pace::Pace;
@@ -34,7 +34,8 @@ use crate::limits;
 use crate::locate::Target;
 use crate::peer::{PeerId, Peers};
 use crate::random::Random;
-use crate::table::{Entry, Kind, Rev, Source, Table};
+use crate::rewrite::Rewrites;
+use crate::table::{Cell, CellId, Entry, Kind, Rev, Source, Table};
 use crate::time::{Now, Time};
 use crate::timers::{Timer, Timers};
 use crate::transaction::client::{ClientTransaction, Due};
@@ -51,6 +52,7 @@ pub(crate) struct Context<'a> {
     pub(crate) entity_id: EntityId,
     pub(crate) table: &'a Table,
     pub(crate) filters: &'a Filters,
+    pub(crate) rewrites: &'a Rewrites,
     pub(crate) outbox: &'a mut Outbox,
     pub(crate) timers: &'a mut Timers,
     pub(crate) random: &'a mut Random,
@@ -84,6 +86,13 @@ pub(crate) struct Settings {
     pub(crate) resync: Duration,
     /// After this time without an answer the publication proves that the peer still has it; zero: only before it runs out.
     pub(crate) probe: Duration,
+    /// What others tell this node goes on to the peer.
+    pub(crate) relay: bool,
+    pub(crate) peer: Option<PeerId>,
+    /// The peer's own entity id, where it is known.
+    pub(crate) peer_eid: Option<EntityId>,
+    /// What the peer, being a Lampwire, says that it takes: the rest need not be sent.
+    pub(crate) pushed: Option<Filter>,
 }
 
 /// One outbound-publish at work.
@@ -112,6 +121,14 @@ pub(crate) struct Publisher {
     highest_tag: Option<u64>,
     pace: Pace,
     refusals_in_a_row: u32,
+    /// The peer is a Lampwire: it knows what a beat is.
+    lampwire: bool,
+    /// It is to be told that it has been told everything.
+    mark_due: bool,
+    /// The newest beat of each hub that the peer has not confirmed.
+    beats: BTreeMap<EntityId, Version>,
+    /// The last request had no answer at all.
+    unanswered: bool,
     pub(crate) counters: PublisherCounters,
     last_answer: Option<AnswerView>,
 }
@@ -191,6 +208,12 @@ impl Publisher {
                     EventPackage::Mwi => Duration::ZERO,
                 },
                 probe: publish.probe,
+                relay: config.lampwire.relay,
+                peer: peers.of_publisher(id),
+                peer_eid: peers
+                    .of_publisher(id)
+                    .and_then(|id| peers.get(id).entity_id),
+                pushed: None,
             },
             event: publish.event,
             may_ask: named,
@@ -206,6 +229,10 @@ impl Publisher {
             highest_tag: None,
             pace: Pace::new(publish.rate_limit, publish.lanes),
             refusals_in_a_row: 0,
+            lampwire: false,
+            mark_due: false,
+            beats: BTreeMap::new(),
+            unanswered: false,
             counters: PublisherCounters::default(),
             last_answer: None,
         }
@@ -241,6 +268,7 @@ impl Publisher {
 
     /// The peer asks for everything it should hold.
     pub(crate) fn say_all(&mut self, ctx: &mut Context<'_>) {
+        self.mark_due = self.lampwire;
         for lane in &mut self.lanes {
             lane.say_all(ctx.table.head());
         }
@@ -257,6 +285,79 @@ impl Publisher {
     /// Whether the peer can be asked for all it has.
     pub(crate) const fn can_ask(&self) -> bool {
         self.may_ask
+    }
+
+    /// The peer has been asked and has not confirmed it yet.
+    pub(crate) const fn is_asking(&self) -> bool {
+        self.asking
+    }
+
+    /// Whether the peer is asked at times whether it is there.
+    pub(crate) fn can_probe(&self) -> bool {
+        !self.settings.probe.is_zero() || self.probe.is_on()
+    }
+
+    /// How long the peer may be silent before it is taken to be away.
+    pub(crate) fn patience(&self) -> Duration {
+        self.probe.patience()
+    }
+
+    /// Since when the peer, which does not answer, is silent for so long that it is not there; `None`: it answers.
+    pub(crate) fn silent_at(&self) -> Option<Time> {
+        let silent = self.unanswered && matches!(self.state, State::Away { .. });
+        silent.then(|| self.heard + self.probe.patience())
+    }
+
+    /// What the peer has told of itself by its `refresh`.
+    pub(crate) fn know(&mut self, lampwire: bool, filter: Option<&Filter>) {
+        self.lampwire = lampwire;
+        self.settings.pushed = filter.cloned();
+    }
+
+    /// A peer's own entity id is known, or another than before: what could not be told to it is.
+    pub(crate) fn own_learned(&mut self, ctx: &mut Context<'_>, peer: PeerId, eid: EntityId) {
+        if self.peer == Some(peer) {
+            self.settings.peer_eid = Some(eid);
+        }
+        // Whatever this peer says at first hand may go to those whose own entity ids are not known.
+        if self.peer == Some(peer) || self.settings.peer_eid.is_none() {
+            for lane in &mut self.lanes {
+                lane.say_all(ctx.table.head());
+            }
+            self.pump_all(ctx);
+        }
+    }
+
+    /// A beat of a hub's, for a peer that knows what one is. It goes by the publish of devices, where there is one.
+    pub(crate) fn beat(&mut self, ctx: &mut Context<'_>, beat: Version) {
+        let known = self.beats.contains_key(&beat.by) || self.beats.len() < limits::HUBS;
+        let peer = self.peer.map(|peer| ctx.peers.get(peer));
+        let first = peer.and_then(|peer| peer.device_publisher.or(peer.mailbox_publisher));
+        if self.lampwire
+            && first == Some(self.id)
+            && self.settings.peer_eid != Some(beat.by)
+            && known
+        {
+            self.beats.insert(beat.by, beat);
+            self.pump(ctx, 0);
+        }
+    }
+
+    /// A value that the peer may have overwritten is told it once more.
+    pub(crate) fn say_again(&mut self, ctx: &mut Context<'_>, cell: CellId) {
+        let rev = ctx.table.cell(cell).rev;
+        let entry = Entry {
+            rev,
+            cell,
+            value: ctx.table.told(ctx.table.cell(cell)),
+        };
+        if let Some(index) = self.lane_for(ctx.table, ctx.filters, &entry) {
+            let lane = &mut self.lanes[usize::from(index)];
+            if lane.has_confirmed(&entry) || lane.is_saying(&entry) {
+                lane.except(cell, rev, ctx.now.at, ctx.table.head());
+                self.pump(ctx, index);
+            }
+        }
     }
 
     /// The peer has shown itself in a way that a restart would explain: it is asked at once whether it still has our publication.
@@ -339,6 +440,7 @@ impl Publisher {
             at: ctx.now.wall,
         });
         self.heard = ctx.now.at;
+        self.unanswered = false;
         let round_trip = ctx.now.at.since(flight.transaction.started());
         self.pace.answered((!flight.copied).then_some(round_trip));
         self.counters.round_trips.observe(round_trip);
@@ -379,7 +481,7 @@ impl Publisher {
             self.pump(ctx, index);
             return;
         };
-        if self.state == State::Up && self.silent_at(flight) <= now {
+        if self.state == State::Up && self.silent_from(flight) <= now {
             let seconds = self.probe.patience().as_secs();
             self.gone(ctx, index, format!("no answer for {seconds} s"));
             self.set_lane_timer(ctx, index);
@@ -412,7 +514,7 @@ impl Publisher {
     }
 
     /// When a request on its way has waited so long, with nothing heard of the peer meanwhile, that the peer is taken to be away.
-    fn silent_at(&self, flight: &Flight) -> Time {
+    fn silent_from(&self, flight: &Flight) -> Time {
         flight.transaction.started().max(self.heard) + self.probe.patience()
     }
 
@@ -471,6 +573,7 @@ impl Publisher {
 
     /// The peer cannot be reached where it was looked for: another of its places is tried, or it is left alone for a while.
     fn gone(&mut self, ctx: &mut Context<'_>, index: u16, why: String) {
+        self.unanswered = true;
         if self.fail_over(ctx, &why) {
             return;
         }
@@ -702,6 +805,15 @@ impl Publisher {
             next @ (Next::Job(_) | Next::Yield) => return next,
         }
         lane.job_of_dump = false;
+        if index == 0 && !stopping {
+            if let Some((by, _)) = self.beats.first_key_value() {
+                return Next::Job(Job::Beat(*by));
+            }
+            if self.mark_due && self.lanes.iter().all(Lane::has_dumped) {
+                return Next::Job(Job::Mark);
+            }
+        }
+        let lane = &mut self.lanes[usize::from(index)];
         let idle = lane.idle_since + limits::LANE_IDLE <= now && open_below;
         let proof_due = !self.settings.probe.is_zero() && !open_below && lane.prove_at <= now;
         if lane.tag.is_some() && (idle || stopping) && (stopping || !lane.has_work()) {
@@ -773,6 +885,12 @@ impl Publisher {
                     self.expiration
                 },
                 job: Some(job),
+                beat: match job {
+                    Job::Beat(by) => self.beats.get(&by).copied(),
+                    _ => None,
+                },
+                peer: self.peer,
+                peer_eid: self.settings.peer_eid,
             },
             &mut self.auth,
         );
@@ -786,6 +904,10 @@ impl Publisher {
             epoch: self.epoch,
             highest_tag: self.highest_tag,
             copied: false,
+            beat: match job {
+                Job::Beat(by) => self.beats.get(&by).map(|beat| beat.seq),
+                _ => None,
+            },
         });
         true
     }
@@ -816,7 +938,7 @@ impl Publisher {
         };
         let at = match &lane.flight {
             Some(flight) if self.state == State::Up => {
-                Some(flight.transaction.next_due().min(self.silent_at(flight)))
+                Some(flight.transaction.next_due().min(self.silent_from(flight)))
             }
             Some(flight) => Some(flight.transaction.next_due()),
             // While the peer is left alone the publisher's own timer wakes; while another lane tries it, that lane's answer.
@@ -955,6 +1077,27 @@ fn wants(settings: &Settings, index: u16, table: &Table, filters: &Filters, entr
     let cell = table.cell(entry.cell);
     table.names.get(cell.name).kind == settings.kind
         && table.names.lane_of(cell.name, settings.lanes) == index
-        && matches!(cell.source, Source::Local | Source::Ami)
+        && (matches!(cell.source, Source::Local | Source::Ami) || may_relay(settings, table, cell))
+        && table.is_told(entry.cell)
         && filters.wants(settings.filter, &table.names, cell.name)
+        && settings
+            .pushed
+            .as_ref()
+            .is_none_or(|filter| filter.is_match(&table.names.get(cell.name).text))
+}
+
+/// Whether what a peer has told this node goes on to the peer of a publisher: never back to whom it came from, never to the node whose entity id
+/// it is. An Asterisk takes its own entity id for its own state and publishes that on; so while a peer's own is not known, it hears only what
+/// surely is another's: what another peer says of itself.
+fn may_relay(settings: &Settings, table: &Table, cell: &Cell) -> bool {
+    let (Some(from), Some(to)) = (cell.peer, settings.peer) else {
+        return settings.relay && cell.peer.is_some() && settings.peer.is_none();
+    };
+    settings.relay
+        && from != to
+        && !table.is_first_hand(cell.eid, to)
+        && match settings.peer_eid {
+            Some(own) => own != table.eid(cell.eid),
+            None => table.owner_of(cell.eid) == Some(from),
+        }
 }

@@ -61,6 +61,11 @@ impl Probe {
         self.timeout * 2
     }
 
+    /// Whether a peer without a publication of ours is asked at times.
+    pub(super) fn is_on(&self) -> bool {
+        !self.frequency.is_zero()
+    }
+
     /// The next is due after the usual pause.
     pub(super) fn wait(&mut self, now: Time) {
         self.flight = None;
@@ -121,6 +126,7 @@ impl Publisher {
             }
         } else {
             self.heard = ctx.now.at;
+            self.unanswered = false;
             if let Some(peer) = self.peer {
                 let peer = ctx.peers.get_mut(peer);
                 peer.heard(ctx.now);
@@ -177,6 +183,9 @@ impl Publisher {
                 tag: None,
                 expires: 0,
                 job: None,
+                beat: None,
+                peer: None,
+                peer_eid: None,
             },
             &mut self.auth,
         );

@@ -3,15 +3,18 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use lampwire_conf::{Config, OutboundPublish, Protocol};
-use lampwire_sip::{EventPackage, HeaderName, Method, Names, StateChange, Uri, Writer};
+use lampwire_conf::{Config, OutboundPublish, Protocol, RetractAs};
+use lampwire_sip::{
+    EntityId, EventPackage, Extras, HeaderName, Method, Names, StateChange, Uri, Version, Writer,
+};
 
 use super::Context;
 use super::lane::Job;
 use crate::auth::client::ClientAuth;
 use crate::locate::Target;
+use crate::peer::PeerId;
 use crate::random::Random;
-use crate::table::Kind;
+use crate::table::{Kind, Source};
 
 /// CSeq stays below 2^31 (RFC 3261 8.1.1.5).
 pub(crate) const CSEQ_MASK: u32 = 0x7fff_ffff;
@@ -28,6 +31,12 @@ pub(crate) struct Parts<'a> {
     pub(crate) expires: u32,
     /// `None`: OPTIONS, to see whether the peer is there.
     pub(crate) job: Option<Job>,
+    /// The beat that a `Job::Beat` carries.
+    pub(crate) beat: Option<Version>,
+    /// The peer, which may have names of its own.
+    pub(crate) peer: Option<PeerId>,
+    /// The entity id of the peer, where it is known.
+    pub(crate) peer_eid: Option<EntityId>,
 }
 
 /// The branch of one of our requests: whose it is can be read from it, and nobody else can guess it.
@@ -76,7 +85,7 @@ pub(crate) fn write(
         Some(_) => Method::Publish,
         None => Method::Options,
     };
-    let body = body(ctx, parts.job);
+    let body = body(ctx, parts);
     let peer = publish.server_uri.as_str();
     // Asterisk swaps from_uri and to_uri, and peers are configured to it; ours with the @ mean what they say.
     let from = publish
@@ -173,36 +182,88 @@ pub(crate) fn user_agent(config: &Config) -> &str {
         .unwrap_or(concat!("Lampwire/", env!("CARGO_PKG_VERSION")))
 }
 
-fn body(ctx: &Context<'_>, job: Option<Job>) -> Vec<u8> {
+fn body(ctx: &Context<'_>, parts: &Parts<'_>) -> Vec<u8> {
     let mut body = Vec::new();
-    match job {
+    match parts.job {
         Some(Job::State { cell, value, .. }) => {
             let cell = ctx.table.cell(cell);
             let name = ctx.table.names.get(cell.name);
             let eid = ctx.table.eid(cell.eid);
+            let theirs = ctx
+                .rewrites
+                .name_for(ctx.config, parts.peer, name.kind, &name.text);
             let change = match name.kind {
                 Kind::Device => StateChange::Device {
-                    device: (&*name.text).into(),
-                    state: value.state(),
+                    device: theirs,
+                    state: ctx
+                        .rewrites
+                        .state_for(ctx.config, parts.peer, value.state()),
                     cachable: cell.cachable,
                     eid,
                 },
                 Kind::Mailbox => {
                     let (new, old) = value.counts();
                     StateChange::Mailbox {
-                        uniqueid: (&*name.text).into(),
+                        uniqueid: theirs,
                         new,
                         old,
                         eid,
                     }
                 }
             };
-            change.write(&mut body);
+            // Our own word needs no version: it is believed.
+            let relayed = matches!(cell.source, Source::Publication | Source::Cluster);
+            let stands_in = name.kind == Kind::Device
+                && ctx.table.is_lost(cell.eid)
+                && ctx.config.lampwire.retract_as != RetractAs::Keep;
+            let extras = Extras {
+                version: relayed.then(|| ctx.table.version(cell)),
+                lost: relayed && stands_in,
+                ..Extras::default()
+            };
+            change.write_with_extras(&extras, &mut body);
         }
-        Some(Job::AskRefresh) => StateChange::Refresh { eid: ctx.entity_id }.write(&mut body),
+        Some(Job::AskRefresh) => {
+            let extras = Extras {
+                life: Some(ctx.table.life()),
+                seen: parts.peer_eid.and_then(|eid| ctx.table.newest_life(eid)),
+                filter: Some(match parts.peer {
+                    Some(peer) if ctx.rewrites.concern(peer) => "".into(),
+                    Some(_) | None => wanted(ctx.config, parts.publish).into(),
+                }),
+                ..Extras::default()
+            };
+            StateChange::Refresh { eid: ctx.entity_id }.write_with_extras(&extras, &mut body);
+        }
+        Some(Job::Mark) => StateChange::Dumped { eid: ctx.entity_id }.write(&mut body),
+        Some(Job::Beat(eid)) => {
+            let extras = Extras {
+                version: parts.beat,
+                ..Extras::default()
+            };
+            StateChange::Beat { eid }.write_with_extras(&extras, &mut body);
+        }
         Some(Job::KeepAlive | Job::Close) | None => {}
     }
     body
+}
+
+/// The filter on what is taken of the peer that a publish leads to, as another Lampwire is told; empty: everything.
+fn wanted<'a>(config: &'a Config, publish: &OutboundPublish) -> &'a str {
+    let name = Some(publish.name.as_str());
+    let filter = config
+        .asterisk_publications
+        .iter()
+        .find_map(|publication| match publish.event {
+            EventPackage::DeviceState if publication.devicestate_publish.as_deref() == name => {
+                publication.device_state_filter.as_ref()
+            }
+            EventPackage::Mwi if publication.mailboxstate_publish.as_deref() == name => {
+                publication.mailbox_state_filter.as_ref()
+            }
+            EventPackage::DeviceState | EventPackage::Mwi => None,
+        });
+    filter.map_or("", |filter| filter.as_str())
 }
 
 fn is_loose(proxy: &str) -> bool {

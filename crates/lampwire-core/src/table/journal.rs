@@ -15,6 +15,11 @@ impl Rev {
         Self(self.0 + 1)
     }
 
+    /// The number itself.
+    pub(crate) const fn number(self) -> u64 {
+        self.0
+    }
+
     /// The revision before this one; the zeroth has none before it.
     pub(crate) const fn before(self) -> Self {
         Self(self.0.saturating_sub(1))

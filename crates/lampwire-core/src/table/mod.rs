@@ -6,7 +6,7 @@ mod names;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lampwire_sip::{DeviceState, EntityId};
+use lampwire_sip::{DeviceState, EntityId, Version};
 
 use self::journal::Journal;
 pub(crate) use self::journal::{Entry, Rev};
@@ -62,6 +62,33 @@ pub(crate) struct CellId(pub(crate) u32);
 /// An entity id's number in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct EidId(u16);
+
+impl EidId {
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// The number of one life of a node that stamps values. 0 is this node in its own life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct StamperId(u16);
+
+impl StamperId {
+    /// This node.
+    pub(crate) const HERE: Self = Self(0);
+}
+
+/// What is known of an entity id as a whole.
+#[derive(Debug)]
+struct Eid {
+    id: EntityId,
+    /// Its node is lost: its devices count no more, and others are told what stands in for their states.
+    lost: bool,
+    /// Peers that speak for it at first hand.
+    told_by: Vec<PeerId>,
+    /// The peer whose own entity id it is.
+    own_of: Option<PeerId>,
+}
 
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +161,11 @@ pub(crate) struct Cell {
     pub(crate) dead: bool,
     /// It stands in the list of the dead.
     listed: bool,
+    /// Who stamped it, and with which number.
+    stamper: StamperId,
+    seq: u64,
+    /// The round of asking in which it was last said.
+    said: u32,
     pub(crate) rev: Rev,
     pub(crate) updated_at: WallTime,
 }
@@ -157,6 +189,8 @@ pub(crate) struct Assertion<'a> {
     pub(crate) peer: Option<PeerId>,
     /// The endpoint that says it, and how many it may hold.
     pub(crate) holder: Option<(Holder, MaxStates)>,
+    /// Which version it is; `None`: it was heard at first hand, and is stamped here.
+    pub(crate) version: Option<Version>,
     pub(crate) at: WallTime,
 }
 
@@ -182,9 +216,21 @@ pub enum TableFull {
     /// [`limits::ENTITIES_OF_A_NAME`].
     #[error("too many entity ids speak for one name")]
     EntitiesOfAName,
+    /// As many nodes, or lives of nodes, have stamped values as can be told apart.
+    #[error("too many lives of other hubs")]
+    Stampers,
     /// `@max_devices` or `@max_mailboxes` of the endpoint.
     #[error("its endpoint holds as many as it may (@max_devices, @max_mailboxes)")]
     OfTheEndpoint,
+}
+
+/// What of the configuration decides how values are told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rules {
+    /// What a lost node's devices are told to be in; `None`: what they last were.
+    pub(crate) retract_as: Option<DeviceState>,
+    /// One owner's value is a mailbox's (as on a hub), and not the last writer's (as on an Asterisk).
+    pub(crate) owners: bool,
 }
 
 /// Cells, names, entity ids and the journal of changes.
@@ -194,8 +240,17 @@ pub(crate) struct Table {
     free: Vec<CellId>,
     /// Dead cells, to be freed when every publisher has passed them.
     dead: Vec<CellId>,
-    eids: Vec<EntityId>,
+    eids: Vec<Eid>,
     eid_ids: BTreeMap<EntityId, EidId>,
+    /// Those who stamp values, each with one life; the first is this node.
+    stampers: Vec<(EntityId, u64)>,
+    stamper_ids: BTreeMap<(EntityId, u64), StamperId>,
+    /// What a lost node's devices are told to be in; `None`: what they last were.
+    retract_as: Option<Value>,
+    /// One owner's value is a mailbox's, and not the last writer's.
+    owners: bool,
+    /// How often any peer has been asked for everything.
+    round: u32,
     pub(crate) names: Names,
     journal: Journal,
     /// Devices and mailboxes by the endpoint that holds them.
@@ -203,8 +258,13 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn new(key: (u64, u64)) -> Self {
+    pub(crate) fn new(key: (u64, u64), here: (EntityId, u64), rules: Rules) -> Self {
         Self {
+            stampers: vec![here],
+            stamper_ids: BTreeMap::new(),
+            retract_as: rules.retract_as.map(Value::device),
+            owners: rules.owners,
+            round: 0,
             cells: Vec::new(),
             free: Vec::new(),
             dead: Vec::new(),
@@ -244,12 +304,53 @@ impl Table {
         }
     }
 
+    /// Whether a value would fit, so that nothing is touched where it does not.
+    pub(crate) fn check_room(&self, assertion: &Assertion<'_>) -> Result<(), TableFull> {
+        let eid = self.eid_ids.get(&assertion.eid);
+        if eid.is_none() && self.eids.len() >= limits::ENTITY_IDS {
+            return Err(TableFull::EntityIds);
+        }
+        let stamper = assertion.version.map(|version| (version.by, version.life));
+        if stamper.is_some_and(|key| !self.stamper_ids.contains_key(&key))
+            && self.stampers.len() > usize::from(u16::MAX)
+        {
+            return Err(TableFull::Stampers);
+        }
+        let name = self.names.find(assertion.kind, assertion.name);
+        let (kept, passing) = match (name, eid) {
+            (Some(name), Some(eid)) => self.cells_of(name, *eid),
+            _ => (None, None),
+        };
+        let own = if assertion.cachable { kept } else { passing };
+        if own.is_some() {
+            return Ok(());
+        }
+        if !self.has_room() {
+            return Err(TableFull::Cells);
+        }
+        if let Some((Holder(endpoint), max)) = assertion.holder
+            && let Some(held) = self.held.get(usize::from(endpoint))
+            && held[assertion.kind as usize] >= max.of(assertion.kind)
+        {
+            return Err(TableFull::OfTheEndpoint);
+        }
+        if name.is_some_and(|name| self.chain(name).count() >= limits::ENTITIES_OF_A_NAME) {
+            return Err(TableFull::EntitiesOfAName);
+        }
+        Ok(())
+    }
+
     /// Takes a value in. `None`: it says nothing new. A value that is not to be cached is news each time.
     pub(crate) fn apply(&mut self, assertion: &Assertion<'_>) -> Result<Option<Change>, TableFull> {
+        self.check_room(assertion)?;
         let eid = self.intern_eid(assertion.eid)?;
         let known = self.names.find(assertion.kind, assertion.name);
         let (kept, passing) = known.map_or((None, None), |name| self.cells_of(name, eid));
         let own = if assertion.cachable { kept } else { passing };
+        let stamper = match assertion.version {
+            None => StamperId::HERE,
+            Some(version) => self.intern_stamper(version)?,
+        };
         let previous = [own, if assertion.cachable { passing } else { kept }]
             .into_iter()
             .flatten()
@@ -257,10 +358,15 @@ impl Table {
             .find(|cell| !cell.dead)
             .map(|cell| cell.value);
         if let Some(id) = own {
+            let round = self.round;
             let cell = &mut self.cells[id.0 as usize];
             let same = cell.value == assertion.value && !cell.dead && cell.cachable;
             cell.source = assertion.source;
             cell.peer = assertion.peer;
+            cell.said = round;
+            if let Some(version) = assertion.version {
+                (cell.stamper, cell.seq) = (stamper, version.seq);
+            }
             let holder = assertion.holder.map(|(holder, _)| holder);
             let before = std::mem::replace(&mut cell.holder, holder);
             self.hold(assertion.kind, before, holder);
@@ -270,19 +376,233 @@ impl Table {
         }
         let cell = match own {
             Some(id) => id,
-            None => self.add_cell(assertion, eid)?,
+            None => self.add_cell(assertion, eid, stamper)?,
         };
+        if assertion.version.is_none() {
+            let seq = self.journal.head().next().number();
+            let cell = &mut self.cells[cell.0 as usize];
+            (cell.stamper, cell.seq) = (StamperId::HERE, seq);
+        }
         if assertion.cachable
             && let Some(passing) = passing
         {
             self.bury(passing);
         }
+        self.note_owner(cell, assertion.value);
         Ok(Some(self.change(
             cell,
             assertion.value,
             assertion.at,
             previous,
         )))
+    }
+
+    /// A mailbox belongs to the entity id that last reported messages in it: a server that merely knows an empty mailbox does not take it
+    /// over.
+    fn note_owner(&mut self, id: CellId, value: Value) {
+        let name = self.cell(id).name;
+        if self.names.get(name).kind != Kind::Mailbox {
+            return;
+        }
+        let owner = self.names.get(name).owner;
+        let owned = owner.is_some_and(|owner| !self.cell(owner).dead);
+        if !owned || value != Value::mailbox(0, 0) {
+            self.names.get_mut(name).owner = Some(id);
+        }
+    }
+
+    /// The value of a name that a peer told.
+    pub(crate) fn told_by(&self, name: NameId, peer: PeerId) -> Option<CellId> {
+        self.chain(name).find(|id| {
+            let cell = self.cell(*id);
+            cell.peer == Some(peer) && !cell.dead
+        })
+    }
+
+    /// Gives a mailbox to the entity id of one of its values, as configured.
+    pub(crate) fn set_owner(&mut self, id: CellId) {
+        let name = self.cell(id).name;
+        self.names.get_mut(name).owner = Some(id);
+    }
+
+    /// Whether a value is the one that others are told of its name: each entity's of a device, one owner's of a mailbox.
+    pub(crate) fn is_told(&self, id: CellId) -> bool {
+        let name = self.names.get(self.cell(id).name);
+        !self.owners || name.kind == Kind::Device || name.owner.is_none_or(|owner| owner == id)
+    }
+
+    /// What others are told of a cell: its value, or what stands in for it while its node is lost.
+    pub(crate) fn told(&self, cell: &Cell) -> Value {
+        let kind = self.names.get(cell.name).kind;
+        match self.retract_as {
+            Some(value) if kind == Kind::Device && self.is_lost(cell.eid) && !cell.dead => value,
+            Some(_) | None => cell.value,
+        }
+    }
+
+    /// The version of a value, as another Lampwire is told.
+    pub(crate) fn version(&self, cell: &Cell) -> Version {
+        let (by, life) = self.stampers[usize::from(cell.stamper.0)];
+        Version {
+            by,
+            life,
+            seq: cell.seq,
+        }
+    }
+
+    /// A newer life of this node than any that others know: what it stamps is not older than what it stamped before.
+    pub(crate) fn live_again(&mut self, life: u64) {
+        self.stampers[0].1 = life;
+    }
+
+    /// The life of this node.
+    pub(crate) fn life(&self) -> u64 {
+        self.stampers[0].1
+    }
+
+    /// Begins a round of asking; what is said from now on has this number or a higher one.
+    pub(crate) fn begin_round(&mut self) -> u32 {
+        self.round = self.round.saturating_add(1);
+        self.round
+    }
+
+    /// Devices that a peer was last heard to speak of before a round, at first hand or not, and that would be told in a dump.
+    pub(crate) fn unsaid_since(&self, peer: PeerId, round: u32) -> Vec<(EntityId, Arc<str>)> {
+        self.cells
+            .iter()
+            .filter(|cell| {
+                cell.peer == Some(peer)
+                    && cell.said < round
+                    && cell.cachable
+                    && !cell.dead
+                    && cell.rev != Rev::default()
+                    && cell.source == Source::Publication
+            })
+            .filter_map(|cell| {
+                let name = self.names.get(cell.name);
+                (name.kind == Kind::Device).then(|| (self.eid(cell.eid), Arc::clone(&name.text)))
+            })
+            .collect()
+    }
+
+    // ---- entity ids as a whole
+
+    /// The number of an entity id, where it is known.
+    pub(crate) fn eid_id(&self, eid: EntityId) -> Option<EidId> {
+        self.eid_ids.get(&eid).copied()
+    }
+
+    pub(crate) fn is_lost(&self, eid: EidId) -> bool {
+        self.eids[eid.index()].lost
+    }
+
+    /// Marks an entity id's node as lost or back. Its devices are to be told anew: by [`Self::tell_anew`].
+    pub(crate) fn set_lost(&mut self, eid: EidId, lost: bool) {
+        self.eids[eid.index()].lost = lost;
+    }
+
+    /// A peer speaks for an entity id at first hand.
+    pub(crate) fn note_first_hand(&mut self, eid: EidId, peer: PeerId) {
+        let told_by = &mut self.eids[eid.index()].told_by;
+        if !told_by.contains(&peer) {
+            told_by.push(peer);
+        }
+    }
+
+    /// Whether a peer speaks for an entity id at first hand.
+    pub(crate) fn is_first_hand(&self, eid: EidId, peer: PeerId) -> bool {
+        self.eids[eid.index()].told_by.contains(&peer)
+    }
+
+    /// The peer whose own entity id it is.
+    pub(crate) fn owner_of(&self, eid: EidId) -> Option<PeerId> {
+        self.eids[eid.index()].own_of
+    }
+
+    /// An entity id is a peer's own; any other that was before is no more.
+    pub(crate) fn set_own(&mut self, eid: EntityId, peer: PeerId) {
+        for known in &mut self.eids {
+            if known.own_of == Some(peer) {
+                known.own_of = None;
+            }
+        }
+        if let Ok(id) = self.intern_eid(eid) {
+            self.eids[id.index()].own_of = Some(peer);
+        }
+    }
+
+    /// Tells some devices of an entity id anew, as its node is lost or back: those from cell `from` on, at most `limit` of them looked at.
+    /// The cell to go on with, where there are more.
+    pub(crate) fn tell_anew(
+        &mut self,
+        eid: EidId,
+        from: CellId,
+        limit: usize,
+        mut tell: impl FnMut(Change),
+    ) -> Option<CellId> {
+        let first = from.0 as usize;
+        let end = self.cells.len().min(first + limit);
+        for index in first..end {
+            let cell = self.cells[index];
+            let concerned = cell.eid == eid
+                && cell.cachable
+                && !cell.dead
+                && cell.rev != Rev::default()
+                && self.names.get(cell.name).kind == Kind::Device;
+            if concerned {
+                if cell.stamper == StamperId::HERE {
+                    // A number of its own: whoever is told by two ways knows which word is the newer one.
+                    self.cells[index].seq = self.journal.head().next().number();
+                }
+                let id = CellId(u32::try_from(index).expect("bounded by CELLS"));
+                let change = self.change(id, cell.value, cell.updated_at, Some(cell.value));
+                tell(change);
+            }
+        }
+        (end < self.cells.len()).then(|| CellId(u32::try_from(end).expect("bounded by CELLS")))
+    }
+
+    /// A value has another version, and is as it was.
+    pub(crate) fn set_version(
+        &mut self,
+        kind: Kind,
+        name: &str,
+        eid: EidId,
+        version: Version,
+    ) -> Result<(), TableFull> {
+        let stamper = self.intern_stamper(version)?;
+        if let Some(name) = self.names.find(kind, name)
+            && let (Some(id), _) = self.cells_of(name, eid)
+        {
+            let cell = &mut self.cells[id.0 as usize];
+            (cell.stamper, cell.seq) = (stamper, version.seq);
+        }
+        Ok(())
+    }
+
+    fn intern_stamper(&mut self, version: Version) -> Result<StamperId, TableFull> {
+        let key = (version.by, version.life);
+        if let Some(id) = self.stamper_ids.get(&key) {
+            return Ok(*id);
+        }
+        let id = u16::try_from(self.stampers.len()).map_err(|_| TableFull::Stampers)?;
+        self.stampers.push(key);
+        self.stamper_ids.insert(key, StamperId(id));
+        Ok(StamperId(id))
+    }
+
+    /// The version of the value of a name under an entity id, where there is one.
+    pub(crate) fn version_of(&self, kind: Kind, name: &str, eid: EntityId) -> Option<Version> {
+        let (kept, passing) = self.cells_of(self.names.find(kind, name)?, *self.eid_ids.get(&eid)?);
+        let id = kept.or(passing)?;
+        let cell = self.cell(id);
+        (!cell.dead).then(|| self.version(cell))
+    }
+
+    /// The newest life of a node that has stamped anything here.
+    pub(crate) fn newest_life(&self, by: EntityId) -> Option<u64> {
+        let lives = self.stamper_ids.range((by, 0)..=(by, u64::MAX));
+        lives.map(|((_, life), _)| *life).next_back()
     }
 
     /// Deletes the values of `name` under `eid`: peers are told INVALID or 0/0, and then nothing is left of it. `None`: there was none.
@@ -337,7 +657,7 @@ impl Table {
     }
 
     pub(crate) fn eid(&self, id: EidId) -> EntityId {
-        self.eids[usize::from(id.0)]
+        self.eids[id.index()].id
     }
 
     /// Whether `entry` is its cell's newest.
@@ -368,13 +688,18 @@ impl Table {
     pub(crate) fn sum(&self, device: NameId) -> DeviceState {
         sum::sum(
             self.entities(device)
-                .filter(|cell| cell.cachable)
+                .filter(|cell| {
+                    cell.cachable && !(self.retract_as.is_some() && self.is_lost(cell.eid))
+                })
                 .map(|cell| cell.value.state()),
         )
     }
 
-    /// The cell whose value a mailbox's lamp shows: as on an Asterisk, the last writer's.
+    /// The cell whose value a mailbox's lamp shows: the owner's on a hub, else as on an Asterisk the last writer's.
     pub(crate) fn mailbox(&self, mailbox: NameId) -> Option<&Cell> {
+        if let Some(owner) = self.names.get(mailbox).owner.filter(|_| self.owners) {
+            return Some(self.cell(owner)).filter(|cell| !cell.dead);
+        }
         self.entities(mailbox).max_by_key(|cell| cell.rev)
     }
 
@@ -406,7 +731,7 @@ impl Table {
         self.cells.len() - self.free.len() - self.dead.len()
     }
 
-    fn intern_eid(&mut self, eid: EntityId) -> Result<EidId, TableFull> {
+    pub(crate) fn intern_eid(&mut self, eid: EntityId) -> Result<EidId, TableFull> {
         if let Some(id) = self.eid_ids.get(&eid) {
             return Ok(*id);
         }
@@ -414,7 +739,12 @@ impl Table {
             return Err(TableFull::EntityIds);
         }
         let id = EidId(u16::try_from(self.eids.len()).map_err(|_| TableFull::EntityIds)?);
-        self.eids.push(eid);
+        self.eids.push(Eid {
+            id: eid,
+            lost: false,
+            told_by: Vec::new(),
+            own_of: None,
+        });
         self.eid_ids.insert(eid, id);
         Ok(id)
     }
@@ -438,21 +768,12 @@ impl Table {
         })
     }
 
-    fn add_cell(&mut self, assertion: &Assertion<'_>, eid: EidId) -> Result<CellId, TableFull> {
-        if !self.has_room() {
-            return Err(TableFull::Cells);
-        }
-        if let Some((Holder(endpoint), max)) = assertion.holder
-            && let Some(held) = self.held.get(usize::from(endpoint))
-            && held[assertion.kind as usize] >= max.of(assertion.kind)
-        {
-            return Err(TableFull::OfTheEndpoint);
-        }
-        if let Some(name) = self.names.find(assertion.kind, assertion.name)
-            && self.chain(name).count() >= limits::ENTITIES_OF_A_NAME
-        {
-            return Err(TableFull::EntitiesOfAName);
-        }
+    fn add_cell(
+        &mut self,
+        assertion: &Assertion<'_>,
+        eid: EidId,
+        stamper: StamperId,
+    ) -> Result<CellId, TableFull> {
         let name = self.names.intern(assertion.kind, assertion.name);
         let cell = Cell {
             name,
@@ -465,6 +786,9 @@ impl Table {
             cachable: assertion.cachable,
             dead: false,
             listed: false,
+            stamper,
+            seq: assertion.version.map_or(0, |version| version.seq),
+            said: self.round,
             rev: Rev::default(),
             updated_at: assertion.at,
         };
@@ -494,7 +818,14 @@ impl Table {
         at: WallTime,
         previous: Option<Value>,
     ) -> Change {
-        let rev = self.journal.push(id, value);
+        let told = match self.cell(id).dead {
+            true => value,
+            false => self.told(&Cell {
+                value,
+                ..*self.cell(id)
+            }),
+        };
+        let rev = self.journal.push(id, told);
         let cell = &mut self.cells[id.0 as usize];
         let old = std::mem::replace(&mut cell.rev, rev);
         cell.value = value;
@@ -538,6 +869,9 @@ impl Table {
         match before {
             Some(before) => self.cells[before.0 as usize].next_of_name = next_of_name,
             None => self.names.get_mut(name).first_cell = next_of_name,
+        }
+        if self.names.get(name).owner == Some(id) {
+            self.names.get_mut(name).owner = None;
         }
         if self.names.get(name).first_cell.is_none() {
             self.names.remove(name);

@@ -40,6 +40,8 @@ pub(crate) struct Name {
     pub(crate) kind: Kind,
     /// The first of this name's cells, which are chained.
     pub(crate) first_cell: Option<CellId>,
+    /// A mailbox's value that counts on a hub.
+    pub(crate) owner: Option<CellId>,
     /// Verdicts of the first filters on this name: a bit for known, a bit for wanted.
     pub(crate) verdicts_known: u16,
     pub(crate) verdicts: u16,
@@ -81,6 +83,7 @@ impl Names {
             text: Arc::clone(&text),
             kind,
             first_cell: None,
+            owner: None,
             verdicts_known: 0,
             verdicts: 0,
             ordinal: self.made[kind as usize],

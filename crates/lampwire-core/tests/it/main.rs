@@ -7,6 +7,7 @@ mod compositor;
 mod digest;
 mod entities;
 mod explain;
+mod hub;
 mod identity;
 mod own;
 mod places;

@@ -100,7 +100,9 @@ impl Peer {
         match change {
             StateChange::Device { device, .. } => device.starts_with(&self.tells_devices),
             StateChange::Mailbox { uniqueid, .. } => uniqueid.starts_with(&self.tells_mailboxes),
-            StateChange::Refresh { .. } => true,
+            StateChange::Refresh { .. } | StateChange::Dumped { .. } | StateChange::Beat { .. } => {
+                true
+            }
         }
     }
 }
@@ -278,7 +280,9 @@ impl StockAsterisk {
         let event = match change {
             StateChange::Device { .. } => EventPackage::DeviceState,
             StateChange::Mailbox { .. } => EventPackage::Mwi,
-            StateChange::Refresh { .. } => publisher.event,
+            StateChange::Refresh { .. } | StateChange::Dumped { .. } | StateChange::Beat { .. } => {
+                publisher.event
+            }
         };
         if event == publisher.event && self.settings.peers[publisher.peer].is_told(change) {
             let mut body = Vec::new();

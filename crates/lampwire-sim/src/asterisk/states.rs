@@ -48,7 +48,10 @@ impl States {
                         .insert(uniqueid.to_string(), (*eid, (*new, *old)));
                 }
             }
-            StateChange::Device { .. } | StateChange::Refresh { .. } => {}
+            StateChange::Device { .. }
+            | StateChange::Refresh { .. }
+            | StateChange::Dumped { .. }
+            | StateChange::Beat { .. } => {}
         }
     }
 

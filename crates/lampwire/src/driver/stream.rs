@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lampwire_conf::TcpKeepalive;
@@ -26,7 +26,10 @@ use super::tls::{self, Tls};
 const OPENING_MAX: Duration = Duration::from_secs(10);
 
 /// Handshakes of TLS in progress at a time. Each costs some 40 kB and a millisecond of a core; who comes then waits in the system's queue.
-const HANDSHAKES_AT_A_TIME: usize = 256;
+const HANDSHAKES_AT_A_TIME: usize = 1024;
+
+/// Those of one address among them. One that leaves its handshakes half done cannot keep all others out; a peer that reconnects needs a few.
+const HANDSHAKES_OF_AN_ADDRESS: usize = 32;
 
 /// Connections that wait in the system's queue of a listener.
 const BACKLOG: i32 = 1024;
@@ -324,17 +327,36 @@ async fn listen(
     way: Arc<Way>,
     tell: mpsc::Sender<Happened>,
 ) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_AT_A_TIME));
+    let turns = Arc::new(Semaphore::new(HANDSHAKES_AT_A_TIME));
+    let handshakes = Arc::new(Handshakes::default());
     loop {
-        let Ok(turn) = Arc::clone(&handshakes).acquire_owned().await else {
+        let Ok(turn) = Arc::clone(&turns).acquire_owned().await else {
             return;
         };
         match listener.accept().await {
             Ok((stream, remote)) => {
                 let (way, tell) = (Arc::clone(&way), tell.clone());
+                let handshake = match &way.tls {
+                    Some(_) => match handshakes.begin(remote.ip()) {
+                        Some(handshake) => Some(handshake),
+                        None => {
+                            let why = format!(
+                                "{HANDSHAKES_OF_AN_ADDRESS} handshakes of its address are not complete"
+                            );
+                            let refused = Happened::Refused {
+                                transport,
+                                remote,
+                                why,
+                            };
+                            let _ = tell.send(refused).await;
+                            continue;
+                        }
+                    },
+                    None => None,
+                };
                 tokio::spawn(async move {
                     let welcomed = welcome(&way, stream, transport, remote, &tell).await;
-                    drop(turn);
+                    drop((turn, handshake));
                     let Some((stream, start, orders)) = welcomed else {
                         return;
                     };
@@ -350,6 +372,45 @@ async fn listen(
                 let why = format!("{error}; see the limit of open files");
                 let _ = tell.send(Happened::NotTaken { transport, why }).await;
                 tokio::time::sleep(ACCEPT_AGAIN).await;
+            }
+        }
+    }
+}
+
+/// How many handshakes each address has in progress.
+#[derive(Debug, Default)]
+struct Handshakes(Mutex<BTreeMap<IpAddr, usize>>);
+
+/// A handshake in progress, until it is dropped.
+#[derive(Debug)]
+struct Handshake {
+    among: Arc<Handshakes>,
+    address: IpAddr,
+}
+
+impl Handshakes {
+    /// `None`: the address has as many as it may.
+    fn begin(self: &Arc<Self>, address: IpAddr) -> Option<Handshake> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_default();
+        if *count >= HANDSHAKES_OF_AN_ADDRESS {
+            return None;
+        }
+        *count += 1;
+        Some(Handshake {
+            among: Arc::clone(self),
+            address,
+        })
+    }
+}
+
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        let mut counts = self.among.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
             }
         }
     }

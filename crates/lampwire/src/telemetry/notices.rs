@@ -1,5 +1,6 @@
 //! What the node tells its operator, as log lines; repetition is held down, so that a flood from outside fills no disk.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -10,6 +11,9 @@ const BURST: u32 = 20;
 
 /// From then on one line in this time.
 const REFILL: Duration = Duration::from_secs(1);
+
+/// The longest notice, in bytes. A peer's words may be as long as a message; what they are about stands at their beginning.
+const LENGTH_MAX: usize = 2000;
 
 /// The log lines of one node.
 #[derive(Debug, Default)]
@@ -96,6 +100,7 @@ fn more(count: u64) -> String {
 }
 
 fn write(level: Level, code: &'static str, text: &str) {
+    let text = in_one_line(text);
     // The level of a tracing event is part of its call site.
     match level {
         Level::Error => tracing::error!("{code}: {text}"),
@@ -103,6 +108,27 @@ fn write(level: Level, code: &'static str, text: &str) {
         Level::Info => tracing::info!("{code}: {text}"),
         Level::Debug => tracing::debug!("{code}: {text}"),
     }
+}
+
+/// A notice may hold words of a peer: no line break and no escape of theirs reaches a log or a terminal as such, and not all of a long one.
+fn in_one_line(text: &str) -> Cow<'_, str> {
+    let unfit = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    if text.len() > LENGTH_MAX {
+        let mut ends = (0..=LENGTH_MAX).rev();
+        let end = ends.find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        return Cow::Owned(format!("{} ...", in_one_line(&text[..end])));
+    }
+    if !text.contains(unfit) {
+        return Cow::Borrowed(text);
+    }
+    let mut line = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        match unfit(character) {
+            true => line.extend(character.escape_default()),
+            false => line.push(character),
+        }
+    }
+    Cow::Owned(line)
 }
 
 #[cfg(test)]
@@ -115,6 +141,17 @@ mod tests {
             code,
             text: text.to_owned(),
         }
+    }
+
+    #[test]
+    fn words_of_a_peer_stay_in_their_line() {
+        assert_eq!(in_one_line("a \"b\\\" \u{fc}"), "a \"b\\\" \u{fc}");
+        assert_eq!(
+            in_one_line("a\r\n2026 ERROR \u{1b}[2J\u{9b}1m\u{2028}"),
+            "a\\r\\n2026 ERROR \\u{1b}[2J\\u{9b}1m\\u{2028}"
+        );
+        let long = in_one_line(&"\u{fc}".repeat(60_000)).into_owned();
+        assert!(long.len() <= LENGTH_MAX + 4 && long.ends_with("\u{fc} ..."));
     }
 
     #[test]

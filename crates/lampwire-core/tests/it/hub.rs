@@ -1,0 +1,652 @@
+//! A hub: what one peer publishes goes on to the others, and a peer that is lost leaves no lamp lit.
+
+use std::time::Duration;
+
+use lampwire_core::limits;
+use lampwire_sip::DeviceState;
+
+use crate::bench::{Answer, Bench, NODE_EID, Request, Sent};
+
+/// A hub with stock peers a and b, and c, which is another hub.
+fn config(more: &str) -> String {
+    let mut config = format!(
+        "[lampwire]\ntype=lampwire\nentity_id={NODE_EID}\nhttp_bind=\nrelay=yes\nhold_time=60\n{more}\n\
+         [udp]\ntype=transport\nprotocol=udp\nbind=127.0.0.1:5060\n"
+    );
+    for (name, address) in [("a", 2), ("b", 3), ("c", 4)] {
+        config.push_str(&format!(
+            "[{name}]\ntype=endpoint\n\
+             [{name}-device]\ntype=outbound-publish\nserver_uri=sip:hub@127.0.0.{address}\nevent=asterisk-devicestate\n@lanes=1\n@resync=0\n@probe=0\n@qualify_frequency=0\n\
+             [{name}-mwi]\ntype=outbound-publish\nserver_uri=sip:hub@127.0.0.{address}\nevent=asterisk-mwi\n@lanes=1\n@resync=0\n@probe=0\n@qualify_frequency=0\n\
+             [{name}]\ntype=inbound-publication\nendpoint={name}\nevent_asterisk-devicestate={name}\nevent_asterisk-mwi={name}\n\
+             [{name}]\ntype=asterisk-publication\ndevicestate_publish={name}-device\nmailboxstate_publish={name}-mwi\ndevice_state=yes\nmailbox_state=yes\n"
+        ));
+    }
+    config
+}
+
+const A: (&str, &str, &str) = ("a", "127.0.0.2:5060", "02:00:00:00:00:0a");
+const B: (&str, &str, &str) = ("b", "127.0.0.3:5060", "02:00:00:00:00:0b");
+const C: (&str, &str, &str) = ("c", "127.0.0.4:5060", "02:00:00:00:00:0c");
+/// A node behind the other hub.
+const D: &str = "02:00:00:00:00:0d";
+
+/// A hub that has started and asked everybody; nobody has said anything.
+fn hub(more: &str) -> Bench {
+    let mut bench = Bench::new(&config(more));
+    settle(&mut bench);
+    bench
+}
+
+/// All that the hub tells, with whom it is told to, each granted.
+fn settle(bench: &mut Bench) -> Vec<(&'static str, String)> {
+    let mut told = Vec::new();
+    for turn in 0..200 {
+        let requests: Vec<Sent> = bench.requests();
+        if requests.is_empty() {
+            break;
+        }
+        assert!(turn < 199, "it does not fall quiet: {requests:?}");
+        for request in requests {
+            let to = [A, B, C]
+                .into_iter()
+                .find(|peer| request.to == peer.1.parse().unwrap())
+                .unwrap();
+            if !request.body().is_empty() && !request.body().contains("\"refresh\"") {
+                told.push((to.0, short(request.body())));
+            }
+            bench.grant(&request, "tag");
+        }
+    }
+    told
+}
+
+/// The parts of a body that a test looks at: name, value, the last byte of the entity id, and the version.
+fn short(body: &str) -> String {
+    let part = |name: &str| {
+        let start = body.find(&format!("\"{name}\":"))? + name.len() + 3;
+        Some(
+            body[start..]
+                .split([',', '}'])
+                .next()?
+                .trim_matches('"')
+                .to_owned(),
+        )
+    };
+    let eid = part("eid").unwrap();
+    let eid = &eid[eid.len() - 2..];
+    let lost = part("lost").map_or("", |_| " lost");
+    match (part("device"), part("uniqueid")) {
+        (Some(name), _) => format!("{name} {} {eid}{lost}", part("state").unwrap()),
+        (_, Some(name)) => format!(
+            "{name} {}/{} {eid}",
+            part("new").unwrap(),
+            part("old").unwrap()
+        ),
+        _ => format!("{} {eid}", part("type").unwrap()),
+    }
+}
+
+fn of(peer: (&str, &str, &str), body: String) -> Request {
+    let mailbox = body.contains("mailboxstate");
+    let request = Request::new()
+        .user(peer.0)
+        .from(peer.1)
+        .uri(&format!("sip:{}@127.0.0.1", peer.0))
+        .body(body);
+    if mailbox {
+        request.event("asterisk-mwi")
+    } else {
+        request
+    }
+}
+
+fn device(eid: &str, name: &str, state: &str, more: &str) -> String {
+    format!(
+        r#"{{"type":"devicestate","device":"{name}","state":"{state}","cachable":1,"eid":"{eid}"{more}}}"#
+    )
+}
+
+fn mailbox(eid: &str, name: &str, new: u32, old: u32) -> String {
+    format!(
+        r#"{{"type":"mailboxstate","uniqueid":"{name}","old":{old},"new":{new},"eid":"{eid}"}}"#
+    )
+}
+
+/// The version that hub c gives a value.
+fn stamped(seq: u64) -> String {
+    format!(r#","by":"{}","life":1,"seq":{seq}"#, C.2)
+}
+
+/// A peer says something that is taken; what the hub then tells.
+fn say(
+    bench: &mut Bench,
+    peer: (&str, &str, &str),
+    body: String,
+) -> (Answer, Vec<(&'static str, String)>) {
+    let answer = bench.ask(&of(peer, body));
+    assert_eq!(answer.status(), 200, "{answer:?}");
+    (answer, settle(bench))
+}
+
+fn tell(bench: &mut Bench, peer: (&str, &str, &str), body: String) -> Vec<(&'static str, String)> {
+    say(bench, peer, body).1
+}
+
+/// A peer asks for everything, and with that tells its own entity id.
+fn refresh(bench: &mut Bench, peer: (&str, &str, &str), more: &str) -> Vec<(&'static str, String)> {
+    tell(
+        bench,
+        peer,
+        format!(r#"{{"type":"refresh","eid":"{}"{more}}}"#, peer.2),
+    )
+}
+
+/// Everyone has told its entity id; c is a hub.
+fn acquainted(more: &str) -> Bench {
+    let mut bench = hub(more);
+    refresh(&mut bench, A, "");
+    refresh(&mut bench, B, "");
+    refresh(&mut bench, C, r#","life":1"#);
+    bench
+}
+
+fn told(pairs: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
+    pairs
+        .iter()
+        .map(|(to, what)| (*to, (*what).to_owned()))
+        .collect()
+}
+
+fn pass(bench: &mut Bench, seconds: u64) -> Vec<(&'static str, String)> {
+    let mut all = Vec::new();
+    for _ in 0..seconds {
+        bench.pass(Duration::from_secs(1));
+        all.extend(
+            settle(bench)
+                .into_iter()
+                .filter(|(_, what)| !what.starts_with("beat")),
+        );
+    }
+    all
+}
+
+// ---- relay
+
+#[test]
+fn what_one_peer_publishes_goes_on_to_the_others_under_its_own_entity_id() {
+    let mut bench = acquainted("");
+    assert_eq!(
+        tell(&mut bench, A, device(A.2, "x", "INUSE", "")),
+        told(&[("b", "x INUSE 0a"), ("c", "x INUSE 0a")])
+    );
+    assert_eq!(
+        tell(&mut bench, A, device(A.2, "x", "INUSE", "")),
+        [],
+        "nothing new"
+    );
+    assert_eq!(
+        tell(&mut bench, B, device(B.2, "x", "RINGING", "")),
+        told(&[("a", "x RINGING 0b"), ("c", "x RINGING 0b")])
+    );
+    assert_eq!(bench.lamp("x"), Some("RINGINUSE"));
+    bench.set("x", DeviceState::Busy);
+    assert_eq!(
+        settle(&mut bench),
+        told(&[("a", "x BUSY 01"), ("b", "x BUSY 01"), ("c", "x BUSY 01")])
+    );
+    // Non-cachable values are relayed as such.
+    let event = device(A.2, "y", "INUSE", "").replace("\"cachable\":1", "\"cachable\":0");
+    assert_eq!(tell(&mut bench, A, event).len(), 2);
+    let everything = refresh(&mut bench, B, "");
+    assert_eq!(
+        everything,
+        told(&[("b", "x INUSE 0a"), ("b", "x BUSY 01")]),
+        "its own is not told to it, nor is an event"
+    );
+}
+
+#[test]
+fn nothing_goes_to_the_node_whose_it_is_whichever_way_it_came() {
+    let mut bench = acquainted("");
+    // The other hub hears a as well, and tells of it.
+    let body = device(A.2, "x", "INUSE", &stamped(4));
+    assert_eq!(tell(&mut bench, C, body), told(&[("b", "x INUSE 0a")]));
+}
+
+#[test]
+fn a_peer_whose_own_entity_id_is_not_known_hears_only_what_is_surely_anothers() {
+    let mut bench = hub("");
+    refresh(&mut bench, C, r#","life":1"#);
+    assert_eq!(
+        tell(&mut bench, A, device(A.2, "x", "INUSE", "")),
+        told(&[("b", "x INUSE 0a"), ("c", "x INUSE 0a")]),
+        "a says it of itself"
+    );
+    assert_eq!(
+        tell(&mut bench, C, device(D, "y", "INUSE", &stamped(1))),
+        told(&[("a", "y INUSE 0d")]),
+        "d might be b"
+    );
+    let peers = bench.node.peers(bench.now);
+    assert!(
+        peers[1]
+            .notes
+            .iter()
+            .any(|note| note.contains("own entity id unknown")),
+        "{:?}",
+        peers[1].notes
+    );
+    let everything = tell(&mut bench, B, device(B.2, "z", "BUSY", ""));
+    assert!(
+        everything.contains(&("b", "y INUSE 0d".to_owned())),
+        "{everything:?}"
+    );
+}
+
+#[test]
+fn a_filter_of_another_lampwire_is_applied_here() {
+    let mut bench = hub("");
+    refresh(&mut bench, B, r#","life":1,"filter":"^wanted""#);
+    assert_eq!(
+        tell(&mut bench, A, device(A.2, "x", "INUSE", "")),
+        told(&[("c", "x INUSE 0a")])
+    );
+    assert_eq!(
+        tell(&mut bench, A, device(A.2, "Wanted/1", "INUSE", "")),
+        told(&[("b", "Wanted/1 INUSE 0a"), ("c", "Wanted/1 INUSE 0a")])
+    );
+    let everything = refresh(&mut bench, B, r#","life":1,"filter":"""#);
+    assert_eq!(
+        everything,
+        told(&[
+            ("b", "beat 01"),
+            ("b", "x INUSE 0a"),
+            ("b", "Wanted/1 INUSE 0a"),
+            ("b", "dumped 01")
+        ])
+    );
+}
+
+// ---- versions
+
+#[test]
+fn an_older_value_overwrites_nothing_and_a_circle_falls_quiet() {
+    let mut bench = acquainted("");
+    let x = |state: &str, seq: u64| device(D, "x", state, &stamped(seq));
+    assert_eq!(tell(&mut bench, C, x("INUSE", 5)).len(), 2);
+    assert_eq!(tell(&mut bench, C, x("BUSY", 4)), []);
+    assert_eq!(
+        tell(&mut bench, B, x("INUSE", 5)),
+        [],
+        "the same by another way"
+    );
+    assert_eq!(
+        tell(&mut bench, B, x("ONHOLD", 6)),
+        told(&[("a", "x ONHOLD 0d"), ("c", "x ONHOLD 0d")])
+    );
+    assert_eq!(tell(&mut bench, C, x("ONHOLD", 6)), []);
+    assert_eq!(bench.node.counters().stale, 3);
+    // A new life of the hub's is newer whatever its numbers.
+    let reborn = device(D, "x", "RINGING", &stamped(1)).replace("\"life\":1", "\"life\":2");
+    assert_eq!(tell(&mut bench, C, reborn).len(), 2);
+    // Our own word comes back.
+    let ours = format!(r#","by":"{NODE_EID}","life":1,"seq":99"#);
+    assert_eq!(tell(&mut bench, C, device(A.2, "q", "BUSY", &ours)), []);
+    assert_eq!(bench.lamp("q"), None);
+}
+
+#[test]
+fn a_clock_that_went_back_makes_no_news_look_old() {
+    let mut bench = acquainted("");
+    bench.ask(&of(A, device(A.2, "x", "INUSE", "")));
+    let life = |bench: &mut Bench| {
+        let request = bench
+            .requests()
+            .into_iter()
+            .find(|it| it.to == C.1.parse().unwrap())
+            .unwrap();
+        let body = request.body().to_owned();
+        bench.grant(&request, "tag");
+        let at = body.find("\"life\":").unwrap() + 7;
+        body[at..]
+            .split(',')
+            .next()
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+    };
+    let before = life(&mut bench);
+    settle(&mut bench);
+    let seen = before + 1_000_000;
+    bench.ask(&of(
+        C,
+        format!(
+            r#"{{"type":"refresh","eid":"{}","life":1,"seen":{seen}}}"#,
+            C.2
+        ),
+    ));
+    assert_eq!(life(&mut bench), seen + 1);
+}
+
+// ---- lease, hold, retraction
+
+#[test]
+fn a_node_that_is_lost_leaves_no_lamp_lit_and_comes_back_as_it_was() {
+    let mut bench = acquainted("");
+    tell(&mut bench, B, device(B.2, "x", "NOT_INUSE", ""));
+    tell(&mut bench, A, mailbox(A.2, "100", 3, 0));
+    let (answer, _) = say(&mut bench, A, device(A.2, "x", "INUSE", ""));
+    let tag = answer.tag().to_owned();
+    // It ends all its publications: the mailbox's, that of its `refresh`, and this one. Those that are left run out.
+    assert_eq!(
+        bench
+            .ask(&of(A, String::new()).tag(&tag).expires("0"))
+            .status(),
+        200
+    );
+    assert_eq!(pass(&mut bench, 3000), []);
+    for peer in [B, C] {
+        tell(&mut bench, peer, device(peer.2, "alive", "INUSE", ""));
+    }
+    assert_eq!(pass(&mut bench, 664), [], "held");
+    assert_eq!(bench.lamp("x"), Some("INUSE"));
+    let heard = pass(&mut bench, 62);
+    assert_eq!(
+        heard,
+        told(&[("b", "x INVALID 0a lost"), ("c", "x INVALID 0a lost")]),
+        "its mailbox stays"
+    );
+    assert_eq!(bench.lamp("x"), Some("NOT_INUSE"));
+    let view = bench.node.device("x").unwrap();
+    let lost: Vec<_> = view.entities.iter().map(|it| (it.state, it.lost)).collect();
+    assert_eq!(
+        lost,
+        [(DeviceState::InUse, true), (DeviceState::NotInUse, false)]
+    );
+    // Any request that is taken brings everything back.
+    let heard = tell(&mut bench, A, device(A.2, "y", "BUSY", ""));
+    assert!(heard.contains(&("b", "x INUSE 0a".to_owned())), "{heard:?}");
+    assert_eq!(bench.lamp("x"), Some("INUSE"));
+    assert_eq!(
+        (bench.node.counters().losses, bench.node.counters().returns),
+        (1, 1)
+    );
+}
+
+#[test]
+fn a_peer_that_does_not_answer_is_lost_after_the_hold_and_back_with_its_answer() {
+    let config = config("").replacen("@probe=0", "@probe=5", 1);
+    let mut bench = Bench::new(&config);
+    settle(&mut bench);
+    refresh(&mut bench, A, "");
+    refresh(&mut bench, B, "");
+    tell(&mut bench, A, device(A.2, "x", "INUSE", ""));
+    tell(&mut bench, B, device(B.2, "y", "INUSE", ""));
+    // Nothing is granted to a from now on; the others answer.
+    let step = |bench: &mut Bench, seconds: u64, answers: bool| {
+        let mut heard = Vec::new();
+        for _ in 0..seconds {
+            bench.pass(Duration::from_secs(1));
+            for request in bench.requests() {
+                let to_a = request.to == A.1.parse().unwrap();
+                if !to_a {
+                    heard.extend(
+                        request
+                            .body()
+                            .contains("device\":")
+                            .then(|| short(request.body())),
+                    );
+                }
+                if answers || !to_a {
+                    bench.grant(&request, "tag");
+                }
+            }
+        }
+        heard
+    };
+    assert_eq!(step(&mut bench, 60, false), [] as [String; 0]);
+    assert_eq!(bench.lamp("x"), Some("INUSE"));
+    assert_eq!(
+        step(&mut bench, 20, false),
+        ["x INVALID 0a lost", "x INVALID 0a lost"]
+    );
+    assert_eq!(step(&mut bench, 5, true), ["x INUSE 0a", "x INUSE 0a"]);
+}
+
+#[test]
+fn what_stands_in_is_as_configured() {
+    for (option, expected) in [
+        ("retract_as=UNAVAILABLE", Some("x UNAVAILABLE 0a lost")),
+        ("retract_as=keep", None),
+    ] {
+        let mut bench = acquainted(option);
+        tell(&mut bench, A, device(A.2, "x", "INUSE", ""));
+        let heard = pass(&mut bench, 3600 + 64 + 62);
+        let to_b: Vec<_> = heard
+            .iter()
+            .filter(|(to, _)| *to == "b")
+            .map(|(_, what)| what.as_str())
+            .collect();
+        assert_eq!(to_b, expected.into_iter().collect::<Vec<_>>(), "{option}");
+        assert_eq!(
+            bench.lamp("x"),
+            Some(if expected.is_some() {
+                "INVALID"
+            } else {
+                "INUSE"
+            })
+        );
+    }
+}
+
+#[test]
+fn closing_lanes_loses_nothing() {
+    let mut bench = acquainted("");
+    let (first, _) = say(&mut bench, A, device(A.2, "x", "INUSE", ""));
+    say(&mut bench, A, device(A.2, "y", "INUSE", ""));
+    assert_eq!(
+        bench
+            .ask(&of(A, String::new()).tag(first.tag()).expires("0"))
+            .status(),
+        200
+    );
+    assert_eq!(pass(&mut bench, 200), []);
+    assert_eq!(bench.lamp("x"), Some("INUSE"));
+}
+
+#[test]
+fn a_hub_that_falls_silent_takes_what_it_told_with_it_and_its_beats_go_on() {
+    let mut bench = acquainted("");
+    refresh(&mut bench, B, r#","life":5"#);
+    tell(&mut bench, C, device(D, "x", "INUSE", &stamped(3)));
+    let beat = |number: u64| {
+        format!(
+            r#"{{"type":"beat","eid":"{}","by":"{}","life":1,"seq":{number}}}"#,
+            C.2, C.2
+        )
+    };
+    assert_eq!(tell(&mut bench, C, beat(1)), told(&[("b", "beat 0c")]));
+    assert_eq!(tell(&mut bench, B, beat(1)), [], "round the circle");
+    for number in 2..20 {
+        assert_eq!(pass(&mut bench, 5), []);
+        tell(&mut bench, C, beat(number));
+    }
+    assert_eq!(pass(&mut bench, 20 + 58), []);
+    let heard = pass(&mut bench, 4);
+    assert_eq!(
+        heard,
+        told(&[("a", "x INVALID 0d lost"), ("b", "x INVALID 0d lost")])
+    );
+    let heard = tell(&mut bench, B, beat(30));
+    assert!(heard.contains(&("a", "x INUSE 0d".to_owned())), "{heard:?}");
+}
+
+#[test]
+fn what_the_other_hub_holds_to_be_lost_is_lost_here_at_once() {
+    let mut bench = acquainted("");
+    tell(&mut bench, C, device(D, "x", "INUSE", &stamped(3)));
+    let lost = format!("{},\"lost\":true", stamped(7));
+    assert_eq!(
+        tell(&mut bench, C, device(D, "x", "INVALID", &lost)),
+        told(&[("a", "x INVALID 0d lost"), ("b", "x INVALID 0d lost")])
+    );
+    assert_eq!(
+        bench.node.device("x").unwrap().entities[0].state,
+        DeviceState::InUse,
+        "nothing is overwritten"
+    );
+    let back = device(D, "x", "INUSE", &stamped(9));
+    assert_eq!(
+        tell(&mut bench, C, back),
+        told(&[("a", "x INUSE 0d"), ("b", "x INUSE 0d")])
+    );
+}
+
+// ---- what a peer no longer has
+
+#[test]
+fn a_stock_peer_that_restarted_loses_what_two_dumps_leave_out() {
+    let mut bench = acquainted("");
+    for name in ["x", "gone"] {
+        tell(&mut bench, A, device(A.2, name, "INUSE", ""));
+    }
+    tell(&mut bench, A, mailbox(A.2, "100", 1, 0));
+    pass(&mut bench, 15);
+    // It begins anew while its old publications live, and is asked for everything.
+    tell(&mut bench, A, device(A.2, "x", "NOT_INUSE", ""));
+    tell(&mut bench, A, device(A.2, "x", "NOT_INUSE", ""));
+    assert_eq!(pass(&mut bench, 50), []);
+    // The second dump, too, has only the one.
+    let _ = pass(&mut bench, 12);
+    tell(&mut bench, A, device(A.2, "x", "NOT_INUSE", ""));
+    let heard = pass(&mut bench, 200);
+    let to_b: Vec<_> = heard
+        .iter()
+        .filter(|(to, _)| *to == "b")
+        .map(|(_, what)| what.as_str())
+        .collect();
+    assert_eq!(to_b, ["gone INVALID 0a"]);
+    assert!(bench.node.device("gone").is_none());
+    assert!(bench.node.mailbox("100").is_some());
+}
+
+#[test]
+fn a_lampwire_that_restarted_loses_what_one_marked_dump_leaves_out() {
+    let mut bench = acquainted("");
+    for name in ["x", "gone"] {
+        tell(&mut bench, C, device(C.2, name, "INUSE", ""));
+    }
+    refresh(&mut bench, C, r#","life":2"#);
+    tell(&mut bench, C, device(C.2, "x", "INUSE", ""));
+    let heard = tell(
+        &mut bench,
+        C,
+        format!(r#"{{"type":"dumped","eid":"{}"}}"#, C.2),
+    );
+    assert_eq!(
+        heard,
+        told(&[("a", "gone INVALID 0c"), ("b", "gone INVALID 0c")])
+    );
+}
+
+// ---- mailboxes
+
+#[test]
+fn a_mailbox_has_one_owner_and_an_empty_one_elsewhere_does_not_take_it() {
+    let mut bench = acquainted("");
+    assert_eq!(
+        tell(&mut bench, A, mailbox(A.2, "100", 3, 1)),
+        told(&[("b", "100 3/1 0a"), ("c", "100 3/1 0a")])
+    );
+    // b merely knows the mailbox; what it has now is mended.
+    assert_eq!(
+        tell(&mut bench, B, mailbox(B.2, "100", 0, 0)),
+        told(&[("b", "100 3/1 0a")])
+    );
+    assert_eq!(
+        tell(&mut bench, B, mailbox(B.2, "100", 0, 0)),
+        told(&[("b", "100 3/1 0a")]),
+        "once each time"
+    );
+    assert_eq!(bench.node.mailbox("100").unwrap().new, 3);
+    assert_eq!(
+        tell(&mut bench, A, mailbox(A.2, "100", 0, 0)),
+        told(&[("b", "100 0/0 0a"), ("c", "100 0/0 0a")])
+    );
+    // Messages take it over.
+    assert_eq!(
+        tell(&mut bench, B, mailbox(B.2, "100", 1, 0)),
+        told(&[("a", "100 1/0 0b"), ("c", "100 1/0 0b")])
+    );
+}
+
+#[test]
+fn the_owner_of_a_mailbox_can_be_configured() {
+    let config = config("").replacen("@lanes=1", "@mailbox_owner=^100 a\n@lanes=1", 1);
+    let mut bench = Bench::new(&config);
+    settle(&mut bench);
+    for peer in [A, B, C] {
+        refresh(&mut bench, peer, "");
+    }
+    tell(&mut bench, A, mailbox(A.2, "100", 0, 2));
+    assert_eq!(
+        tell(&mut bench, B, mailbox(B.2, "100", 5, 0)),
+        told(&[("b", "100 0/2 0a")])
+    );
+    assert_eq!(bench.node.mailbox("100").unwrap().old, 2);
+}
+
+// ---- rewrites
+
+#[test]
+fn a_peer_may_have_names_and_states_of_its_own() {
+    let rewrite = "[r]\ntype=rewrite\npeer=a\ndevice=SIP/* -> PJSIP/*\nmailbox=*@default -> *@branch\nstate=UNAVAILABLE -> NOT_INUSE\n\
+                   [s]\ntype=rewrite\npeer=b\ndirection=out\ndevice=T1-* -> *\n";
+    let mut bench = Bench::new(&format!("{}{rewrite}", config("")));
+    settle(&mut bench);
+    for peer in [A, B, C] {
+        refresh(&mut bench, peer, "");
+    }
+    assert_eq!(
+        tell(&mut bench, A, device(A.2, "SIP/100", "UNAVAILABLE", "")),
+        told(&[
+            ("b", "T1-PJSIP/100 NOT_INUSE 0a"),
+            ("c", "PJSIP/100 NOT_INUSE 0a")
+        ])
+    );
+    assert_eq!(bench.lamp("PJSIP/100"), Some("NOT_INUSE"));
+    assert_eq!(
+        tell(&mut bench, C, device(C.2, "PJSIP/7", "NOT_INUSE", "")),
+        told(&[
+            ("a", "SIP/7 UNAVAILABLE 0c"),
+            ("b", "T1-PJSIP/7 NOT_INUSE 0c")
+        ])
+    );
+    assert_eq!(
+        tell(&mut bench, B, device(B.2, "T1-x", "BUSY", "")),
+        told(&[("a", "T1-x BUSY 0b"), ("c", "T1-x BUSY 0b")]),
+        "out only"
+    );
+    assert_eq!(
+        tell(&mut bench, A, mailbox(A.2, "100@default", 1, 0)),
+        told(&[("b", "100@branch 1/0 0a"), ("c", "100@branch 1/0 0a")])
+    );
+    assert_eq!(
+        tell(&mut bench, C, mailbox(C.2, "200@branch", 2, 0)),
+        told(&[("a", "200@default 2/0 0c"), ("b", "200@branch 2/0 0c")])
+    );
+    // What the rewriting makes too long is refused.
+    let long = format!("SIP/{}", "x".repeat(250));
+    assert_eq!(
+        bench.ask(&of(A, device(A.2, &long, "INUSE", ""))).status(),
+        400
+    );
+}
+
+// ---- the whole
+
+#[test]
+fn the_bounds_are_sensible() {
+    assert!(limits::HUB_SILENT > limits::HUB_BEAT * 3);
+}

@@ -1,0 +1,462 @@
+//! First lines, methods and request-URIs.
+
+use super::super::sip::Draft;
+use super::{CLOSED, Case, DROPPED, all, apart, attack, datagram, harmless, options};
+
+pub(super) fn cases() -> Vec<Case> {
+    let line = |line: &str| attack().start(line);
+    let uri = |uri: &str| attack().start(format!("PUBLISH {uri} SIP/2.0"));
+    let fine = |uri: &str| harmless().start(format!("PUBLISH {uri} SIP/2.0"));
+    let method = |method: &str| Draft::new(method, "sip:instance1@127.0.0.1");
+    let smuggled = attack().bytes();
+    vec![
+        datagram("empty-datagram", "a datagram of no bytes", "", DROPPED),
+        apart(
+            "nul-alone",
+            "a NUL, as some keep a path open",
+            "\0",
+            DROPPED,
+            CLOSED,
+        ),
+        all("blank-lines", "a keep-alive", "\r\n\r\n", DROPPED),
+        apart("blanks-alone", "no line at all", "    ", DROPPED, CLOSED),
+        apart(
+            "stun-binding",
+            "another protocol",
+            b"\x00\x01\x00\x00\x21\x12\xa4\x42abcdefghijkl",
+            DROPPED,
+            CLOSED,
+        ),
+        apart(
+            "rtp-packet",
+            "another protocol",
+            b"\x80\x00\x12\x34\x00\x00\x00\x01\x00\x00\x00\x02payload",
+            DROPPED,
+            CLOSED,
+        ),
+        apart(
+            "dns-query",
+            "another protocol",
+            b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x00\x00\x01\x00\x01",
+            DROPPED,
+            CLOSED,
+        ),
+        apart(
+            "tls-without-port",
+            "a hello of TLS where none is spoken",
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+            DROPPED,
+            CLOSED,
+        ),
+        apart(
+            "http-get",
+            "another protocol",
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            DROPPED,
+            CLOSED,
+        ),
+        all(
+            "http-post-with-a-request",
+            "a browser made to speak for somebody: the body is not read",
+            [
+                format!(
+                    "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+                    smuggled.len()
+                )
+                .into_bytes(),
+                smuggled,
+            ]
+            .concat(),
+            DROPPED,
+        ),
+        apart(
+            "http-2-preface",
+            "another protocol",
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            DROPPED,
+            CLOSED,
+        ),
+        all("one-word", "no request line", line("PUBLISH"), DROPPED),
+        all(
+            "no-version",
+            "no request line",
+            line("PUBLISH sip:instance1@127.0.0.1"),
+            DROPPED,
+        ),
+        all(
+            "http-version",
+            "no version of SIP",
+            line("PUBLISH sip:instance1@127.0.0.1 HTTP/1.1"),
+            DROPPED,
+        ),
+        all(
+            "version-3",
+            "a version that is not known",
+            line("PUBLISH sip:instance1@127.0.0.1 SIP/3.0"),
+            505,
+        ),
+        all(
+            "version-2-00",
+            "compared to the letter",
+            line("PUBLISH sip:instance1@127.0.0.1 SIP/2.00"),
+            505,
+        ),
+        all(
+            "version-huge",
+            "a number beyond all bounds",
+            line("PUBLISH sip:instance1@127.0.0.1 SIP/99999999999999999999.0"),
+            505,
+        ),
+        all(
+            "version-word",
+            "no number",
+            line("PUBLISH sip:instance1@127.0.0.1 SIP/two"),
+            400,
+        ),
+        all(
+            "version-negative",
+            "no number",
+            line("PUBLISH sip:instance1@127.0.0.1 SIP/-2.0"),
+            400,
+        ),
+        all(
+            "method-in-small-letters",
+            "another method than CSeq says",
+            line("publish sip:instance1@127.0.0.1 SIP/2.0"),
+            400,
+        ),
+        all(
+            "method-no-token",
+            "no request line",
+            line("PUB(LISH sip:instance1@127.0.0.1 SIP/2.0"),
+            DROPPED,
+        ),
+        apart(
+            "method-missing",
+            "no request line",
+            line(" sip:instance1@127.0.0.1 SIP/2.0"),
+            DROPPED,
+            CLOSED,
+        ),
+        all(
+            "method-of-3000-letters",
+            "a method is a token of any length",
+            method(&"A".repeat(3000)),
+            405,
+        ),
+        all(
+            "blanks-between",
+            "more than one blank",
+            line("PUBLISH  sip:instance1@127.0.0.1  SIP/2.0"),
+            400,
+        ),
+        all(
+            "blanks-behind",
+            "blanks at the end",
+            line("PUBLISH sip:instance1@127.0.0.1 SIP/2.0  "),
+            400,
+        ),
+        all(
+            "tabs-between",
+            "no blanks",
+            line("PUBLISH\tsip:instance1@127.0.0.1\tSIP/2.0"),
+            DROPPED,
+        ),
+        all(
+            "blank-in-uri",
+            "a URI ends at a blank",
+            line("PUBLISH sip:instance1@127.0.0.1; lr SIP/2.0"),
+            400,
+        ),
+        all(
+            "no-uri",
+            "nothing is asked for",
+            line("PUBLISH  SIP/2.0"),
+            400,
+        ),
+        all(
+            "uri-not-utf8",
+            "no text",
+            attack().start(b"PUBLISH sip:\xff\xfe@127.0.0.1 SIP/2.0"),
+            DROPPED,
+        ),
+        apart(
+            "nul-in-start-line",
+            "ends the line for some readers",
+            line("PUBLISH sip:instance1\0@127.0.0.1 SIP/2.0"),
+            400,
+            CLOSED,
+        ),
+        apart(
+            "bare-cr-in-start-line",
+            "ends the line for some readers",
+            line("PUBLISH sip:instance1@127.0.0.1 SIP/2.0\rVia: x"),
+            DROPPED,
+            CLOSED,
+        ),
+        all(
+            "escape-in-uri",
+            "would colour an operator's terminal",
+            uri("sip:\x1b[31minstance1@127.0.0.1"),
+            400,
+        ),
+        all(
+            "start-line-of-5000",
+            "longer than a request line may be",
+            uri(&format!("sip:{}@127.0.0.1", "a".repeat(5000))),
+            400,
+        ),
+        apart(
+            "start-line-of-60000",
+            "longer than a request line may be",
+            uri(&format!("sip:{}@127.0.0.1", "a".repeat(60_000))),
+            400,
+            CLOSED,
+        ),
+        all(
+            "uri-of-3000",
+            "longer than a URI may be",
+            uri(&format!("sip:{}@127.0.0.1", "a".repeat(3000))),
+            400,
+        ),
+        all(
+            "user-of-2000",
+            "nobody has that name",
+            uri(&format!("sip:{}@127.0.0.1", "a".repeat(2000))),
+            404,
+        ),
+        all(
+            "uri-in-brackets",
+            "no URI",
+            uri("<sip:instance1@127.0.0.1>"),
+            400,
+        ),
+        all("uri-without-scheme", "no URI", uri("instance1"), 400),
+        all(
+            "uri-user-missing",
+            "an at-sign with nothing before it",
+            uri("sip:@127.0.0.1"),
+            400,
+        ),
+        all(
+            "uri-without-user",
+            "no resource is named",
+            uri("sip:127.0.0.1"),
+            404,
+        ),
+        all(
+            "uri-two-at-signs",
+            "which is the user?",
+            uri("sip:instance1@127.0.0.1@example.com"),
+            400,
+        ),
+        all(
+            "uri-port-65536",
+            "no port",
+            uri("sip:instance1@127.0.0.1:65536"),
+            400,
+        ),
+        all(
+            "uri-port-negative",
+            "no port",
+            uri("sip:instance1@127.0.0.1:-1"),
+            400,
+        ),
+        all(
+            "uri-port-of-forty-digits",
+            "no port",
+            uri(&format!("sip:instance1@127.0.0.1:{}", "9".repeat(40))),
+            400,
+        ),
+        all(
+            "uri-ipv6-never-closed",
+            "no host",
+            uri("sip:instance1@[::1"),
+            400,
+        ),
+        all(
+            "uri-scheme-http",
+            "not ours",
+            uri("http://127.0.0.1/instance1"),
+            416,
+        ),
+        all(
+            "uri-scheme-javascript",
+            "not ours",
+            uri("javascript:alert(1)"),
+            416,
+        ),
+        all("uri-scheme-tel", "not ours", uri("tel:+15550123"), 416),
+        all(
+            "uri-scheme-empty",
+            "no URI",
+            uri(":instance1@127.0.0.1"),
+            400,
+        ),
+        all(
+            "user-escapes-broken",
+            "escapes that are none",
+            uri("sip:%n%s%x@127.0.0.1"),
+            400,
+        ),
+        all(
+            "user-climbs",
+            "a name is no path",
+            uri("sip:../../etc/passwd@127.0.0.1"),
+            404,
+        ),
+        all(
+            "user-with-quote",
+            "a name is no statement",
+            uri("sip:instance1'--@127.0.0.1"),
+            404,
+        ),
+        all(
+            "user-with-encoded-nul",
+            "a name is compared to its end",
+            uri("sip:instance1%00@127.0.0.1"),
+            404,
+        ),
+        all(
+            "user-encoded-too-long",
+            "an overlong form of a slash is no text",
+            uri("sip:instance1%c0%af@127.0.0.1"),
+            404,
+        ),
+        all(
+            "user-in-other-letters",
+            "names are compared with their case",
+            uri("sip:INSTANCE1@127.0.0.1"),
+            404,
+        ),
+        all(
+            "user-looks-alike",
+            "a Cyrillic letter is another",
+            uri("sip:instanc\u{435}1@127.0.0.1"),
+            404,
+        ),
+        all(
+            "user-encoded",
+            "an escaped letter is that letter",
+            fine("sip:%69nstance1@127.0.0.1"),
+            200,
+        ),
+        all(
+            "uri-with-password",
+            "a password is passed over",
+            fine("sip:instance1:secret@127.0.0.1"),
+            200,
+        ),
+        all(
+            "uri-with-headers",
+            "headers in a URI are not taken for headers",
+            fine("sip:instance1@127.0.0.1?SIP-If-Match=1&Expires=0"),
+            200,
+        ),
+        all(
+            "uri-with-900-parameters",
+            "parameters are looked at up to a bound",
+            fine(&format!("sip:instance1@127.0.0.1{}", ";a".repeat(900))),
+            200,
+        ),
+        all(
+            "response-as-request",
+            "neither",
+            line("SIP/2.0 PUBLISH sip:instance1@127.0.0.1"),
+            DROPPED,
+        ),
+        all(
+            "response-of-nobody",
+            "an answer to nothing that was asked",
+            options().start("SIP/2.0 200 OK"),
+            DROPPED,
+        ),
+        all(
+            "response-to-a-publish",
+            "an answer with a branch that was never given",
+            attack().start("SIP/2.0 200 OK").also("SIP-ETag: 7"),
+            DROPPED,
+        ),
+        all(
+            "response-412-of-nobody",
+            "an answer to nothing that was asked",
+            attack().start("SIP/2.0 412 Conditional Request Failed"),
+            DROPPED,
+        ),
+        all(
+            "response-status-099",
+            "no status",
+            options().start("SIP/2.0 099 Early"),
+            DROPPED,
+        ),
+        all(
+            "response-status-700",
+            "no status",
+            options().start("SIP/2.0 700 Late"),
+            DROPPED,
+        ),
+        all(
+            "response-status-of-ten-digits",
+            "no status",
+            options().start("SIP/2.0 4294967496 OK"),
+            DROPPED,
+        ),
+        all(
+            "response-status-negative",
+            "no status",
+            options().start("SIP/2.0 -20 OK"),
+            DROPPED,
+        ),
+        apart(
+            "response-broken",
+            "an answer is never answered, broken or not",
+            options().start("SIP/2.0 200 OK").also("X: a\0b"),
+            DROPPED,
+            CLOSED,
+        ),
+        all(
+            "ack-of-nothing",
+            "is never answered",
+            method("ACK"),
+            DROPPED,
+        ),
+        all(
+            "ack-broken",
+            "is never answered, broken or not",
+            method("ACK").set("CSeq", "x").also("no header"),
+            DROPPED,
+        ),
+        all(
+            "cancel-of-nothing",
+            "there is nothing to cancel",
+            method("CANCEL"),
+            481,
+        ),
+        all(
+            "register",
+            "not done here",
+            method("REGISTER").set("Contact", "*").set("Expires", "0"),
+            405,
+        ),
+        all(
+            "invite",
+            "not done here",
+            method("INVITE")
+                .set("Content-Type", "application/sdp")
+                .body("v=0\r\n"),
+            405,
+        ),
+        all(
+            "subscribe",
+            "not done here",
+            method("SUBSCRIBE").set("Event", "presence"),
+            405,
+        ),
+        all(
+            "options-with-a-body",
+            "the body is not looked at",
+            options().body("[".repeat(10_000)),
+            200,
+        ),
+    ]
+}
