@@ -136,11 +136,12 @@ const connection = (state) => {
 
 byId("tabs").addEventListener("click", ({ target }) => {
   const name = target.closest("button")?.dataset.view;
-  if (name) location.hash = name;
+  // Not the name alone: that of an element would make the browser go there.
+  if (name) location.hash = `/${name}`;
 });
 byId("set-device").addEventListener("click", () => ask("device"));
 byId("set-mailbox").addEventListener("click", () => ask("mailbox"));
-addEventListener("hashchange", () => show(location.hash.slice(1)));
+addEventListener("hashchange", () => show(location.hash.slice(2)));
 addEventListener("keydown", (pressed) => {
   if (pressed.key === "Escape") close();
   if (pressed.key === "/" && !/INPUT|SELECT/.test(document.activeElement.tagName)) {
@@ -151,7 +152,7 @@ addEventListener("keydown", (pressed) => {
 document.addEventListener("visibilitychange", () => document.hidden || poll());
 
 onChange(draw);
-show(location.hash.slice(1));
+show(location.hash.slice(2));
 setInterval(() => { poll(); touch(); }, POLL);
 let following = false;
 follow(event, (state) => {

@@ -1,9 +1,12 @@
 // Boards of lamps and of mailboxes: only the cells that are to be seen exist, so thousands scroll as well as ten.
 
-import { ago, byId, h, lamp, refill, relight, who, words, STATES } from "/assets/dom.js";
+import { byId, h, lamp, refill, relight, span, who, words, STATES } from "/assets/dom.js";
 import { store, touch } from "/assets/store.js";
 
 const GAP = 8;
+
+/** A telephone: two columns, whatever they hold. */
+const NARROW = 480;
 
 /** A scrolling grid of cells of one size. */
 class Grid {
@@ -27,7 +30,7 @@ class Grid {
     const style = getComputedStyle(scroller);
     const wide = scroller.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
     if (wide <= 0) return;
-    const columns = Math.max(1, Math.floor((wide + GAP) / (this.width + GAP)));
+    const columns = Math.max(wide > NARROW ? 1 : 2, Math.floor((wide + GAP) / (this.width + GAP)));
     const width = (wide - GAP * (columns - 1)) / columns;
     const step = height + GAP;
     this.sizer.style.height = `${Math.ceil(items.length / columns) * step + GAP}px`;
@@ -79,6 +82,9 @@ const parts = (extra) => {
   return cell;
 };
 
+/** Who said something, in few letters. */
+const near = (said) => said.peer ?? "here";
+
 const newest = (device) => device.entities.reduce((max, entity) => (entity.updated_at > max ? entity.updated_at : max), "");
 
 const filters = { states: new Set(), peer: "", text: "", order: "name" };
@@ -102,7 +108,7 @@ const matching = () => {
 /** The board of lamps; `open` is called with the name of a lamp that is clicked. */
 export const lamps = (open) => {
   const grid = new Grid(byId("lamps"), {
-    height: 58, width: 158,
+    height: 58, width: 200,
     make: () => {
       const cell = parts();
       cell.addEventListener("click", () => open(cell.dataset.key));
@@ -111,9 +117,10 @@ export const lamps = (open) => {
     update: (cell, device) => {
       relight(cell.parts.lamp, device.state);
       cell.parts.name.textContent = device.device;
+      cell.title = device.device;
       const lost = device.entities.some((entity) => entity.lost);
-      const by = device.entities.length > 1 ? `${device.entities.length} nodes` : who(device.entities[0]);
-      cell.parts.more.textContent = `${words(device.state)} · ${lost ? "lost · " : ""}${by} · ${ago(newest(device))}`;
+      const by = device.entities.length > 1 ? `${device.entities.length} nodes` : near(device.entities[0]);
+      cell.parts.more.textContent = `${words(device.state)} · ${lost ? "lost · " : ""}${by} · ${span(newest(device))}`;
       cell.classList.toggle("lost", lost);
       cell.setAttribute("aria-label", `${device.device}: ${words(device.state)}`);
       cell.dataset.state = device.state;
@@ -146,7 +153,7 @@ export const lamps = (open) => {
   return () => {
     const names = ["", "this node", ...store.peers.map((peer) => peer.name)];
     if (peers.options.length !== names.length) {
-      refill(peers, names.map((name) => h("option", { value: name, selected: name === filters.peer }, name || "Said by anybody")));
+      refill(peers, names.map((name) => h("option", { value: name, selected: name === filters.peer }, name || "All peers")));
     }
     const { shown, counts } = matching();
     for (const { state, chip, count } of buttons) {
@@ -160,7 +167,7 @@ export const lamps = (open) => {
 /** The board of mailboxes. */
 export const mailboxes = (open) => {
   const grid = new Grid(byId("mailboxes"), {
-    height: 58, width: 210,
+    height: 58, width: 220,
     make: () => {
       const cell = parts(h("span", { class: "number" }));
       cell.addEventListener("click", () => open(cell.dataset.key));
@@ -169,7 +176,8 @@ export const mailboxes = (open) => {
     update: (cell, mailbox) => {
       relight(cell.parts.lamp, mailbox.new ? "MAIL" : "NOMAIL");
       cell.parts.name.textContent = mailbox.mailbox;
-      cell.parts.more.textContent = `${mailbox.old} old · ${mailbox.lost ? "lost · " : ""}${who(mailbox)} · ${ago(mailbox.updated_at)}`;
+      cell.title = mailbox.mailbox;
+      cell.parts.more.textContent = `${mailbox.old} old · ${mailbox.lost ? "lost · " : ""}${near(mailbox)} · ${span(mailbox.updated_at)}`;
       cell.parts.number.textContent = mailbox.new || "";
       cell.setAttribute("aria-label", `${mailbox.mailbox}: ${mailbox.new} new, ${mailbox.old} old`);
     },

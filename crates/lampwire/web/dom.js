@@ -51,15 +51,24 @@ export const words = (state) => WORDS[state] ?? state;
 /** Who said something. */
 export const who = (said) => said.peer ?? (said.source === "local" ? "this node" : said.source);
 
+const secondsSince = (moment) => Math.round((Date.now() - Date.parse(moment)) / 1000);
+
+/** The time since a moment, or until it. */
+export const span = (moment) => {
+  const distance = Math.abs(secondsSince(moment));
+  return distance < 120 ? `${distance} s` : distance < 7200 ? `${Math.floor(distance / 60)} min`
+    : distance < 172800 ? `${Math.floor(distance / 3600)} h` : `${Math.floor(distance / 86400)} days`;
+};
+
 /** A moment as people say it. */
 export const ago = (moment) => {
   if (!moment) return "never";
-  const seconds = Math.round((Date.now() - Date.parse(moment)) / 1000);
-  const distance = Math.abs(seconds);
-  const span = distance < 120 ? `${distance} s` : distance < 7200 ? `${Math.floor(distance / 60)} min`
-    : distance < 172800 ? `${Math.floor(distance / 3600)} h` : `${Math.floor(distance / 86400)} days`;
-  return distance === 0 ? "now" : seconds > 0 ? `${span} ago` : `in ${span}`;
+  const seconds = secondsSince(moment);
+  return seconds === 0 ? "now" : seconds > 0 ? `${span(moment)} ago` : `in ${span(moment)}`;
 };
+
+/** A sentence in which `what stands so` is code. */
+export const prose = (text) => text.split("`").map((part, index) => (index % 2 ? h("code", null, part) : part));
 
 /** The time of the day of a moment. */
 export const clock = (moment) => new Date(moment).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });

@@ -1,7 +1,7 @@
 // The drawer: why a lamp is lit, and this node's own word on it.
 
 import { get, put, remove } from "/assets/api.js";
-import { ago, byId, clock, h, lamp, refill, who, words, STATES } from "/assets/dom.js";
+import { ago, byId, clock, h, lamp, prose, refill, who, words, STATES } from "/assets/dom.js";
 
 const drawer = () => byId("drawer");
 let open = null;
@@ -27,14 +27,15 @@ const entity = (kind) => (it) => h("div", { class: it.decides ? "entity decides"
     it.lost && tag("lost"), it.cachable === false && tag("not cachable"), it.decides ? tag("decides", true) : it.counts === false && tag("does not count")),
   h("div", { class: "dim" }, `${ago(it.updated_at)}, at ${clock(it.updated_at)} · ${it.eid} · ${it.source}`),
   h("div", { class: "dim" }, `To clear it on ${it.clear.on}:`), it.clear.command && command(it.clear.command),
-  it.clear.note && h("div", { class: "dim" }, it.clear.note));
+  it.clear.note && h("div", { class: "dim" }, prose(it.clear.note)));
 
-const TOLD = { confirmed: "good", waiting: "warn", refused: "bad", "not-told": "dim" };
+const TOLD = { confirmed: "good", waiting: "warn", refused: "bad" };
 
-const told = (it) => {
+const told = (names) => (it) => {
+  const ours = it.values.filter((value) => value.delivery !== "not-told");
   const about = it.filter != null ? h("span", { class: "warn" }, "kept out by its filter ", h("code", null, it.filter))
-    : it.values.length === 0 ? h("span", { class: "dim" }, "nothing to tell")
-    : h("span", null, it.values.map((value) => h("span", { class: TOLD[value.delivery], title: value.eid }, `${value.eid.slice(-5)} ${value.delivery.replace("-", " ")}  `)));
+    : ours.length === 0 ? h("span", { class: "dim" }, "nothing that is ours to tell")
+    : h("span", null, ours.map((value, index) => [index > 0 && ", ", `${names[value.eid] ?? value.eid} `, h("span", { class: TOLD[value.delivery] }, value.delivery)]));
   const answer = it.last_answer && h("span", { class: "dim" }, `last answer ${it.last_answer.status}, ${ago(it.last_answer.at)}`);
   return h("li", null, h("b", null, it.peer ?? it.publisher), about, answer);
 };
@@ -90,7 +91,7 @@ const draw = (kind, it) => {
     h("h3", null, "What each node says"), it.entities.length ? it.entities.map(entity(kind)) : h("p", { class: "dim" }, "Nobody says anything of it."),
     it.dropped && h("p", { class: "notes" }, `${it.dropped.count} states were dropped, the last ${ago(it.dropped.at)}: ${it.dropped.said} of ${it.dropped.eid}, `
       + (it.dropped.cause === "own-entity-id" ? "under this node's own entity id" : `which ${it.dropped.publication} does not take`)),
-    h("h3", null, "Who has been told"), h("ul", { class: "list" }, it.publishers.length ? it.publishers.map(told) : h("li", { class: "dim" }, "no publish tells of such states")),
+    h("h3", null, "Who has been told"), h("ul", { class: "list" }, it.publishers.length ? it.publishers.map(told(Object.fromEntries(it.entities.map((entity) => [entity.eid, who(entity)])))) : h("li", { class: "dim" }, "no publish tells of such states")),
     kept.length > 0 && [h("h3", null, "Who would keep it out"), h("ul", { class: "list" }, kept.map((taken) => h("li", null, h("b", null, taken.publication), h("span", { class: "warn" }, taken.why))))],
     h("h3", null, "Lately"), h("ul", { class: "list" }, it.history.length ? it.history.map(change) : h("li", { class: "dim" }, "nothing that is remembered")),
     h("h3", null, "This node's own word"), form);

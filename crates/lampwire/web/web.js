@@ -1,6 +1,6 @@
 // The web of nodes as a picture: this node in the middle, an arrow for who publishes to whom, and a card for each peer.
 
-import { ago, byId, h, refill, s } from "/assets/dom.js";
+import { ago, byId, h, prose, refill, s } from "/assets/dom.js";
 import { store } from "/assets/store.js";
 
 const HALF = { width: 74, height: 25 };
@@ -18,22 +18,30 @@ const edge = (x, y, dx, dy) => {
   return [x + dx * scale, y + dy * scale];
 };
 
+/** Where the peers stand around the middle. On a telephone the picture is higher than wide. */
+const places = (count) => {
+  const narrow = innerWidth < 736;
+  const rings = Math.max(1, Math.ceil(count / (narrow ? 8 : 14)));
+  const [rx, ry] = narrow ? [95 + 75 * rings, 60 + 110 * rings] : [250 + 170 * rings, 95 + 95 * rings];
+  const first = narrow ? -Math.PI / 2 : count > 2 ? -Math.PI / 2 + Math.PI / count : 0;
+  return Array.from({ length: count }, (_, index) => {
+    const angle = first + (index / count) * 2 * Math.PI;
+    const ring = (rings - (index % rings)) / rings;
+    return [rx * ring * Math.cos(angle), ry * ring * Math.sin(angle)];
+  });
+};
+
 const picture = () => {
   const { peers } = store;
-  const rings = Math.max(1, Math.ceil(peers.length / 14));
-  const [rx, ry] = [250 + 170 * rings, 120 + 95 * rings];
-  const [wide, tall] = [2 * (rx + HALF.width + 12), 2 * (ry + HALF.height + 14)];
-  const [cx, cy] = [wide / 2, tall / 2];
+  const around = places(peers.length);
   const wires = [];
   const boxes = [];
   peers.forEach((peer, index) => {
-    const angle = (index / peers.length) * 2 * Math.PI + (peers.length === 1 ? 0 : -Math.PI / 2 + Math.PI / Math.max(peers.length, 2) * (peers.length === 2 ? 1 : 0));
-    const ring = (rings - (index % rings)) / rings;
-    const [x, y] = [cx + rx * ring * Math.cos(angle), cy + ry * ring * Math.sin(angle)];
-    const length = Math.hypot(x - cx, y - cy) || 1;
-    const [dx, dy] = [(x - cx) / length, (y - cy) / length];
+    const [x, y] = around[index];
+    const length = Math.hypot(x, y) || 1;
+    const [dx, dy] = [x / length, y / length];
     const [sx, sy] = [-dy * 9, dx * 9];
-    const [ax, ay] = edge(cx, cy, dx, dy);
+    const [ax, ay] = edge(0, 0, dx, dy);
     const [bx, by] = edge(x, y, -dx, -dy);
     const wire = (from, to, side, title) => s("path", {
       class: `wire ${peer.status}`, "marker-end": `url(#head-${peer.status})`,
@@ -46,13 +54,15 @@ const picture = () => {
     const behind = peer.behind ? `${peer.behind} behind` : "";
     const label = [trip, behind].filter(Boolean).join(" · ");
     if (label) {
-      wires.push(s("rect", { class: "plate", x: mx - label.length * 3.6, y: my - 10, width: label.length * 7.2, height: 20, rx: 8 }),
+      wires.push(s("rect", { class: "plate", x: mx - label.length * 3.6, y: my - 14, width: label.length * 7.2, height: 28, rx: 8 }),
         s("text", { class: peer.behind ? "dim bad" : "dim", x: mx, y: my + 4 }, label));
     }
     boxes.push(node(x, y, peer.status, peer.name, peer.status === "down" ? `lost, heard ${ago(peer.last_heard)}` : peer.status));
   });
-  return s("svg", { viewBox: `0 0 ${wide} ${tall}`, role: "img", "aria-label": `This node and its ${peers.length} peers` },
-    s("defs", null, head("up"), head("down"), head("unknown")), wires, node(cx, cy, "self", "this node", store.status?.entity_id), boxes);
+  const wide = HALF.width + 12 + Math.max(...around.map(([x]) => Math.abs(x)));
+  const tall = HALF.height + 18 + Math.max(...around.map(([, y]) => Math.abs(y)));
+  return s("svg", { viewBox: `${-wide} ${-tall} ${2 * wide} ${2 * tall}`, role: "img", "aria-label": `This node and its ${peers.length} peers` },
+    s("defs", null, head("up"), head("down"), head("unknown")), wires, node(0, 0, "self", "this node", store.status?.entity_id), boxes);
 };
 
 const card = (peer) => h("article", { class: `card ${peer.status}`, "data-peer": peer.name },
@@ -64,7 +74,7 @@ const card = (peer) => h("article", { class: `card ${peer.status}`, "data-peer":
     h("dt", null, "Behind"), h("dd", { class: peer.behind ? "warn" : null }, `${peer.behind} states`),
     h("dt", null, "Tells us"), h("dd", null, `${peer.publications} publications${peer.endpoints.length ? ` of ${peer.endpoints.join(", ")}` : ""}`),
     h("dt", null, "Told by"), h("dd", null, peer.publishers.join(", ") || "nothing")),
-  peer.notes.length > 0 && h("div", { class: "notes" }, peer.notes.map((note) => h("p", null, note))));
+  peer.notes.length > 0 && h("div", { class: "notes" }, peer.notes.map((note) => h("p", null, prose(note)))));
 
 /** Draws the picture and the cards. */
 export const web = () => {

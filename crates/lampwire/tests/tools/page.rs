@@ -129,7 +129,7 @@ pub(crate) fn who_is_lost_is_shown(program: &Path) {
     let (at_one, at_two) = (address(), address());
     let (one, two) = (start_one(at_one, at_two), start_two(at_two, at_one));
     let mut browser = Browser::start(program, WIDTH, HEIGHT);
-    browser.open(&format!("{}/#peers", one.url));
+    browser.open(&format!("{}/#/peers", one.url));
     live(&mut browser);
     browser.until("document.querySelector('.card.up[data-peer=instance2]')");
     drop(two);
