@@ -37,6 +37,7 @@ mod filters;
 mod flow;
 mod io;
 mod late;
+mod lately;
 mod lease;
 pub mod limits;
 mod locate;
@@ -54,12 +55,17 @@ mod timers;
 mod transaction;
 mod view;
 
-pub use self::counters::Counters;
+pub use self::counters::{Answered, Counters, Histogram};
 pub use self::io::{
     Answer, Certificate, Event, FlowCommand, FlowId, Level, NaptrRecord, Notice, Query, Records,
     SrvRecord, Transmit, TransportId,
 };
-pub use self::node::{Node, SetError, SetOutcome, Setup, UnknownPublisher};
+pub use self::lately::DropCause;
+pub use self::node::{
+    Census, ChangeView, DeviceExplanation, DroppedView, MailboxExplanation, Node, Said, SetError,
+    SetOutcome, Setup, TakenView, ToldView, Trail, UnknownPublisher, Verdict,
+};
+pub use self::publisher::Delivery;
 pub use self::sum::sum;
 pub use self::table::{Source, TableFull};
 pub use self::time::{Now, Time, WallTime};

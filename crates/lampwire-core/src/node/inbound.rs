@@ -11,8 +11,10 @@ use lampwire_sip::{
 use super::Node;
 use crate::auth::server::{Claim, Verdict};
 use crate::compositor::{Accepted, Checked, Intent};
+use crate::counters::Answered;
 use crate::io::{Event, FlowId, Level, TransportId};
 use crate::late::Leave;
+use crate::lately::{DropCause, Dropped};
 use crate::lease::Belief;
 use crate::peer::PeerId;
 use crate::publisher::request::{names, user_agent};
@@ -693,14 +695,36 @@ impl Node {
         };
         if !wanted {
             self.counters.filtered += 1;
+            self.remember_drop(arrival, checked, change, DropCause::NotWanted);
             return false;
         }
         if change.eid() == self.entity_id {
             self.counters.own_entity_id_received += 1;
+            self.remember_drop(arrival, checked, change, DropCause::OwnEntityId);
             self.report_own_entity_id(arrival, checked);
             return false;
         }
         true
+    }
+
+    fn remember_drop(
+        &mut self,
+        arrival: &Arrival<'_>,
+        checked: &Checked,
+        change: &StateChange<'_>,
+        cause: DropCause,
+    ) {
+        let dropped = assertion(change, arrival.now);
+        self.lately.dropped(Dropped {
+            at: dropped.at,
+            kind: dropped.kind,
+            name: dropped.name.to_owned(),
+            eid: dropped.eid,
+            value: dropped.value,
+            rule: checked.rule,
+            cause,
+            count: 0,
+        });
     }
 
     /// Somebody speaks under our entity id: two nodes share one, or a peer sends ours back. Reported once for each peer.
@@ -864,6 +888,10 @@ impl Node {
         reason: &str,
         headers: impl FnOnce(&mut Writer<'_>, &Self),
     ) {
+        let event = arrival.request.event().ok().flatten();
+        let event = event.map(|event| event.package);
+        let answered = Answered::new(endpoint, arrival.method, event, status);
+        *self.counters.answered.entry(answered).or_default() += 1;
         // RFC 3261 8.2.6.2: the same tag for each copy of a request.
         let to_tag = arrival
             .key

@@ -3,6 +3,8 @@
 //! Each `handle_*`, `set_*` and `unset_*` is one mutation; afterwards the driver drains `poll_transmit`, `poll_flow`, `poll_query` and
 //! `poll_event`, and asks `poll_timeout` when to come again.
 
+mod census;
+mod explain;
 mod hub;
 mod inbound;
 mod missed;
@@ -26,6 +28,7 @@ use crate::filters::{FilterId, Filters};
 use crate::flow::Flows;
 use crate::io::{Answer, Event, FlowId, Level, Outbox, Query, Transmit, TransportId};
 use crate::late::LateAnswers;
+use crate::lately::Lately;
 use crate::lease::Leases;
 use crate::limits;
 use crate::locate::{HopHost, NextHop, Target};
@@ -40,6 +43,11 @@ use crate::time::{Now, Time};
 use crate::timers::{Timer, Timers};
 use crate::transaction::server::ServerTransactions;
 
+pub use self::census::Census;
+pub use self::explain::{
+    ChangeView, DeviceExplanation, DroppedView, MailboxExplanation, Said, TakenView, ToldView,
+    Trail, Verdict,
+};
 use self::hub::Retelling;
 use self::inbound::Origin;
 pub use self::own::{SetError, SetOutcome, UnknownPublisher};
@@ -101,6 +109,8 @@ pub struct Node {
     random: Random,
     bound: BTreeMap<TransportId, SocketAddr>,
     counters: Counters,
+    /// For whoever asks why a lamp is lit.
+    lately: Lately,
     watched: bool,
     life: Life,
 }
@@ -198,6 +208,7 @@ impl Node {
             random,
             bound: BTreeMap::new(),
             counters: Counters::default(),
+            lately: Lately::default(),
             watched: false,
             life: Life::Made,
         }
@@ -425,6 +436,7 @@ impl Node {
     /// A change that is real goes to whoever is to hear of it.
     fn fan_out(&mut self, now: Now, change: Change) {
         self.filters.remember(&mut self.table.names, change.name);
+        self.remember_change(now, &change);
         self.tell_watchers(change);
         let entry = Entry {
             rev: change.rev,

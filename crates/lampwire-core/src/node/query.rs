@@ -87,6 +87,9 @@ impl Node {
                 sent: publisher.counters.sent,
                 confirmed: publisher.counters.confirmed,
                 refused: publisher.counters.refused,
+                copies: publisher.counters.copies,
+                in_flight: publisher.in_flight(),
+                round_trips: publisher.counters.round_trips,
                 last_answer: publisher.last_answer().cloned(),
                 retry_at: publisher.retry_at().map(|at| now.wall_at(at)),
             })

@@ -10,6 +10,7 @@ mod pace;
 mod place;
 mod probe;
 pub(crate) mod request;
+mod told;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,7 +23,9 @@ use self::lane::{Flight, Job, Lane, Leave, Next};
 use self::pace::Pace;
 use self::place::Place;
 use self::probe::Probe;
+pub use self::told::Delivery;
 use crate::auth::client::ClientAuth;
+use crate::counters::Histogram;
 use crate::directory::Directory;
 use crate::filters::{FilterId, Filters};
 use crate::flow::{Flows, Outlet};
@@ -137,6 +140,8 @@ pub(crate) struct PublisherCounters {
     pub(crate) copies: u64,
     pub(crate) confirmed: u64,
     pub(crate) refused: u64,
+    /// From a request to its final answer.
+    pub(crate) round_trips: Histogram,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -438,6 +443,7 @@ impl Publisher {
         self.unanswered = false;
         let round_trip = ctx.now.at.since(flight.transaction.started());
         self.pace.answered((!flight.copied).then_some(round_trip));
+        self.counters.round_trips.observe(round_trip);
         if let Some(peer) = self.peer {
             let peer = ctx.peers.get_mut(peer);
             peer.heard(ctx.now);

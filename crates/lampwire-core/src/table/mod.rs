@@ -104,6 +104,9 @@ pub enum Source {
 }
 
 impl Source {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Local, Self::Publication, Self::Ami, Self::Cluster];
+
     /// The word that the interface uses: `local`, `publication`, `ami`, `cluster`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -165,6 +168,13 @@ pub(crate) struct Cell {
     said: u32,
     pub(crate) rev: Rev,
     pub(crate) updated_at: WallTime,
+}
+
+impl Cell {
+    /// It is neither free nor deleted.
+    pub(crate) fn is_live(&self) -> bool {
+        self.rev != Rev::default() && !self.dead
+    }
 }
 
 /// A value that somebody asserts.
@@ -709,6 +719,11 @@ impl Table {
             .map(|name| self.names.get(name))
             .map(|name| (name.kind, Arc::clone(&name.text)))
             .collect()
+    }
+
+    /// All cells from a number on, free and dead ones too.
+    pub(crate) fn cells_from(&self, number: usize) -> impl Iterator<Item = &Cell> + '_ {
+        self.cells.iter().skip(number)
     }
 
     /// Cells that hold a value.

@@ -6,6 +6,7 @@ mod bench;
 mod compositor;
 mod digest;
 mod entities;
+mod explain;
 mod hub;
 mod identity;
 mod own;

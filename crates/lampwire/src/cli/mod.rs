@@ -4,12 +4,14 @@ mod check;
 mod client;
 mod completions;
 mod demo;
+mod explain;
 mod node;
 pub(crate) mod output;
 mod refresh;
 mod run;
 mod set;
 mod show;
+mod status;
 mod table;
 pub(crate) use table::colour_of;
 mod unset;
@@ -37,7 +39,9 @@ enum Command {
     Run(run::Arguments),
     Demo(demo::Arguments),
     Check(check::Arguments),
+    Status(status::Arguments),
     Show(show::Arguments),
+    Explain(explain::Arguments),
     Watch(watch::Arguments),
     Set(set::Arguments),
     Unset(unset::Arguments),
@@ -53,7 +57,9 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Run(run) => run.execute(),
         Command::Demo(demo) => demo.execute(),
         Command::Check(check) => check.execute(),
+        Command::Status(status) => done(status.execute()),
         Command::Show(show) => done(show.execute()),
+        Command::Explain(explain) => done(explain.execute()),
         Command::Watch(watch) => done(watch.execute()),
         Command::Set(set) => done(set.execute()),
         Command::Unset(unset) => done(unset.execute()),

@@ -8,7 +8,7 @@ mod clock;
 pub(crate) mod events;
 mod resolve;
 mod stream;
-mod tls;
+pub(crate) mod tls;
 mod udp;
 mod unreachable;
 
@@ -104,6 +104,11 @@ impl Handle {
             hub.read(begin)
         })
         .await
+    }
+
+    /// How the event stream stands.
+    pub(crate) fn event_figures(&self) -> events::HubFigures {
+        self.hub.figures()
     }
 
     /// How many readers follow events.

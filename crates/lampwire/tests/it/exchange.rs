@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use super::harness::{DEADLINE, Events, Node, Process, address, lampwire, sections, wait_for};
 
 /// What tells the node at `other` everything, and takes everything from it. `name`: what this node is called there.
-fn relation(name: &str, other_name: &str, other: Ipv4Addr) -> String {
+pub(crate) fn relation(name: &str, other_name: &str, other: Ipv4Addr) -> String {
     format!(
         "[{other_name}]\ntype=endpoint\n\
          [{other_name}-devicestate]\ntype=outbound-publish\nserver_uri=sip:{name}@{other}\nevent=asterisk-devicestate\n\
@@ -16,10 +16,10 @@ fn relation(name: &str, other_name: &str, other: Ipv4Addr) -> String {
     )
 }
 
-const ONE: &str = "02:00:00:00:00:01";
-const TWO: &str = "02:00:00:00:00:02";
+pub(crate) const ONE: &str = "02:00:00:00:00:01";
+pub(crate) const TWO: &str = "02:00:00:00:00:02";
 
-fn start_one(at: Ipv4Addr, other: Ipv4Addr) -> Node {
+pub(crate) fn start_one(at: Ipv4Addr, other: Ipv4Addr) -> Node {
     Node::start(
         at,
         &format!("entity_id={ONE}"),
@@ -27,7 +27,7 @@ fn start_one(at: Ipv4Addr, other: Ipv4Addr) -> Node {
     )
 }
 
-fn start_two(at: Ipv4Addr, other: Ipv4Addr) -> Node {
+pub(crate) fn start_two(at: Ipv4Addr, other: Ipv4Addr) -> Node {
     Node::start(
         at,
         &format!("entity_id={TWO}"),
