@@ -245,7 +245,8 @@ proptest! {
             .collect();
         let (instances, web) = look_at(&files);
         prop_assert!(check::svg(&instances, &web).ends_with("</svg>\n"));
-        prop_assert!(check::dot(&instances, &web).ends_with("}\n"));
+        let dot = check::dot(&instances, &web);
+        prop_assert!(dot.ends_with('\n'), "{}", dot);
         for found in web.findings {
             prop_assert!(found.effect().is_some() && found.mend().is_some(), "{}", found.code);
         }
