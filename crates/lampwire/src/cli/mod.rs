@@ -6,6 +6,7 @@ mod completions;
 mod demo;
 mod node;
 pub(crate) mod output;
+mod plan;
 mod refresh;
 mod run;
 mod set;
@@ -37,6 +38,7 @@ enum Command {
     Run(run::Arguments),
     Demo(demo::Arguments),
     Check(check::Arguments),
+    Plan(plan::Arguments),
     Show(show::Arguments),
     Watch(watch::Arguments),
     Set(set::Arguments),
@@ -53,6 +55,7 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Run(run) => run.execute(),
         Command::Demo(demo) => demo.execute(),
         Command::Check(check) => check.execute(),
+        Command::Plan(plan) => plan.execute(),
         Command::Show(show) => done(show.execute()),
         Command::Watch(watch) => done(watch.execute()),
         Command::Set(set) => done(set.execute()),

@@ -8,7 +8,7 @@ mod clock;
 pub(crate) mod events;
 mod resolve;
 mod stream;
-mod tls;
+pub(crate) mod tls;
 mod udp;
 mod unreachable;
 

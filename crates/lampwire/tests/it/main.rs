@@ -9,6 +9,7 @@ mod demo;
 mod events;
 mod exchange;
 mod harness;
+mod plan;
 mod refusals;
 mod scan;
 mod sip;
