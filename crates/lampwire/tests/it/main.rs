@@ -13,6 +13,7 @@ mod explain;
 mod harness;
 mod metrics;
 mod pair;
+mod plan;
 mod refusals;
 mod scan;
 mod sip;
