@@ -195,6 +195,7 @@ impl Instance {
             config: Arc::clone(&self.config),
             entity_id: self.identity.entity_id,
             seed,
+            secret: seed,
         };
         let node = Node::new(clock.now(), setup);
         let mirror = self.config.lampwire.hep_server.map(|server| {
