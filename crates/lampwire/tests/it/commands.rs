@@ -222,3 +222,21 @@ fn the_log_is_text_or_json() {
             .starts_with("unknown-endpoint: OPTIONS")
     );
 }
+
+#[test]
+fn a_table_can_be_watched() {
+    let node = Node::alone();
+    node.put("/api/v1/devices/Custom%3A1", r#"{"state":"INUSE"}"#);
+    let mut command = lampwire();
+    command
+        .env("LAMPWIRE_NODE", &node.url)
+        .args(["show", "devices", "--watch"])
+        .stdout(std::process::Stdio::piped());
+    let mut process = super::harness::Process::start(&mut command);
+    let mut lines = process.lines();
+    let mut shows =
+        |state: &str| lines.any(|line| line.starts_with("Custom:1") && line.contains(state));
+    assert!(shows(" INUSE "));
+    node.put("/api/v1/devices/Custom%3A1", r#"{"state":"BUSY"}"#);
+    assert!(shows(" BUSY "));
+}
