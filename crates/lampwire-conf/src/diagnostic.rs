@@ -72,6 +72,20 @@ pub struct Diagnostic {
     pub help: Option<String>,
 }
 
+impl Diagnostic {
+    /// What happens on the wire because of it, or at the start of the node; None only for a code that [`code`](crate::findings::code)
+    /// does not know.
+    pub fn effect(&self) -> Option<&'static str> {
+        crate::findings::code(self.code).map(|code| code.effect)
+    }
+
+    /// How to mend it: in this case where that is known, else what helps in all cases.
+    pub fn mend(&self) -> Option<&str> {
+        let general = || crate::findings::code(self.code).map(|code| code.mend);
+        self.help.as_deref().or_else(general)
+    }
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}: {}", self.at, self.severity, self.message)?;
@@ -148,6 +162,10 @@ impl Findings {
         message: String,
         help: Option<String>,
     ) {
+        debug_assert!(
+            crate::findings::code(code).is_some(),
+            "{code} is not in the table of codes"
+        );
         if self.is_full() {
             self.left_out += 1;
             if severity == Severity::Error {

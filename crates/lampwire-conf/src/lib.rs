@@ -26,9 +26,11 @@
 //! );
 //! ```
 
+pub mod check;
 mod config;
 mod diagnostic;
 mod filter;
+pub mod findings;
 #[doc(hidden)]
 pub mod fuzzing;
 mod grammar;

@@ -2,6 +2,8 @@
 
 mod check;
 
+pub(crate) use check::is_open;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -30,6 +32,15 @@ use crate::source::Source;
 ///     auth_username, header, request_uri, anonymous)"]);
 /// ```
 pub fn load(path: &str, source: &mut dyn Source) -> (Config, Vec<Diagnostic>) {
+    load_and(path, source, |_, _| ())
+}
+
+/// The same, with more findings about what was read.
+pub(crate) fn load_and(
+    path: &str,
+    source: &mut dyn Source,
+    more: impl FnOnce(&Config, &mut Findings),
+) -> (Config, Vec<Diagnostic>) {
     let main: Arc<str> = Arc::from(path);
     let mut findings = Findings::default();
     let sections = grammar::read(path, source, &mut findings);
@@ -50,6 +61,7 @@ pub fn load(path: &str, source: &mut dyn Source) -> (Config, Vec<Diagnostic>) {
     check::transports(&mut config, &typed.ours, &skipped, &main, &mut findings);
     check::drop_skipped(&mut config, &skipped);
     check::relations(&config, &mut findings);
+    more(&config, &mut findings);
     (config, findings.finish(&main))
 }
 

@@ -497,7 +497,7 @@ const CASES: &[(&str, &str, &str)] = &[
     (
         "filter of Perl",
         "[p]\ntype=outbound-publish\nevent=asterisk-devicestate\nserver_uri=sip:a@b\n@device_state_filter=(?i)pjsip\n",
-        "[p]\ntype=outbound-publish\nevent=asterisk-devicestate\nserver_uri=sip:a@b\n@device_state_filter=pjsip\n",
+        "[p]\ntype=outbound-publish\nevent=asterisk-devicestate\nserver_uri=sip:a@b\n@device_state_filter=^pjsip\n",
     ),
     (
         "filter of the other event",

@@ -19,7 +19,7 @@
 //! let (config, _) = load("lampwire.conf", &mut MapSource::new([("lampwire.conf", text)]));
 //! let now = Now { at: Time::from_micros(0), wall: WallTime::from_millis(1_763_805_600_000) };
 //! let entity_id = "02:00:00:00:00:01".parse().unwrap();
-//! let mut node = Node::new(now, Setup { config: Arc::new(config), entity_id, seed: [0; 32] });
+//! let mut node = Node::new(now, Setup { config: Arc::new(config), entity_id, seed: [0; 32], secret: [0; 32] });
 //!
 //! node.start(now, &[(TransportId(0), "127.0.0.1:5060".parse().unwrap())]);
 //! node.set_device(now, "Custom:door", DeviceState::InUse, true).unwrap();
@@ -47,6 +47,7 @@ mod publisher;
 mod random;
 mod refusal;
 mod rewrite;
+pub mod store;
 mod strangers;
 mod sum;
 mod table;

@@ -43,7 +43,7 @@ pub(crate) fn load(path: &Path) -> anyhow::Result<(Config, Vec<Diagnostic>)> {
     let text = path
         .to_str()
         .with_context(|| format!("the path {} is not UTF-8", path.display()))?;
-    let (config, mut diagnostics) = lampwire_conf::load(text, &mut Files);
+    let (config, mut diagnostics) = lampwire_conf::check::one(text, &mut Files);
     note_not_served(&config, &mut diagnostics);
     Ok((config, diagnostics))
 }

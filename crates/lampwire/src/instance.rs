@@ -193,6 +193,7 @@ impl Instance {
             config: Arc::clone(&self.config),
             entity_id: self.identity.entity_id,
             seed,
+            secret: seed,
         };
         let node = Node::new(clock.now(), setup);
         let (driver, node) = Driver::new(node, clock, self.sockets, self.streams, &self.config);

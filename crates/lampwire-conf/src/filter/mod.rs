@@ -20,6 +20,7 @@
 
 mod parse;
 mod reach;
+mod sample;
 mod translate;
 
 use std::fmt;

@@ -129,11 +129,16 @@ fn publishes(config: &Config, findings: &mut Findings) {
     }
 }
 
+/// Whether whoever knows its name is taken for it: no password, no certificate, and not its address alone.
+pub(crate) fn is_open(endpoint: &Endpoint) -> bool {
+    endpoint.auth.is_empty()
+        && endpoint.identify_by_certificate.is_empty()
+        && endpoint.identify_by != [IdentifyBy::Ip]
+        && endpoint.permit_deny.iter().all(|rule| rule.allow)
+}
+
 /// A publication that somebody without credentials may change.
 fn authentication(config: &Config, findings: &mut Findings) {
-    let is_open = |endpoint: &Endpoint| {
-        endpoint.auth.is_empty() && endpoint.identify_by_certificate.is_empty()
-    };
     let by_name: HashMap<&str, &Endpoint> = config
         .endpoints
         .iter()

@@ -342,11 +342,41 @@ impl<'a, 'c> Options<'a, 'c> {
             return None;
         }
         match Filter::parse(&entry.value) {
-            Ok(filter) => Some(filter),
+            Ok(filter) => {
+                self.habits(entry, name);
+                Some(filter)
+            }
             Err(error) => {
                 self.pattern_error(entry, name, &entry.value, &error);
                 None
             }
+        }
+    }
+
+    /// A filter that passes more than its looks say.
+    fn habits(&mut self, entry: &Entry, name: &str) {
+        let pattern = entry.value.as_str();
+        let findings = &mut *self.context.findings;
+        let literal = |c: char| c.is_alphanumeric() || c == '/' || c == ':';
+        if !pattern.contains(['^', '$']) && pattern.starts_with(literal) {
+            let message = format!("{} in `{name}` is not anchored", quote(pattern));
+            let help = if pattern.contains('|') {
+                format!("`^({pattern})` if the start of the name is meant")
+            } else {
+                format!("`^{pattern}` if the start of the name is meant")
+            };
+            findings.warning("unanchored-filter", &entry.value_at, message, Some(help));
+        }
+        let body = pattern.strip_suffix('$').unwrap_or(pattern);
+        if let Some(before) = body.strip_suffix('*')
+            && before.ends_with(literal)
+        {
+            let message = format!(
+                "the `*` of {} in `{name}` repeats what stands before it",
+                quote(pattern)
+            );
+            let help = Some(format!("`{before}` is the start of the name"));
+            findings.warning("filter-glob", &entry.value_at, message, help);
         }
     }
 

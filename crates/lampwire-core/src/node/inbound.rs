@@ -748,6 +748,12 @@ impl Node {
         taken: u64,
     ) -> Accepted {
         let now = arrival.now;
+        if self.compositor.missed_some(checked) {
+            let rule = &self.config.asterisk_publications[checked.rule].name;
+            if let Some(peer) = self.peers.of_asterisk_publication(rule) {
+                self.ask_peer(now, peer);
+            }
+        }
         let ended = match checked.intent {
             Intent::Remove(id) => self.compositor.get(id).copied().map(|it| (id, it)),
             Intent::Initial | Intent::Modify(_) | Intent::Refresh(_) => None,
@@ -755,6 +761,7 @@ impl Node {
         let (id, accepted) =
             self.compositor
                 .commit(now, &self.config, checked, key, arrival.remote, taken);
+        self.kept.publications.insert(id.0);
         match checked.intent {
             Intent::Initial | Intent::Remove(_) => {
                 if let Some(key) = key {

@@ -7,6 +7,7 @@ mod census;
 mod explain;
 mod hub;
 mod inbound;
+mod keep;
 mod missed;
 mod own;
 mod query;
@@ -50,6 +51,7 @@ pub use self::explain::{
 };
 use self::hub::Retelling;
 use self::inbound::Origin;
+use self::keep::Kept;
 pub use self::own::{SetError, SetOutcome, UnknownPublisher};
 
 /// What a node is made from.
@@ -59,8 +61,10 @@ pub struct Setup {
     pub config: Arc<Config>,
     /// The node's own entity id.
     pub entity_id: EntityId,
-    /// All randomness of the node. A secret: tags and nonces are sealed with what follows from it.
+    /// All randomness of the node: another for each life.
     pub seed: [u8; 32],
+    /// What tags and nonces are sealed with. A node that keeps what it knows over a restart keeps this too, or its old tags are none.
+    pub secret: [u8; 32],
 }
 
 impl std::fmt::Debug for Setup {
@@ -98,6 +102,10 @@ pub struct Node {
     /// Who tells of which entity id.
     leases: Leases,
     rewrites: Rewrites,
+    /// What has been given to whoever keeps it over a restart.
+    kept: Kept,
+    /// The node goes on from an earlier life, which ended in order or not.
+    restored: Option<bool>,
     /// Entity ids whose devices are being told anew.
     retelling: VecDeque<Retelling>,
     /// The number of our last beat.
@@ -133,8 +141,9 @@ impl Node {
             config,
             entity_id,
             seed,
+            secret,
         } = setup;
-        let mut secrets = Random::new(&seed, "secrets");
+        let mut secrets = Random::new(&secret, "secrets");
         let mut random = Random::new(&seed, "random");
         let mut pair = || (secrets.next_u64(), secrets.next_u64());
         let (names_key, transactions_key) = (pair(), pair());
@@ -195,6 +204,8 @@ impl Node {
             late: LateAnswers::new(&config),
             leases: Leases::default(),
             rewrites,
+            kept: Kept::default(),
+            restored: None,
             retelling: VecDeque::new(),
             beats: 0,
             directory: Directory::default(),
@@ -220,11 +231,18 @@ impl Node {
         self.bound = bound.iter().copied().collect();
         self.life = Life::Running;
         self.identify_names();
-        self.each_publisher(now, Publisher::start);
-        let asked = self.publishers.iter().filter(|it| it.can_ask());
+        // What was missed between two lives is asked for; after an end in order nothing was.
+        let ask = self.restored != Some(true);
+        self.each_publisher(now, |publisher, ctx| publisher.start(ctx, ask));
+        self.wait_for_losses();
+        let asked = self.publishers.iter().filter(|it| it.is_asking());
         let asked: Vec<PeerId> = asked.filter_map(|it| it.peer).collect();
+        let round = self.table.begin_round();
         for peer in asked {
             self.note_asked(now, peer);
+            if self.peers.get(peer).restored {
+                self.await_dumps(now, peer, round);
+            }
         }
         let known: Vec<_> = self
             .peers
@@ -511,6 +529,7 @@ impl Node {
             .publishers
             .iter()
             .map(|it| it.confirmed(head))
+            .chain(self.kept_until())
             .min()
             .unwrap_or(head);
         self.table.free_dead(confirmed);
@@ -525,6 +544,7 @@ impl Node {
             Expiry::At(at) => self.timers.set(Timer::Publication(id.0), at),
             Expiry::Gone => {}
             Expiry::Ended(publication) => {
+                self.kept.publications.insert(id.0);
                 let rule = &self.config.asterisk_publications[publication.rule].name;
                 if let Some(peer) = self.peers.of_asterisk_publication(rule) {
                     self.peers.note_change(peer);
@@ -602,6 +622,7 @@ impl Node {
 
     /// The publishers, and the parts of the node that they work with.
     fn lend(&mut self, now: Now) -> (&mut Vec<Publisher>, Context<'_>) {
+        let keeps = self.kept_until().is_some();
         let ctx = Context {
             now,
             config: &self.config,
@@ -616,6 +637,7 @@ impl Node {
             flows: &mut self.flows,
             directory: &mut self.directory,
             bound: &self.bound,
+            keeps,
         };
         (&mut self.publishers, ctx)
     }

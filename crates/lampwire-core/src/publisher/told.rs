@@ -1,8 +1,9 @@
 //! What a publisher's peer has been told of one value. Nothing here changes anything.
 
-use super::Publisher;
+use super::{Publisher, State};
 use crate::filters::{FilterId, Filters};
 use crate::table::{Entry, Kind, Table};
+use crate::time::Time;
 
 /// Whether a value has come to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,11 @@ impl Publisher {
         } else {
             Delivery::Waiting
         }
+    }
+
+    /// When the peer last answered, where it is silent or unreachable since.
+    pub(crate) fn away_since(&self) -> Option<Time> {
+        matches!(self.state, State::Away { .. }).then_some(self.heard)
     }
 
     /// Requests that are on their way.

@@ -194,6 +194,23 @@ pub(crate) struct Assertion<'a> {
     pub(crate) at: WallTime,
 }
 
+/// A value of an earlier life.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Restored<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) name: &'a str,
+    pub(crate) eid: EntityId,
+    pub(crate) value: Value,
+    pub(crate) source: Source,
+    pub(crate) peer: Option<PeerId>,
+    pub(crate) version: Version,
+    /// It was stamped by this node.
+    pub(crate) here: bool,
+    pub(crate) owner: bool,
+    pub(crate) rev: Rev,
+    pub(crate) at: WallTime,
+}
+
 /// A change that is real: others are to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
@@ -603,6 +620,58 @@ impl Table {
     pub(crate) fn newest_life(&self, by: EntityId) -> Option<u64> {
         let lives = self.stamper_ids.range((by, 0)..=(by, u64::MAX));
         lives.map(|((_, life), _)| *life).next_back()
+    }
+
+    /// Puts a value of an earlier life back, in the order of their revisions.
+    pub(crate) fn restore(&mut self, restored: &Restored<'_>) -> Result<EidId, TableFull> {
+        let assertion = Assertion {
+            kind: restored.kind,
+            name: restored.name,
+            eid: restored.eid,
+            value: restored.value,
+            cachable: true,
+            source: restored.source,
+            peer: restored.peer,
+            holder: None,
+            version: (!restored.here).then_some(restored.version),
+            at: restored.at,
+        };
+        self.check_room(&assertion)?;
+        let eid = self.intern_eid(restored.eid)?;
+        let stamper = match assertion.version {
+            Some(version) => self.intern_stamper(version)?,
+            None => StamperId::HERE,
+        };
+        let known = self.names.find(restored.kind, restored.name);
+        if known.is_some_and(|name| self.cells_of(name, eid).0.is_some()) {
+            return Ok(eid);
+        }
+        let id = self.add_cell(&assertion, eid, stamper)?;
+        self.cells[id.0 as usize].seq = restored.version.seq;
+        let told = self.told(self.cell(id));
+        self.journal.restore(restored.rev, id, told);
+        let head = self.journal.head();
+        self.cells[id.0 as usize].rev = head;
+        if restored.owner {
+            self.set_owner(id);
+        }
+        Ok(eid)
+    }
+
+    /// A cell that is to be kept, or was.
+    pub(crate) fn kept(&self, id: CellId) -> Option<&Cell> {
+        let cell = self.cell(id);
+        (cell.cachable && cell.rev != Rev::default()).then_some(cell)
+    }
+
+    /// How many cells there are, free ones among them.
+    pub(crate) fn cell_count(&self) -> u32 {
+        u32::try_from(self.cells.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Each entity id and whether its node is lost.
+    pub(crate) fn losses(&self) -> impl Iterator<Item = (EntityId, bool)> + '_ {
+        self.eids.iter().map(|eid| (eid.id, eid.lost))
     }
 
     /// Deletes the values of `name` under `eid`: peers are told INVALID or 0/0, and then nothing is left of it. `None`: there was none.

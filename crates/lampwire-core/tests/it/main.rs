@@ -9,6 +9,7 @@ mod entities;
 mod explain;
 mod hub;
 mod identity;
+mod keep;
 mod own;
 mod places;
 mod publisher;

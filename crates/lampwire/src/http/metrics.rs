@@ -222,8 +222,30 @@ impl Figures {
             ("repeated", self.counters.repeats_received),
             ("filtered", self.counters.filtered),
             ("own-entity-id", self.counters.own_entity_id_received),
+            ("stale", self.counters.stale),
+            ("shadowed", self.counters.shadows),
+            ("echoed", self.counters.echoes),
         ] {
             received.put(&[("result", result)], count);
+        }
+        for (name, help, count) in [
+            (
+                "lampwire_entities_lost_total",
+                "Entity ids that were lost, and whose states were retracted or held.",
+                self.counters.losses,
+            ),
+            (
+                "lampwire_entities_returned_total",
+                "Entity ids that came back after they were lost.",
+                self.counters.returns,
+            ),
+            (
+                "lampwire_states_swept_total",
+                "States that were taken back because their node no longer has them.",
+                self.counters.swept,
+            ),
+        ] {
+            page.counter(name, help).put(&[], count);
         }
         let mut findings = page.counter(
             "lampwire_entity_id_findings_total",

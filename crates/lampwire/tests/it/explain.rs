@@ -1,7 +1,7 @@
 //! Why a lamp is lit, asked over HTTP and on the command line.
 
-use super::exchange::{ONE, TWO, relation, start_one, start_two};
 use super::harness::{Node, address, wait_for};
+use super::pair::{ONE, TWO, relation, start_one, start_two};
 
 #[test]
 fn a_lamp_is_explained_on_both_nodes() {

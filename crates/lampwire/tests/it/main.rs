@@ -12,6 +12,7 @@ mod exchange;
 mod explain;
 mod harness;
 mod metrics;
+mod pair;
 mod refusals;
 mod scan;
 mod sip;

@@ -1,7 +1,7 @@
 //! What Prometheus sees.
 
-use super::exchange::{start_one, start_two};
 use super::harness::{Node, Request, address, wait_for};
+use super::pair::{start_one, start_two};
 
 /// The value of a series, as it is written.
 fn value(text: &str, series: &str) -> Option<f64> {
