@@ -82,20 +82,16 @@ impl Sink {
     pub(crate) fn begin(&mut self, listed: impl Iterator<Item = (Arc<str>, DeviceState)>) {
         self.busy.clear();
         (self.no_mailboxes, self.refused) = (false, false);
-        let before = std::mem::take(&mut self.held);
-        self.dirty.extend(before.into_keys().filter(|(kind, _)| *kind == Kind::Mailbox));
+        // Mailboxes that it may still hold from before are deleted there where nobody speaks of them any more.
+        self.held.retain(|(kind, _), _| *kind == Kind::Mailbox);
+        for (subject, value) in &mut self.held {
+            *value = Wanted::Nothing;
+            self.dirty.insert(subject.clone());
+        }
         for (name, state) in listed {
             let subject = (Kind::Device, name);
             self.dirty.insert(subject.clone());
             self.held.insert(subject, Wanted::Device(state));
-        }
-    }
-
-    /// Mailboxes that the Asterisk may still hold from before, so that those that nobody speaks of are deleted there.
-    pub(crate) fn suspect_mailboxes(&mut self) {
-        let mailboxes = self.dirty.iter().filter(|(kind, _)| *kind == Kind::Mailbox);
-        for subject in mailboxes {
-            self.held.insert(subject.clone(), Wanted::Nothing);
         }
     }
 
@@ -119,13 +115,18 @@ impl Sink {
                 continue;
             }
             let value = match wanted(subject.0, &subject.1) {
+                // Another node's sink wrote it: put in here it would come back under a longer name, and so on.
+                _ if subject.0 == Kind::Device && self.name_behind(&subject.1).is_some() => {
+                    Wanted::Nothing
+                }
                 // The one word that Asterisk takes from nobody; a lamp shows the same for both.
                 Wanted::Device(DeviceState::Unknown) => Wanted::Device(DeviceState::NotInUse),
                 value => value,
             };
             let held = self.held.get(&subject);
             let gone = matches!(held, None | Some(Wanted::Device(DeviceState::Invalid)));
-            if held == Some(&value) && value != Wanted::Nothing || value == Wanted::Nothing && gone {
+            if held == Some(&value) && value != Wanted::Nothing || value == Wanted::Nothing && gone
+            {
                 continue;
             }
             let action = match value {
@@ -133,7 +134,9 @@ impl Sink {
                     self.set_device(id, &subject.1, DeviceState::Invalid)
                 }
                 Wanted::Device(state) => self.set_device(id, &subject.1, state),
-                Wanted::Nothing => Action::new("MWIDelete", id).field("Mailbox", &subject.1).ok(),
+                Wanted::Nothing => Action::new("MWIDelete", id)
+                    .field("Mailbox", &subject.1)
+                    .ok(),
                 Wanted::Mailbox(new, old) => set_mailbox(id, &subject.1, new, old),
             };
             // A name that cannot be said there (too long) is left out.
@@ -164,7 +167,10 @@ impl Sink {
             // What was refused is not said again before it is another, or the connection is.
             let first = !std::mem::replace(&mut self.refused, true);
             let complaint = Complaint::Refused(subject.1.to_string(), why.to_owned());
-            self.held.insert(subject.clone(), value);
+            match value {
+                Wanted::Nothing => self.held.remove(&subject),
+                value => self.held.insert(subject.clone(), value),
+            };
             self.note(subject.0, &subject.1);
             return (None, first.then_some(complaint));
         }
@@ -197,7 +203,9 @@ impl Sink {
             return None;
         }
         let variable = format!("DEVICE_STATE({}{name})", self.prefix);
-        let action = Action::new("Setvar", id).field("Variable", &variable).ok()?;
+        let action = Action::new("Setvar", id)
+            .field("Variable", &variable)
+            .ok()?;
         action.field("Value", state.as_str()).ok()
     }
 
