@@ -22,6 +22,7 @@ mod exchanges;
 mod figures;
 mod instance;
 mod lampwire;
+mod plans;
 mod relation;
 mod report;
 mod sip;
@@ -92,6 +93,7 @@ fn main() -> ExitCode {
     });
     let mut trials = trials(&lab, &missing);
     trials.extend(exchanges::trials(&lab, trials.len()));
+    trials.extend(plans::trials(&lab, trials.len()));
     trials.extend(required(&missing));
     trials.extend(figures::trials(&lab));
     let conclusion = libtest_mimic::run(&arguments, trials);
