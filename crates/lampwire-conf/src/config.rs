@@ -9,6 +9,7 @@ use crate::section::identify::Identify;
 use crate::section::inbound_publication::InboundPublication;
 use crate::section::lampwire::Lampwire;
 use crate::section::outbound_publish::OutboundPublish;
+use crate::section::rewrite::Rewrite;
 use crate::section::system::System;
 use crate::section::transport::Transport;
 
@@ -38,4 +39,6 @@ pub struct Config {
     pub inbound_publications: Vec<InboundPublication>,
     /// The peers.
     pub asterisk_publications: Vec<AsteriskPublication>,
+    /// What peers call otherwise.
+    pub rewrites: Vec<Rewrite>,
 }

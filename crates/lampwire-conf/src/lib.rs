@@ -59,6 +59,7 @@ pub use section::identify::{HeaderMatch, Identify, Match, UriMatch, ValueMatch};
 pub use section::inbound_publication::InboundPublication;
 pub use section::lampwire::{Lampwire, RetractAs};
 pub use section::outbound_publish::{MailboxOwner, OutboundPublish};
+pub use section::rewrite::{Renaming, Rewrite};
 pub use section::system::System;
 pub use section::transport::{Protocol, TcpKeepalive, Tls, TlsMethod, Transport};
 pub use source::{MapSource, Source};

@@ -14,7 +14,7 @@ use crate::nearest::nearest;
 use crate::options::{OTHER_TYPES, SECTIONS, SectionSpec, section_spec};
 use crate::section::{
     Context, Options, Reference, acl, asterisk_publication, auth, endpoint, global, identify,
-    inbound_publication, lampwire, outbound_publish, system, transport,
+    inbound_publication, lampwire, outbound_publish, rewrite, system, transport,
 };
 use crate::source::Source;
 
@@ -183,6 +183,7 @@ fn build(sections: &[(&Section, &'static SectionSpec)], context: &mut Context<'_
             "auth" => config.auths.extend(auth::read(options, &config.global)),
             "identify" => config.identifies.extend(identify::read(options)),
             "acl" => config.acls.push(acl::read(options)),
+            "rewrite" => config.rewrites.extend(rewrite::read(options)),
             "outbound-publish" => config
                 .outbound_publishes
                 .extend(outbound_publish::read(options)),

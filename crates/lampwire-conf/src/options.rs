@@ -64,6 +64,7 @@ pub const SECTIONS: &[&SectionSpec] = &[
     &section::outbound_publish::SPEC,
     &section::inbound_publication::SPEC,
     &section::asterisk_publication::SPEC,
+    &section::rewrite::SPEC,
 ];
 
 /// Section types of Asterisk's pjsip.conf, geolocation.conf and stir_shaken.conf that do not concern the exchange: skipped whole.

@@ -631,6 +631,67 @@ const CASES: &[(&str, &str, &str)] = &[
         "[lampwire]\ntype=lampwire\nentity_id=2\n",
         "[lampwire]\ntype=lampwire\nentity_id=\n",
     ),
+    // rewrites
+    (
+        "a rewrite without peer",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\ndevice=* -> t-*\n",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndevice=* -> t-*\n",
+    ),
+    (
+        "a rewrite for nobody",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=b\ndevice=* -> t-*\n",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndevice=* -> t-*\n",
+    ),
+    (
+        "a rewrite of nothing",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\n",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\nmailbox=* -> *x\n",
+    ),
+    (
+        "a rewrite without way back",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndevice=SIP/* -> PJSIP/1\n",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndevice=SIP/* -> SIP/1*\n",
+    ),
+    (
+        "a rewrite with two stars",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndevice=*/* -> a*\n",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndevice=* -> a*\n",
+    ),
+    (
+        "a rewrite without arrow",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndevice=SIP/* PJSIP/*\n",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndevice=SIP/* -> SIP/x*\n",
+    ),
+    (
+        "two names become one",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndevice=SIP/* -> SIP/x*\ndevice=IAX2/* -> SIP/x*\n",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndevice=SIP/* -> SIP/x*\ndevice=IAX2/* -> IAX2/x*\n",
+    ),
+    (
+        "a rewrite that is never reached",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndevice=* -> x*\ndevice=SIP/1 -> SIP/2\n",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\nmailbox=* -> x*\ndevice=SIP/* -> SIP/y*\n",
+    ),
+    (
+        "a name of the peer's own in the way",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndevice=SIP/* -> PJSIP/*\n",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndevice=SIP/* -> PJSIP/*\ndevice=PJSIP/* -> SIP/*\n",
+    ),
+    (
+        "a state that is none",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\nstate=BUSY -> OCCUPIED\n",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\nstate=BUSY -> INUSE\n",
+    ),
+    (
+        "two states become one",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\nstate=BUSY -> INUSE\nstate=RINGINUSE -> INUSE\n",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndirection=in\nstate=BUSY -> INUSE\nstate=RINGINUSE -> INUSE\n",
+    ),
+    (
+        "a rewrite into nowhere",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndirection=up\ndevice=* -> x*\n",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndirection=in\ndevice=* -> x*\n",
+    ),
     (
         "two of us",
         "[lampwire]\ntype=lampwire\n[node]\ntype=lampwire\n",

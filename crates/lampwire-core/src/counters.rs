@@ -1,6 +1,9 @@
 //! What the node counts. Plain numbers that only rise; the program turns them into metrics.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lampwire_sip::{EventPackage, Method};
 
 /// Everything that is counted.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +22,8 @@ pub struct Counters {
     pub retransmissions: u64,
     /// PUBLISH requests that were granted.
     pub accepted: u64,
+    /// Requests by what was answered to whom.
+    pub answered: BTreeMap<Answered, u64>,
     /// Refusals by their code.
     pub refused: BTreeMap<&'static str, u64>,
     /// Requests of strangers that were not answered at all, being too many.
@@ -59,4 +64,83 @@ pub struct Counters {
     pub swept: u64,
     /// Publications that ran out.
     pub publications_expired: u64,
+}
+
+/// What answers are counted by: few of each, whatever comes from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Answered {
+    /// Whose request it was, by its place in the configuration; `None`: nobody's that we know, or a copy that was answered as before.
+    pub endpoint: Option<usize>,
+    /// `PUBLISH`, `OPTIONS` or `other`.
+    pub method: &'static str,
+    /// `asterisk-devicestate`, `asterisk-mwi`, `other`, or nothing.
+    pub event: &'static str,
+    /// The answer's status.
+    pub status: u16,
+}
+
+impl Answered {
+    pub(crate) fn new(
+        endpoint: Option<usize>,
+        method: Method<'_>,
+        event: Option<&str>,
+        status: u16,
+    ) -> Self {
+        Self {
+            endpoint,
+            method: match method {
+                Method::Publish => "PUBLISH",
+                Method::Options => "OPTIONS",
+                _ => "other",
+            },
+            event: match event {
+                None => "",
+                Some(event) if event == EventPackage::DeviceState.as_str() => {
+                    EventPackage::DeviceState.as_str()
+                }
+                Some(event) if event == EventPackage::Mwi.as_str() => EventPackage::Mwi.as_str(),
+                Some(_) => "other",
+            },
+            status,
+        }
+    }
+}
+
+/// How often something took how long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Histogram {
+    /// How many took at most as long as each of [`Histogram::BOUNDS`], and more than the bound before.
+    pub counts: [u64; Self::BOUNDS.len()],
+    /// How many there were, longer ones too.
+    pub total: u64,
+    /// All times together.
+    pub sum: Duration,
+}
+
+impl Histogram {
+    /// From the fastest loopback to two copies of a lost request.
+    pub const BOUNDS: [Duration; 12] = [
+        Duration::from_micros(500),
+        Duration::from_millis(1),
+        Duration::from_micros(2500),
+        Duration::from_millis(5),
+        Duration::from_millis(10),
+        Duration::from_millis(25),
+        Duration::from_millis(50),
+        Duration::from_millis(100),
+        Duration::from_millis(250),
+        Duration::from_millis(500),
+        Duration::from_secs(1),
+        Duration::from_secs(4),
+    ];
+
+    /// It took so long.
+    pub(crate) fn observe(&mut self, time: Duration) {
+        let bound = Self::BOUNDS.iter().position(|&bound| time <= bound);
+        if let Some(bound) = bound {
+            self.counts[bound] += 1;
+        }
+        self.total += 1;
+        self.sum += time;
+    }
 }

@@ -30,6 +30,11 @@ impl Filters {
         FilterId(u16::try_from(index).expect("sections are bounded below 65,536"))
     }
 
+    /// A filter as it is written.
+    pub(crate) fn text(&self, filter: FilterId) -> &str {
+        self.list[usize::from(filter.0)].as_str()
+    }
+
     /// Whether `filter` wants a name that stands in no table.
     pub(crate) fn matches(&self, filter: Option<FilterId>, name: &str) -> bool {
         filter.is_none_or(|id| self.list[usize::from(id.0)].is_match(name))

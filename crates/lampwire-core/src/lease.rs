@@ -162,6 +162,30 @@ impl Leases {
         }
     }
 
+    /// An entity id of an earlier life: held until it is heard of again, or lost as it was.
+    pub(crate) fn restore(
+        &mut self,
+        eid: EidId,
+        peer: Option<PeerId>,
+        version: Option<Version>,
+        lost: bool,
+        held_until: Time,
+    ) {
+        let by = version.map_or(Stamper::Here, |version| Stamper::Hub(version.by));
+        let lease = self.list.entry(eid).or_insert_with(|| Lease {
+            ways: BTreeMap::new(),
+            home: by,
+            said: None,
+            life: match lost {
+                true => Life::Lost,
+                false => Life::Held(held_until),
+            },
+        });
+        if let Some(peer) = peer {
+            lease.ways.insert(peer, Way { by, open: false });
+        }
+    }
+
     /// A beat of a hub's; true if it is newer than any before, so that it goes on to others.
     pub(crate) fn beat(&mut self, now: Time, by: EntityId, life: u64, beat: u64) -> bool {
         let hub = Hub {

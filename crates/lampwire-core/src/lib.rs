@@ -19,7 +19,7 @@
 //! let (config, _) = load("lampwire.conf", &mut MapSource::new([("lampwire.conf", text)]));
 //! let now = Now { at: Time::from_micros(0), wall: WallTime::from_millis(1_763_805_600_000) };
 //! let entity_id = "02:00:00:00:00:01".parse().unwrap();
-//! let mut node = Node::new(now, Setup { config: Arc::new(config), entity_id, seed: [0; 32] });
+//! let mut node = Node::new(now, Setup { config: Arc::new(config), entity_id, seed: [0; 32], secret: [0; 32] });
 //!
 //! node.start(now, &[(TransportId(0), "127.0.0.1:5060".parse().unwrap())]);
 //! node.set_device(now, "Custom:door", DeviceState::InUse, true).unwrap();
@@ -35,8 +35,11 @@ mod directory;
 mod entity;
 mod filters;
 mod flow;
+#[doc(hidden)]
+pub mod fuzzing;
 mod io;
 mod late;
+mod lately;
 mod lease;
 pub mod limits;
 mod locate;
@@ -45,6 +48,8 @@ mod peer;
 mod publisher;
 mod random;
 mod refusal;
+mod rewrite;
+pub mod store;
 mod strangers;
 mod sum;
 mod table;
@@ -53,12 +58,17 @@ mod timers;
 mod transaction;
 mod view;
 
-pub use self::counters::Counters;
+pub use self::counters::{Answered, Counters, Histogram};
 pub use self::io::{
     Answer, Certificate, Event, FlowCommand, FlowId, Level, NaptrRecord, Notice, Query, Records,
     SrvRecord, Transmit, TransportId,
 };
-pub use self::node::{Node, SetError, SetOutcome, Setup, UnknownPublisher};
+pub use self::lately::DropCause;
+pub use self::node::{
+    Census, ChangeView, DeviceExplanation, DroppedView, MailboxExplanation, Node, Said, SetError,
+    SetOutcome, Setup, TakenView, ToldView, Trail, UnknownPublisher, Verdict,
+};
+pub use self::publisher::Delivery;
 pub use self::sum::sum;
 pub use self::table::{Source, TableFull};
 pub use self::time::{Now, Time, WallTime};

@@ -48,6 +48,8 @@ pub(crate) struct Peer {
     pub(crate) refusals: u64,
     /// Device states that it said again as they were: only a dump does that.
     pub(crate) repeats: u64,
+    /// What is known of it is of an earlier life of this node, and nothing has been heard of it since.
+    pub(crate) restored: bool,
     /// When it started, where it is a Lampwire.
     pub(crate) life: Option<u64>,
     /// What it no longer has is being found out.
@@ -101,7 +103,7 @@ impl Peer {
 
     /// Whether it is there, as far as is known.
     pub(crate) const fn is_there(&self) -> bool {
-        !(self.away || self.ended)
+        !(self.away || self.ended || self.restored)
     }
 
     /// The publish that tells this peer of `event`.
@@ -211,6 +213,7 @@ impl Peers {
             said_at: Time::default(),
             refusals: 0,
             repeats: 0,
+            restored: false,
             life: None,
             sweep: None,
         });
@@ -235,6 +238,13 @@ impl Peers {
     /// The peers that have come or gone since this was last asked.
     pub(crate) fn take_changed(&mut self) -> Vec<PeerId> {
         std::mem::take(&mut self.changed)
+    }
+
+    /// The peer of a name.
+    pub(crate) fn named(&self, name: &str) -> Option<PeerId> {
+        self.iter()
+            .find(|(_, peer)| peer.name == name)
+            .map(|(id, _)| id)
     }
 
     pub(crate) fn get(&self, id: PeerId) -> &Peer {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lampwire_sip::{DeviceState, EntityId, EventPackage};
 
+use crate::counters::Histogram;
 use crate::table::Source;
 use crate::time::WallTime;
 
@@ -73,7 +74,7 @@ pub struct MailboxView {
 pub enum PeerStatus {
     /// It answers, or a publication of it is live.
     Up,
-    /// It does not answer, and no publication of it is live.
+    /// It does not answer, and has sent nothing since it last did.
     Down,
     /// Nothing has been heard of it, and nothing was asked.
     Unknown,
@@ -168,6 +169,12 @@ pub struct PublisherView {
     pub confirmed: u64,
     /// Refusals.
     pub refused: u64,
+    /// Copies of requests that were sent because no answer came.
+    pub copies: u64,
+    /// Requests that are on their way.
+    pub in_flight: usize,
+    /// From a request to its final answer.
+    pub round_trips: Histogram,
     /// The last final answer.
     pub last_answer: Option<AnswerView>,
     /// When it is tried again, where it waits.

@@ -132,6 +132,7 @@ impl Member {
                         config: Arc::clone(config),
                         entity_id: self.entity_id,
                         seed: secret,
+                        secret,
                     },
                 );
                 node.watch(true);

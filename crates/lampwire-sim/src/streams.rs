@@ -199,6 +199,7 @@ impl World {
                 config: Arc::new(config),
                 entity_id,
                 seed: secret,
+                secret,
             },
         );
         node.watch(true);

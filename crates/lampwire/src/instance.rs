@@ -101,8 +101,8 @@ impl Instance {
             .map(|address| bind_http(&config, address))
         {
             Some(Ok(listener)) => Some(listener),
-            Some(Err(error)) => {
-                wrong.push(error);
+            Some(Err(errors)) => {
+                wrong.extend(errors);
                 None
             }
             None => None,
@@ -174,7 +174,10 @@ impl Instance {
             }
         }
         match self.http_address() {
-            Some(address) => tracing::info!("HTTP on http://{address}"),
+            Some(address) => {
+                let scheme = self.listener.as_ref().map_or("http", Listener::scheme);
+                tracing::info!("HTTP on {scheme}://{address}, with the page");
+            }
             None => tracing::info!("no HTTP: http_bind= is empty"),
         }
     }
@@ -190,6 +193,7 @@ impl Instance {
             config: Arc::clone(&self.config),
             entity_id: self.identity.entity_id,
             seed,
+            secret: seed,
         };
         let node = Node::new(clock.now(), setup);
         let (driver, node) = Driver::new(node, clock, self.sockets, self.streams, &self.config);
@@ -204,6 +208,8 @@ impl Instance {
             let routes = http::routes(Service {
                 node: node.clone(),
                 token,
+                config: Arc::clone(&self.config),
+                started_at: clock.now().wall,
             });
             tokio::spawn(http::serve(listener, routes, stopped.clone()))
         });
@@ -287,15 +293,39 @@ fn bind_transport(index: usize, transport: &Transport) -> Result<Bound, Vec<Cann
     })
 }
 
-fn bind_http(config: &Config, address: SocketAddr) -> Result<Listener, CannotBegin> {
-    Listener::bind(address).map_err(|error| CannotBegin {
+fn bind_http(config: &Config, address: SocketAddr) -> Result<Listener, Vec<CannotBegin>> {
+    let own = &config.lampwire;
+    let cannot = |problem: String, advice: String| CannotBegin {
         subject: Subject::Http,
-        place: config.lampwire.at.as_ref().map(place).unwrap_or_default(),
-        problem: format!(
-            "http_bind: {address}/tcp cannot be bound: {}",
-            why(&error, "another lampwire")
-        ),
-        advice: Some("change http_bind= of [lampwire]".to_owned()),
+        place: own.at.as_ref().map(place).unwrap_or_default(),
+        problem,
+        advice: Some(advice),
+    };
+    // The files are read as a transport's are; what is wrong is told by the names that they have here.
+    let named = |text: &str| {
+        text.replace("priv_key_file", "http_key")
+            .replace("cert_file", "http_cert")
+    };
+    let mut warnings = Vec::new();
+    let tls = own.http_cert.as_deref().map(|certificate| {
+        driver::tls::web::acceptor(certificate, own.http_key.as_deref(), &mut warnings)
+    });
+    for warning in &warnings {
+        tracing::warn!("{}", named(warning));
+    }
+    let tls = tls.transpose().map_err(|problems| {
+        let told = problems.iter();
+        told.map(|it| cannot(named(&it.problem), named(&it.advice)))
+            .collect::<Vec<_>>()
+    })?;
+    Listener::bind(address, tls).map_err(|error| {
+        vec![cannot(
+            format!(
+                "http_bind: {address}/tcp cannot be bound: {}",
+                why(&error, "another lampwire")
+            ),
+            "change http_bind= of [lampwire]".to_owned(),
+        )]
     })
 }
 

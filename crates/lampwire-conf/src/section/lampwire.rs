@@ -8,6 +8,7 @@ use lampwire_sip::{DeviceState, EntityId};
 use super::Options;
 use crate::Location;
 use crate::diagnostic::quote;
+use crate::grammar::Entry;
 use crate::options::{OptionSpec, SectionSpec, acts, list, unset};
 use crate::secret::Secret;
 use crate::value;
@@ -30,6 +31,18 @@ const OPTIONS: &[OptionSpec] = &[
     unset(
         "http_token",
         "The bearer token that HTTP requests must carry; `@/path` reads it from a file.",
+    ),
+    unset(
+        "http_cert",
+        "PEM file with the certificate of the HTTP server, which then speaks HTTPS only; those that signed it stand after it.",
+    ),
+    unset(
+        "http_key",
+        "PEM file with the private key of http_cert; without it the key is looked for in that file.",
+    ),
+    unset(
+        "hep_server",
+        "IP address and port of a HEP collector (Homer) that gets a copy of every SIP message, over UDP; the port is 9060 where none is named.",
     ),
     list(
         "nameserver",
@@ -72,6 +85,8 @@ pub(crate) const SPEC: SectionSpec = SectionSpec {
 
 /// The port of HTTP where `http_bind` names only an address.
 const HTTP_PORT: u16 = 7060;
+/// The port of a HEP collector where `hep_server` names only an address.
+const HEP_PORT: u16 = 9060;
 /// The port of DNS where `nameserver` names only an address.
 const DNS_PORT: u16 = 53;
 /// Longest time for which a lost peer's states may be held: 30 days.
@@ -92,6 +107,12 @@ pub struct Lampwire {
     pub http_bind: Option<SocketAddr>,
     /// The bearer token of HTTP.
     pub http_token: Option<Secret>,
+    /// PEM file with the certificate of the HTTP server; None: it speaks plain HTTP. Named, not read.
+    pub http_cert: Option<String>,
+    /// PEM file with its private key; None: it stands in the file of `http_cert`.
+    pub http_key: Option<String>,
+    /// The HEP collector that gets a copy of every SIP message.
+    pub hep_server: Option<SocketAddr>,
     /// The DNS servers that are asked, in order; empty: those that the system is configured with.
     pub nameservers: Vec<SocketAddr>,
     /// What one peer publishes goes on to the others.
@@ -123,6 +144,9 @@ impl Default for Lampwire {
             state_dir: Some("/var/lib/lampwire".to_owned()),
             http_bind: Some(SocketAddr::from(([127, 0, 0, 1], HTTP_PORT))),
             http_token: None,
+            http_cert: None,
+            http_key: None,
+            hep_server: None,
             nameservers: Vec::new(),
             relay: false,
             hold_time: Duration::from_secs(60),
@@ -181,6 +205,28 @@ pub(crate) fn read(options: &mut Options<'_, '_>) -> Lampwire {
             bind
         }
     };
+    let set = |entry: &&Entry| !entry.value.is_empty();
+    let http_cert = options.last("http_cert").filter(set);
+    let http_key = options.last("http_key").filter(set);
+    if let (None, Some(entry)) = (http_cert, http_key) {
+        let message = "`http_key` has no certificate to go with".to_owned();
+        options.error("bad-value", entry, message, "set `http_cert`");
+    }
+    let hep_server = options
+        .last("hep_server")
+        .filter(|entry| !entry.value.is_empty())
+        .and_then(|entry| {
+            let server = value::socket_address(&entry.value, HEP_PORT)
+                .filter(|server| server.port() != 0 && !server.ip().is_unspecified());
+            if server.is_none() {
+                options.bad_value(
+                    entry,
+                    "hep_server",
+                    "an IP address and port, as in 192.0.2.60:9060",
+                );
+            }
+            server
+        });
     let retract_as = options.word(
         "retract_as",
         &[
@@ -208,6 +254,9 @@ pub(crate) fn read(options: &mut Options<'_, '_>) -> Lampwire {
         state_dir,
         http_bind,
         http_token,
+        http_cert: http_cert.map(|entry| entry.value.clone()),
+        http_key: http_key.map(|entry| entry.value.clone()),
+        hep_server,
         nameservers: nameservers(options),
         relay: options.boolean("relay"),
         hold_time: options.seconds("hold_time", 0..=MAX_HOLD),

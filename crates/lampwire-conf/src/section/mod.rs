@@ -10,6 +10,7 @@ pub(crate) mod identify;
 pub(crate) mod inbound_publication;
 pub(crate) mod lampwire;
 pub(crate) mod outbound_publish;
+pub(crate) mod rewrite;
 pub(crate) mod system;
 pub(crate) mod transport;
 
@@ -633,7 +634,7 @@ mod tests {
     fn what_acts_is_taken() {
         let text = "[x]\ntype=lampwire\n[x]\ntype=global\n[x]\ntype=system\n[x]\ntype=transport\nbind=::\ncos=1\n[x]\ntype=endpoint\n\
             [x]\ntype=auth\n[x]\ntype=identify\nendpoint=x\nmatch=::\n[x]\ntype=acl\n[x]\ntype=outbound-publish\nserver_uri=sip:a@b\n\
-            event=asterisk-mwi\n[x]\ntype=inbound-publication\n[x]\ntype=asterisk-publication\n";
+            event=asterisk-mwi\n[x]\ntype=inbound-publication\n[x]\ntype=asterisk-publication\n[x]\ntype=rewrite\npeer=x\nstate=BUSY -> INUSE\n";
         let mut source = MapSource::new([("f", text)]);
         let mut findings = Findings::default();
         let sections = crate::grammar::read("f", &mut source, &mut findings);
@@ -658,6 +659,7 @@ mod tests {
                 "outbound-publish" => drop(outbound_publish::read(&mut options)),
                 "inbound-publication" => drop(inbound_publication::read(&mut options)),
                 "asterisk-publication" => drop(asterisk_publication::read(&mut options)),
+                "rewrite" => drop(rewrite::read(&mut options)),
                 other => panic!("{other}"),
             }
             let acting: std::collections::BTreeSet<&str> = spec
@@ -681,6 +683,7 @@ mod tests {
                 "transport" => text.push_str("bind=::\n"),
                 "identify" => text.push_str("endpoint=endpoint\nmatch=::\n"),
                 "outbound-publish" => text.push_str("server_uri=sip:a@b\nevent=asterisk-mwi\n"),
+                "rewrite" => text.push_str("peer=asterisk-publication\nstate=BUSY -> INUSE\n"),
                 _ => {}
             }
             for option in spec.options {

@@ -15,6 +15,7 @@ use self::tag::Binding;
 pub(crate) use self::tag::{EntityTag, TagKey};
 use crate::limits;
 use crate::refusal::{Refusal, RefusalHeader};
+use crate::store::KeptPublication;
 use crate::time::{Now, Time, WallTime};
 use crate::transaction::server::TransactionKey;
 
@@ -57,6 +58,8 @@ pub(crate) struct Checked {
     pub(crate) rule: usize,
     /// Seconds; 0 for a removal.
     pub(crate) expires: u32,
+    /// That of the tag; it may be newer than what was kept of an earlier life.
+    pub(crate) generation: Option<u32>,
 }
 
 /// All publications that peers hold here.
@@ -89,6 +92,8 @@ pub(crate) struct Publication {
     pub(crate) changed_at: WallTime,
     pub(crate) expires_at: Time,
     pub(crate) states: u64,
+    /// It is of an earlier life: the first tag that is not older than the one that was kept is its tag.
+    restored: bool,
     /// The last request that was taken and the expiry it was granted: a copy of it is answered alike.
     last_request: Option<TransactionKey>,
     expires: u32,
@@ -155,6 +160,7 @@ impl Compositor {
             Some(tag) => Some(self.check_tag(now, config, tag, endpoint, resource, event)?),
             None => None,
         };
+        let (held, generation) = held.unzip();
         let expires = check_expires(config, request)?;
         let intent = match (held, expires, request.body().is_empty()) {
             (Some(id), 0, _) => Intent::Remove(id),
@@ -186,6 +192,7 @@ impl Compositor {
             event,
             rule,
             expires,
+            generation,
         })
     }
 
@@ -212,13 +219,18 @@ impl Compositor {
                 changed_at: now.wall,
                 expires_at: ends,
                 states: 0,
+                restored: false,
                 last_request: None,
                 expires: checked.expires,
             }),
         };
         let slot = &mut self.slots[id.0 as usize];
-        slot.generation = slot.generation.wrapping_add(1);
+        slot.generation = checked
+            .generation
+            .unwrap_or(slot.generation)
+            .wrapping_add(1);
         if let Some(publication) = &mut slot.publication {
+            publication.restored = false;
             publication.last_request = key;
             publication.remote = remote;
             publication.changed_at = now.wall;
@@ -239,6 +251,75 @@ impl Compositor {
                 expires: checked.expires,
             },
         )
+    }
+
+    /// Puts a publication of an earlier life back, where what it names is still there.
+    pub(crate) fn restore(
+        &mut self,
+        config: &Config,
+        kept: &KeptPublication,
+        ends: Time,
+    ) -> Option<PublicationId> {
+        let index = kept.id as usize;
+        if index >= limits::PUBLICATIONS {
+            return None;
+        }
+        let endpoint = config
+            .endpoints
+            .iter()
+            .position(|it| it.name == kept.endpoint)?;
+        let resource = *self.resources.get(&kept.resource)?;
+        let inbound = &config.inbound_publications[resource];
+        let rule = match kept.event {
+            EventPackage::DeviceState => inbound.device_state.as_ref(),
+            EventPackage::Mwi => inbound.mwi.as_ref(),
+        };
+        let rule = *self.rules.get(rule?)?;
+        while self.slots.len() <= index {
+            let id = u32::try_from(self.slots.len()).ok()?;
+            self.slots.push(Slot {
+                generation: 0,
+                publication: None,
+            });
+            self.free.push(PublicationId(id));
+        }
+        self.free.retain(|free| free.0 != kept.id);
+        let slot = &mut self.slots[index];
+        slot.generation = kept.generation;
+        slot.publication = Some(Publication {
+            endpoint,
+            resource,
+            event: kept.event,
+            rule,
+            remote: kept.remote,
+            created_at: kept.created_at,
+            changed_at: kept.created_at,
+            expires_at: ends,
+            states: kept.states,
+            restored: true,
+            last_request: None,
+            expires: 0,
+        });
+        self.of_endpoint[endpoint] += 1;
+        Some(PublicationId(kept.id))
+    }
+
+    /// Whether a tag is newer than the one that was kept of its publication: states that came under those in between were not kept.
+    pub(crate) fn missed_some(&self, checked: &Checked) -> bool {
+        let (Intent::Modify(id) | Intent::Refresh(id) | Intent::Remove(id)) = checked.intent else {
+            return false;
+        };
+        let slot = &self.slots[id.0 as usize];
+        slot.publication.is_some_and(|it| it.restored)
+            && checked
+                .generation
+                .is_some_and(|generation| generation > slot.generation)
+    }
+
+    /// A publication as it is kept, with the generation of its tag.
+    pub(crate) fn kept(&self, id: u32) -> Option<(&Publication, u32)> {
+        let slot = self.slots.get(id as usize)?;
+        Some((slot.publication.as_ref()?, slot.generation))
     }
 
     /// Looks at a publication whose time may have come: its true end, or the publication that has ended.
@@ -377,7 +458,7 @@ impl Compositor {
         endpoint: usize,
         resource: usize,
         event: EventPackage,
-    ) -> Result<PublicationId, Refusal> {
+    ) -> Result<(PublicationId, u32), Refusal> {
         let refused = |cause: &'static str| Refusal::new(412, "unknown-tag", cause);
         let tag = EntityTag::parse(text).ok_or_else(|| refused("not a tag of this node"))?;
         if !tag.is_sealed(&self.key, self.binding(config, endpoint, resource, event)) {
@@ -389,14 +470,15 @@ impl Compositor {
         let publication = self
             .get(id)
             .ok_or_else(|| refused("a publication that has ended"))?;
-        if self.slots[id.0 as usize].generation != tag.generation {
+        let generation = self.slots[id.0 as usize].generation;
+        if generation != tag.generation && !(publication.restored && generation < tag.generation) {
             // A late copy, as a rule: its sender has gone on, or goes on now with a new publication.
             return Err(Refusal::new(412, "used-tag", "a tag that has been used"));
         }
         if now.at >= publication.expires_at + limits::TAG_GRACE {
             return Err(refused("a publication that has run out"));
         }
-        Ok(id)
+        Ok((id, tag.generation))
     }
 
     fn check_room(&self, endpoint: usize) -> Result<(), Refusal> {

@@ -76,11 +76,13 @@ impl Node {
         if !self.leases.beat(now.at, beat.by, beat.life, beat.seq) {
             return;
         }
-        self.each_publisher(now, |publisher, ctx| {
-            if publisher.peer.is_some() && publisher.peer != from {
-                publisher.beat(ctx, beat);
-            }
-        });
+        if self.config.lampwire.relay {
+            self.each_publisher(now, |publisher, ctx| {
+                if publisher.peer.is_some() && publisher.peer != from {
+                    publisher.beat(ctx, beat);
+                }
+            });
+        }
         // Whoever had fallen silent is heard again.
         self.look_at_all(now);
         self.wait_for_hubs(now);
@@ -112,7 +114,7 @@ impl Node {
         }
     }
 
-    fn wait_for_losses(&mut self) {
+    pub(super) fn wait_for_losses(&mut self) {
         if let Some(next) = self.leases.next_loss() {
             self.timers.set(Timer::Losses, next);
         }
@@ -221,10 +223,14 @@ impl Node {
         if let Some(at) = away_at.filter(|at| *at > now.at) {
             self.timers.set(Timer::Peer(id.0), at);
         }
+        let lives = self.holds_publication(id);
         let peer = self.peers.get_mut(id);
         let was_there = peer.is_there();
+        let was_away = peer.away || peer.ended;
         peer.away = away;
-        self.turn_peer(now, id, was_there);
+        // It answers, and what it has published here in our earlier life lives on.
+        peer.restored &= peer.last_heard.is_none() || !lives;
+        self.turn_peer(now, id, was_there, was_away);
     }
 
     /// A request of a peer's was taken.
@@ -238,28 +244,32 @@ impl Node {
             .unwrap_or_default();
         let peer = self.peers.get_mut(id);
         let was_there = peer.is_there();
+        let was_away = peer.away || peer.ended;
         peer.taken_until = now.at + patience;
         peer.away = false;
         peer.ended = false;
-        self.turn_peer(now, id, was_there);
+        peer.restored = false;
+        self.turn_peer(now, id, was_there, was_away);
     }
 
     /// A publication of a peer's has ended: without another one the peer is not there any more.
     pub(super) fn publication_ended(&mut self, now: Now, id: PeerId) {
-        let config = &self.config;
-        let lives = self.compositor.iter().any(|(_, publication)| {
-            let rule = &config.asterisk_publications[publication.rule].name;
-            self.peers.of_asterisk_publication(rule) == Some(id)
-        });
-        if !lives {
+        if !self.holds_publication(id) {
             let peer = self.peers.get_mut(id);
             let was_there = peer.is_there();
             peer.ended = true;
-            self.turn_peer(now, id, was_there);
+            self.turn_peer(now, id, was_there, false);
         }
     }
 
-    fn turn_peer(&mut self, now: Now, id: PeerId, was_there: bool) {
+    fn holds_publication(&self, id: PeerId) -> bool {
+        self.compositor.iter().any(|(_, publication)| {
+            let rule = &self.config.asterisk_publications[publication.rule].name;
+            self.peers.of_asterisk_publication(rule) == Some(id)
+        })
+    }
+
+    fn turn_peer(&mut self, now: Now, id: PeerId, was_there: bool, was_away: bool) {
         let there = self.peers.get(id).is_there();
         if there == was_there {
             return;
@@ -268,7 +278,9 @@ impl Node {
         for eid in self.leases.set_open(id, there) {
             self.look_at(now, eid);
         }
-        if there && self.leases.tells(id) {
+        // Where only this node was away, and nothing was missed, there is nothing to find out.
+        let missed = was_away || self.restored != Some(true);
+        if there && missed && self.leases.tells(id) {
             self.begin_sweep(now, id);
         }
     }
@@ -283,16 +295,21 @@ impl Node {
         }
         let round = self.table.begin_round();
         if self.ask_peer(now, id) {
-            self.peers.get_mut(id).sweep = Some(Sweep {
-                round,
-                asked_at: now.at,
-                refused: self.refusals_of(id),
-                repeats: self.peers.get(id).repeats,
-                second: false,
-            });
-            self.timers
-                .set(Timer::Sweep(id.0), now.at + limits::DUMP_QUIET);
+            self.await_dumps(now, id, round);
         }
+    }
+
+    /// A peer has just been asked for everything: its dumps are waited for.
+    pub(super) fn await_dumps(&mut self, now: Now, id: PeerId, round: u32) {
+        self.peers.get_mut(id).sweep = Some(Sweep {
+            round,
+            asked_at: now.at,
+            refused: self.refusals_of(id),
+            repeats: self.peers.get(id).repeats,
+            second: false,
+        });
+        self.timers
+            .set(Timer::Sweep(id.0), now.at + limits::DUMP_QUIET);
     }
 
     /// A peer began a publication while another one was live. A stock Asterisk holds one at a time, so it has restarted.
@@ -461,6 +478,7 @@ impl Node {
             .filter
             .as_deref()
             .filter(|filter| !filter.is_empty() && filter.len() <= limits::FILTER_PUSHED)
+            .filter(|_| !self.rewrites.concern(id))
             .and_then(|filter| lampwire_conf::Filter::parse(filter).ok());
         let beats: Vec<Version> = self
             .leases
@@ -470,7 +488,7 @@ impl Node {
         self.each_publisher(now, |publisher, ctx| {
             if publisher.peer == Some(id) {
                 publisher.know(lampwire, filter.as_ref());
-                for beat in &beats {
+                for beat in beats.iter().filter(|_| ctx.config.lampwire.relay) {
                     publisher.beat(ctx, *beat);
                 }
             }

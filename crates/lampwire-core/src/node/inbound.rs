@@ -11,8 +11,10 @@ use lampwire_sip::{
 use super::Node;
 use crate::auth::server::{Claim, Verdict};
 use crate::compositor::{Accepted, Checked, Intent};
+use crate::counters::Answered;
 use crate::io::{Event, FlowId, Level, TransportId};
 use crate::late::Leave;
+use crate::lately::{DropCause, Dropped};
 use crate::lease::Belief;
 use crate::peer::PeerId;
 use crate::publisher::request::{names, user_agent};
@@ -325,7 +327,18 @@ impl Node {
             .check(now, &self.config, request, uri, endpoint)?;
 
         // body
-        let body = body(request, checked.event)?;
+        let mut body = body(request, checked.event)?;
+        if let Some((change, extras)) = body.take() {
+            let peer_name = &self.config.asterisk_publications[checked.rule].name;
+            let change = match self.peers.of_asterisk_publication(peer_name) {
+                Some(peer) => self
+                    .rewrites
+                    .to_ours(&self.config, peer, change)
+                    .map_err(bad_body)?,
+                None => change,
+            };
+            body = Some((change, extras));
+        }
         let (change, extras) = match &body {
             Some((change, extras)) => (Some(change), Some(extras)),
             None => (None, None),
@@ -363,11 +376,7 @@ impl Node {
                     version: Some(beat),
                     ..
                 }),
-            ) => {
-                if self.config.lampwire.relay || peer.is_some() {
-                    self.take_beat(now, peer, *beat);
-                }
-            }
+            ) => self.take_beat(now, peer, *beat),
             (
                 Some(change @ (StateChange::Device { .. } | StateChange::Mailbox { .. })),
                 Some(extras),
@@ -686,14 +695,36 @@ impl Node {
         };
         if !wanted {
             self.counters.filtered += 1;
+            self.remember_drop(arrival, checked, change, DropCause::NotWanted);
             return false;
         }
         if change.eid() == self.entity_id {
             self.counters.own_entity_id_received += 1;
+            self.remember_drop(arrival, checked, change, DropCause::OwnEntityId);
             self.report_own_entity_id(arrival, checked);
             return false;
         }
         true
+    }
+
+    fn remember_drop(
+        &mut self,
+        arrival: &Arrival<'_>,
+        checked: &Checked,
+        change: &StateChange<'_>,
+        cause: DropCause,
+    ) {
+        let dropped = assertion(change, arrival.now);
+        self.lately.dropped(Dropped {
+            at: dropped.at,
+            kind: dropped.kind,
+            name: dropped.name.to_owned(),
+            eid: dropped.eid,
+            value: dropped.value,
+            rule: checked.rule,
+            cause,
+            count: 0,
+        });
     }
 
     /// Somebody speaks under our entity id: two nodes share one, or a peer sends ours back. Reported once for each peer.
@@ -717,6 +748,12 @@ impl Node {
         taken: u64,
     ) -> Accepted {
         let now = arrival.now;
+        if self.compositor.missed_some(checked) {
+            let rule = &self.config.asterisk_publications[checked.rule].name;
+            if let Some(peer) = self.peers.of_asterisk_publication(rule) {
+                self.ask_peer(now, peer);
+            }
+        }
         let ended = match checked.intent {
             Intent::Remove(id) => self.compositor.get(id).copied().map(|it| (id, it)),
             Intent::Initial | Intent::Modify(_) | Intent::Refresh(_) => None,
@@ -724,6 +761,7 @@ impl Node {
         let (id, accepted) =
             self.compositor
                 .commit(now, &self.config, checked, key, arrival.remote, taken);
+        self.kept.publications.insert(id.0);
         match checked.intent {
             Intent::Initial | Intent::Remove(_) => {
                 if let Some(key) = key {
@@ -857,6 +895,10 @@ impl Node {
         reason: &str,
         headers: impl FnOnce(&mut Writer<'_>, &Self),
     ) {
+        let event = arrival.request.event().ok().flatten();
+        let event = event.map(|event| event.package);
+        let answered = Answered::new(endpoint, arrival.method, event, status);
+        *self.counters.answered.entry(answered).or_default() += 1;
         // RFC 3261 8.2.6.2: the same tag for each copy of a request.
         let to_tag = arrival
             .key
@@ -985,9 +1027,11 @@ fn body<'a>(
     }
     StateChange::parse_with_extras(event, request.body())
         .map(Some)
-        .map_err(|error: BodyError| {
-            Refusal::new(400, "body", error.to_string()).saying(error.to_string())
-        })
+        .map_err(bad_body)
+}
+
+fn bad_body(error: BodyError) -> Refusal {
+    Refusal::new(400, "body", error.to_string()).saying(error.to_string())
 }
 
 fn assertion<'a>(change: &'a StateChange<'_>, now: Now) -> Assertion<'a> {

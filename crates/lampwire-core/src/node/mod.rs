@@ -3,8 +3,11 @@
 //! Each `handle_*`, `set_*` and `unset_*` is one mutation; afterwards the driver drains `poll_transmit`, `poll_flow`, `poll_query` and
 //! `poll_event`, and asks `poll_timeout` when to come again.
 
+mod census;
+mod explain;
 mod hub;
 mod inbound;
+mod keep;
 mod missed;
 mod own;
 mod query;
@@ -26,6 +29,7 @@ use crate::filters::{FilterId, Filters};
 use crate::flow::Flows;
 use crate::io::{Answer, Event, FlowId, Level, Outbox, Query, Transmit, TransportId};
 use crate::late::LateAnswers;
+use crate::lately::Lately;
 use crate::lease::Leases;
 use crate::limits;
 use crate::locate::{HopHost, NextHop, Target};
@@ -33,14 +37,21 @@ use crate::peer::{PeerId, Peers};
 use crate::publisher::request::{Branch, next_hop_uri};
 use crate::publisher::{Context, Publisher, PublisherId};
 use crate::random::Random;
+use crate::rewrite::Rewrites;
 use crate::strangers::Strangers;
 use crate::table::{Change, Entry, Kind, Rules, Table};
 use crate::time::{Now, Time};
 use crate::timers::{Timer, Timers};
 use crate::transaction::server::ServerTransactions;
 
+pub use self::census::Census;
+pub use self::explain::{
+    ChangeView, DeviceExplanation, DroppedView, MailboxExplanation, Said, TakenView, ToldView,
+    Trail, Verdict,
+};
 use self::hub::Retelling;
 use self::inbound::Origin;
+use self::keep::Kept;
 pub use self::own::{SetError, SetOutcome, UnknownPublisher};
 
 /// What a node is made from.
@@ -50,8 +61,10 @@ pub struct Setup {
     pub config: Arc<Config>,
     /// The node's own entity id.
     pub entity_id: EntityId,
-    /// All randomness of the node. A secret: tags and nonces are sealed with what follows from it.
+    /// All randomness of the node: another for each life.
     pub seed: [u8; 32],
+    /// What tags and nonces are sealed with. A node that keeps what it knows over a restart keeps this too, or its old tags are none.
+    pub secret: [u8; 32],
 }
 
 impl std::fmt::Debug for Setup {
@@ -88,6 +101,11 @@ pub struct Node {
     late: LateAnswers,
     /// Who tells of which entity id.
     leases: Leases,
+    rewrites: Rewrites,
+    /// What has been given to whoever keeps it over a restart.
+    kept: Kept,
+    /// The node goes on from an earlier life, which ended in order or not.
+    restored: Option<bool>,
     /// Entity ids whose devices are being told anew.
     retelling: VecDeque<Retelling>,
     /// The number of our last beat.
@@ -99,6 +117,8 @@ pub struct Node {
     random: Random,
     bound: BTreeMap<TransportId, SocketAddr>,
     counters: Counters,
+    /// For whoever asks why a lamp is lit.
+    lately: Lately,
     watched: bool,
     life: Life,
 }
@@ -121,8 +141,9 @@ impl Node {
             config,
             entity_id,
             seed,
+            secret,
         } = setup;
-        let mut secrets = Random::new(&seed, "secrets");
+        let mut secrets = Random::new(&secret, "secrets");
         let mut random = Random::new(&seed, "random");
         let mut pair = || (secrets.next_u64(), secrets.next_u64());
         let (names_key, transactions_key) = (pair(), pair());
@@ -150,6 +171,7 @@ impl Node {
             HopHost::Address(address) => Some(address),
             HopHost::Name(_) => None,
         });
+        let rewrites = Rewrites::new(&config, &peers);
         let publishers = (0..config.outbound_publishes.len())
             .filter_map(|index| u16::try_from(index).ok())
             .map(|index| {
@@ -181,6 +203,9 @@ impl Node {
             strangers: Strangers::new(&config.global),
             late: LateAnswers::new(&config),
             leases: Leases::default(),
+            rewrites,
+            kept: Kept::default(),
+            restored: None,
             retelling: VecDeque::new(),
             beats: 0,
             directory: Directory::default(),
@@ -194,6 +219,7 @@ impl Node {
             random,
             bound: BTreeMap::new(),
             counters: Counters::default(),
+            lately: Lately::default(),
             watched: false,
             life: Life::Made,
         }
@@ -205,11 +231,18 @@ impl Node {
         self.bound = bound.iter().copied().collect();
         self.life = Life::Running;
         self.identify_names();
-        self.each_publisher(now, Publisher::start);
-        let asked = self.publishers.iter().filter(|it| it.can_ask());
+        // What was missed between two lives is asked for; after an end in order nothing was.
+        let ask = self.restored != Some(true);
+        self.each_publisher(now, |publisher, ctx| publisher.start(ctx, ask));
+        self.wait_for_losses();
+        let asked = self.publishers.iter().filter(|it| it.is_asking());
         let asked: Vec<PeerId> = asked.filter_map(|it| it.peer).collect();
+        let round = self.table.begin_round();
         for peer in asked {
             self.note_asked(now, peer);
+            if self.peers.get(peer).restored {
+                self.await_dumps(now, peer, round);
+            }
         }
         let known: Vec<_> = self
             .peers
@@ -421,6 +454,7 @@ impl Node {
     /// A change that is real goes to whoever is to hear of it.
     fn fan_out(&mut self, now: Now, change: Change) {
         self.filters.remember(&mut self.table.names, change.name);
+        self.remember_change(now, &change);
         self.tell_watchers(change);
         let entry = Entry {
             rev: change.rev,
@@ -495,6 +529,7 @@ impl Node {
             .publishers
             .iter()
             .map(|it| it.confirmed(head))
+            .chain(self.kept_until())
             .min()
             .unwrap_or(head);
         self.table.free_dead(confirmed);
@@ -509,6 +544,7 @@ impl Node {
             Expiry::At(at) => self.timers.set(Timer::Publication(id.0), at),
             Expiry::Gone => {}
             Expiry::Ended(publication) => {
+                self.kept.publications.insert(id.0);
                 let rule = &self.config.asterisk_publications[publication.rule].name;
                 if let Some(peer) = self.peers.of_asterisk_publication(rule) {
                     self.peers.note_change(peer);
@@ -586,12 +622,14 @@ impl Node {
 
     /// The publishers, and the parts of the node that they work with.
     fn lend(&mut self, now: Now) -> (&mut Vec<Publisher>, Context<'_>) {
+        let keeps = self.kept_until().is_some();
         let ctx = Context {
             now,
             config: &self.config,
             entity_id: self.entity_id,
             table: &self.table,
             filters: &self.filters,
+            rewrites: &self.rewrites,
             outbox: &mut self.outbox,
             timers: &mut self.timers,
             random: &mut self.random,
@@ -599,6 +637,7 @@ impl Node {
             flows: &mut self.flows,
             directory: &mut self.directory,
             bound: &self.bound,
+            keeps,
         };
         (&mut self.publishers, ctx)
     }

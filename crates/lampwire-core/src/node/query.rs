@@ -87,6 +87,9 @@ impl Node {
                 sent: publisher.counters.sent,
                 confirmed: publisher.counters.confirmed,
                 refused: publisher.counters.refused,
+                copies: publisher.counters.copies,
+                in_flight: publisher.in_flight(),
+                round_trips: publisher.counters.round_trips,
                 last_answer: publisher.last_answer().cloned(),
                 retry_at: publisher.retry_at().map(|at| now.wall_at(at)),
             })
@@ -224,7 +227,14 @@ impl Node {
         let in_trouble = publishers
             .iter()
             .any(|publisher| publisher.status() == PublisherStatus::BackOff);
-        let status = if !publications.is_empty() || (peer.last_heard.is_some() && !in_trouble) {
+        // A publication outlives its server by an hour; one that has neither answered nor sent anything since is not there.
+        let is_silent = publishers
+            .iter()
+            .filter_map(|publisher| publisher.away_since())
+            .any(|since| peer.last_heard <= Some(now.wall_at(since)));
+        let status = if is_silent {
+            PeerStatus::Down
+        } else if !publications.is_empty() || (peer.last_heard.is_some() && !in_trouble) {
             PeerStatus::Up
         } else if in_trouble {
             PeerStatus::Down

@@ -10,6 +10,7 @@ mod pace;
 mod place;
 mod probe;
 pub(crate) mod request;
+mod told;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,7 +23,9 @@ use self::lane::{Flight, Job, Lane, Leave, Next};
 use self::pace::Pace;
 use self::place::Place;
 use self::probe::Probe;
+pub use self::told::Delivery;
 use crate::auth::client::ClientAuth;
+use crate::counters::Histogram;
 use crate::directory::Directory;
 use crate::filters::{FilterId, Filters};
 use crate::flow::{Flows, Outlet};
@@ -31,6 +34,8 @@ use crate::limits;
 use crate::locate::Target;
 use crate::peer::{PeerId, Peers};
 use crate::random::Random;
+use crate::rewrite::Rewrites;
+use crate::store::KeptLane;
 use crate::table::{Cell, CellId, Entry, Kind, Rev, Source, Table};
 use crate::time::{Now, Time};
 use crate::timers::{Timer, Timers};
@@ -48,6 +53,7 @@ pub(crate) struct Context<'a> {
     pub(crate) entity_id: EntityId,
     pub(crate) table: &'a Table,
     pub(crate) filters: &'a Filters,
+    pub(crate) rewrites: &'a Rewrites,
     pub(crate) outbox: &'a mut Outbox,
     pub(crate) timers: &'a mut Timers,
     pub(crate) random: &'a mut Random,
@@ -56,6 +62,8 @@ pub(crate) struct Context<'a> {
     pub(crate) directory: &'a mut Directory,
     /// The local address of each transport, as it is bound.
     pub(crate) bound: &'a BTreeMap<TransportId, SocketAddr>,
+    /// What the node knows is kept over its restart, its publications among it.
+    pub(crate) keeps: bool,
 }
 
 impl Context<'_> {
@@ -124,8 +132,19 @@ pub(crate) struct Publisher {
     beats: BTreeMap<EntityId, Version>,
     /// The last request had no answer at all.
     unanswered: bool,
+    /// Its lanes are those of an earlier life.
+    restored: bool,
     pub(crate) counters: PublisherCounters,
     last_answer: Option<AnswerView>,
+}
+
+/// What is kept of a lane.
+pub(crate) struct Kept {
+    pub(crate) tag: Option<String>,
+    pub(crate) call_id: String,
+    pub(crate) cseq: u32,
+    pub(crate) expires_at: Time,
+    pub(crate) confirmed: Rev,
 }
 
 /// What a publisher counts.
@@ -135,6 +154,8 @@ pub(crate) struct PublisherCounters {
     pub(crate) copies: u64,
     pub(crate) confirmed: u64,
     pub(crate) refused: u64,
+    /// From a request to its final answer.
+    pub(crate) round_trips: Histogram,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,6 +247,7 @@ impl Publisher {
             mark_due: false,
             beats: BTreeMap::new(),
             unanswered: false,
+            restored: false,
             counters: PublisherCounters::default(),
             last_answer: None,
         }
@@ -233,16 +255,79 @@ impl Publisher {
 
     // ---- what makes work
 
-    /// The node starts: all own states are to be said, and the peer is asked for all of its.
-    pub(crate) fn start(&mut self, ctx: &mut Context<'_>) {
-        for lane in &mut self.lanes {
-            lane.say_all(ctx.table.head());
+    /// The node starts: all states are to be said that the peer has not confirmed in an earlier life of the node, and the peer is asked for
+    /// all of its, if `ask`.
+    pub(crate) fn start(&mut self, ctx: &mut Context<'_>, ask: bool) {
+        if !self.restored {
+            for lane in &mut self.lanes {
+                lane.say_all(ctx.table.head());
+            }
         }
-        self.asking = self.may_ask;
+        self.asking = self.may_ask && (ask || !self.restored);
         self.probe.wait(ctx.now.at);
         self.place.begin(ctx.config, self.id, ctx.bound);
         self.locate(ctx);
         self.set_probe_timer(ctx);
+    }
+
+    /// Goes on with the publications of an earlier life. Names may have been dealt out to other lanes then, so what any lane had not
+    /// confirmed is said again by all. Where that life did not end in order, the tags are those of its last moments or older: a 412 will
+    /// tell.
+    pub(crate) fn restore(&mut self, now: Now, kept: &[&KeptLane], head: Rev, closed: bool) {
+        let Some(confirmed) = kept.iter().map(|lane| Rev(lane.confirmed)).min() else {
+            return;
+        };
+        self.restored = true;
+        let confirmed = confirmed.min(head);
+        for kept in kept {
+            let Some(lane) = self.lanes.get_mut(usize::from(kept.lane)) else {
+                continue;
+            };
+            let left = kept
+                .expires_at
+                .as_millis()
+                .checked_sub(now.wall.as_millis());
+            if let (Some(tag), Some(left)) = (&kept.tag, left) {
+                let left = Duration::from_millis(left);
+                lane.tag = Some(tag.clone());
+                lane.call_id.clone_from(&kept.call_id);
+                // Some requests may have left after this was kept.
+                lane.cseq = kept.cseq.wrapping_add(if closed { 0 } else { 0x1000 });
+                lane.expires_at = now.at + left;
+                lane.refresh_at = now.at + refresh_after(left);
+                lane.prove_at = now.at;
+                self.highest_tag = self.highest_tag.max(tag.parse().ok());
+            }
+        }
+        if confirmed < head {
+            for lane in &mut self.lanes {
+                lane.dump = Some(lane::Dump {
+                    next: confirmed.next(),
+                    until: head,
+                });
+            }
+        }
+    }
+
+    /// A peer's own entity id is known from an earlier life.
+    pub(crate) fn knows_own(&mut self, peer: PeerId, eid: EntityId) {
+        if self.peer == Some(peer) {
+            self.settings.peer_eid = Some(eid);
+        }
+    }
+
+    /// Its lanes as they are kept: those that hold a publication, or have ever.
+    pub(crate) fn kept(&self, head: Rev) -> impl Iterator<Item = (u16, Kept)> + '_ {
+        (0..).zip(&self.lanes).map(move |(index, lane)| {
+            let kept = Kept {
+                tag: lane.tag.clone(),
+                call_id: lane.call_id.clone(),
+                cseq: lane.cseq,
+                expires_at: lane.expires_at,
+                confirmed: lane.confirmed(head),
+            };
+            (index, kept)
+        })
     }
 
     /// The lane to which a change belongs, where this publisher tells of it.
@@ -436,10 +521,14 @@ impl Publisher {
         self.unanswered = false;
         let round_trip = ctx.now.at.since(flight.transaction.started());
         self.pace.answered((!flight.copied).then_some(round_trip));
-        if let Some(peer) = self.peer {
-            let peer = ctx.peers.get_mut(peer);
+        self.counters.round_trips.observe(round_trip);
+        if let Some(id) = self.peer {
+            let peer = ctx.peers.get_mut(id);
             peer.heard(ctx.now);
             peer.round_trip = Some(round_trip);
+            if peer.restored {
+                ctx.peers.note_change(id);
+            }
         }
         match status {
             200..300 => {
@@ -808,9 +897,11 @@ impl Publisher {
         let lane = &mut self.lanes[usize::from(index)];
         let idle = lane.idle_since + limits::LANE_IDLE <= now && open_below;
         let proof_due = !self.settings.probe.is_zero() && !open_below && lane.prove_at <= now;
-        if lane.tag.is_some() && (idle || stopping) && (stopping || !lane.has_work()) {
+        // A node that will go on from here leaves its publications as they are.
+        let ends = stopping && !ctx.keeps;
+        if lane.tag.is_some() && (idle || ends) && (ends || !lane.has_work()) {
             Next::Job(Job::Close)
-        } else if lane.tag.is_some() && (lane.refresh_at <= now || proof_due) {
+        } else if !stopping && lane.tag.is_some() && (lane.refresh_at <= now || proof_due) {
             Next::Job(Job::KeepAlive)
         } else {
             Next::Nothing
@@ -881,6 +972,7 @@ impl Publisher {
                     Job::Beat(by) => self.beats.get(&by).copied(),
                     _ => None,
                 },
+                peer: self.peer,
                 peer_eid: self.settings.peer_eid,
             },
             &mut self.auth,

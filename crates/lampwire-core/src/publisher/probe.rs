@@ -127,10 +127,13 @@ impl Publisher {
         } else {
             self.heard = ctx.now.at;
             self.unanswered = false;
-            if let Some(peer) = self.peer {
-                let peer = ctx.peers.get_mut(peer);
+            if let Some(id) = self.peer {
+                let peer = ctx.peers.get_mut(id);
                 peer.heard(ctx.now);
                 peer.round_trip = Some(ctx.now.at.since(flight.transaction.started()));
+                if peer.restored {
+                    ctx.peers.note_change(id);
+                }
             }
             if able {
                 self.recovered(ctx);
@@ -184,6 +187,7 @@ impl Publisher {
                 expires: 0,
                 job: None,
                 beat: None,
+                peer: None,
                 peer_eid: None,
             },
             &mut self.auth,

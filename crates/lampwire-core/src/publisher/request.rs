@@ -12,6 +12,7 @@ use super::Context;
 use super::lane::Job;
 use crate::auth::client::ClientAuth;
 use crate::locate::Target;
+use crate::peer::PeerId;
 use crate::random::Random;
 use crate::table::{Kind, Source};
 
@@ -32,6 +33,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) job: Option<Job>,
     /// The beat that a `Job::Beat` carries.
     pub(crate) beat: Option<Version>,
+    /// The peer, which may have names of its own.
+    pub(crate) peer: Option<PeerId>,
     /// The entity id of the peer, where it is known.
     pub(crate) peer_eid: Option<EntityId>,
 }
@@ -186,17 +189,22 @@ fn body(ctx: &Context<'_>, parts: &Parts<'_>) -> Vec<u8> {
             let cell = ctx.table.cell(cell);
             let name = ctx.table.names.get(cell.name);
             let eid = ctx.table.eid(cell.eid);
+            let theirs = ctx
+                .rewrites
+                .name_for(ctx.config, parts.peer, name.kind, &name.text);
             let change = match name.kind {
                 Kind::Device => StateChange::Device {
-                    device: (&*name.text).into(),
-                    state: value.state(),
+                    device: theirs,
+                    state: ctx
+                        .rewrites
+                        .state_for(ctx.config, parts.peer, value.state()),
                     cachable: cell.cachable,
                     eid,
                 },
                 Kind::Mailbox => {
                     let (new, old) = value.counts();
                     StateChange::Mailbox {
-                        uniqueid: (&*name.text).into(),
+                        uniqueid: theirs,
                         new,
                         old,
                         eid,
@@ -219,7 +227,10 @@ fn body(ctx: &Context<'_>, parts: &Parts<'_>) -> Vec<u8> {
             let extras = Extras {
                 life: Some(ctx.table.life()),
                 seen: parts.peer_eid.and_then(|eid| ctx.table.newest_life(eid)),
-                filter: Some(wanted(ctx.config, parts.publish).into()),
+                filter: Some(match parts.peer {
+                    Some(peer) if ctx.rewrites.concern(peer) => "".into(),
+                    Some(_) | None => wanted(ctx.config, parts.publish).into(),
+                }),
                 ..Extras::default()
             };
             StateChange::Refresh { eid: ctx.entity_id }.write_with_extras(&extras, &mut body);

@@ -72,6 +72,12 @@ impl Journal {
             .map_or(self.head.next(), |entry| entry.rev)
     }
 
+    /// Puts an entry back that was there in an earlier life. Revisions rise.
+    pub(crate) fn restore(&mut self, rev: Rev, cell: CellId, value: Value) {
+        self.head = rev.before().max(self.head);
+        self.push(cell, value);
+    }
+
     /// Notes that `cell` took `value`; its last change before was `previous`. `is_live` tells whether an entry is still its cell's
     /// newest, with `cell` already counted at the new revision that is returned.
     pub(crate) fn push(&mut self, cell: CellId, value: Value) -> Rev {

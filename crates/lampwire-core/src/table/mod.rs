@@ -104,6 +104,9 @@ pub enum Source {
 }
 
 impl Source {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Local, Self::Publication, Self::Ami, Self::Cluster];
+
     /// The word that the interface uses: `local`, `publication`, `ami`, `cluster`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -167,6 +170,13 @@ pub(crate) struct Cell {
     pub(crate) updated_at: WallTime,
 }
 
+impl Cell {
+    /// It is neither free nor deleted.
+    pub(crate) fn is_live(&self) -> bool {
+        self.rev != Rev::default() && !self.dead
+    }
+}
+
 /// A value that somebody asserts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Assertion<'a> {
@@ -181,6 +191,23 @@ pub(crate) struct Assertion<'a> {
     pub(crate) holder: Option<(Holder, MaxStates)>,
     /// Which version it is; `None`: it was heard at first hand, and is stamped here.
     pub(crate) version: Option<Version>,
+    pub(crate) at: WallTime,
+}
+
+/// A value of an earlier life.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Restored<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) name: &'a str,
+    pub(crate) eid: EntityId,
+    pub(crate) value: Value,
+    pub(crate) source: Source,
+    pub(crate) peer: Option<PeerId>,
+    pub(crate) version: Version,
+    /// It was stamped by this node.
+    pub(crate) here: bool,
+    pub(crate) owner: bool,
+    pub(crate) rev: Rev,
     pub(crate) at: WallTime,
 }
 
@@ -595,6 +622,58 @@ impl Table {
         lives.map(|((_, life), _)| *life).next_back()
     }
 
+    /// Puts a value of an earlier life back, in the order of their revisions.
+    pub(crate) fn restore(&mut self, restored: &Restored<'_>) -> Result<EidId, TableFull> {
+        let assertion = Assertion {
+            kind: restored.kind,
+            name: restored.name,
+            eid: restored.eid,
+            value: restored.value,
+            cachable: true,
+            source: restored.source,
+            peer: restored.peer,
+            holder: None,
+            version: (!restored.here).then_some(restored.version),
+            at: restored.at,
+        };
+        self.check_room(&assertion)?;
+        let eid = self.intern_eid(restored.eid)?;
+        let stamper = match assertion.version {
+            Some(version) => self.intern_stamper(version)?,
+            None => StamperId::HERE,
+        };
+        let known = self.names.find(restored.kind, restored.name);
+        if known.is_some_and(|name| self.cells_of(name, eid).0.is_some()) {
+            return Ok(eid);
+        }
+        let id = self.add_cell(&assertion, eid, stamper)?;
+        self.cells[id.0 as usize].seq = restored.version.seq;
+        let told = self.told(self.cell(id));
+        self.journal.restore(restored.rev, id, told);
+        let head = self.journal.head();
+        self.cells[id.0 as usize].rev = head;
+        if restored.owner {
+            self.set_owner(id);
+        }
+        Ok(eid)
+    }
+
+    /// A cell that is to be kept, or was.
+    pub(crate) fn kept(&self, id: CellId) -> Option<&Cell> {
+        let cell = self.cell(id);
+        (cell.cachable && cell.rev != Rev::default()).then_some(cell)
+    }
+
+    /// How many cells there are, free ones among them.
+    pub(crate) fn cell_count(&self) -> u32 {
+        u32::try_from(self.cells.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Each entity id and whether its node is lost.
+    pub(crate) fn losses(&self) -> impl Iterator<Item = (EntityId, bool)> + '_ {
+        self.eids.iter().map(|eid| (eid.id, eid.lost))
+    }
+
     /// Deletes the values of `name` under `eid`: peers are told INVALID or 0/0, and then nothing is left of it. `None`: there was none.
     pub(crate) fn delete(
         &mut self,
@@ -709,6 +788,11 @@ impl Table {
             .map(|name| self.names.get(name))
             .map(|name| (name.kind, Arc::clone(&name.text)))
             .collect()
+    }
+
+    /// All cells from a number on, free and dead ones too.
+    pub(crate) fn cells_from(&self, number: usize) -> impl Iterator<Item = &Cell> + '_ {
+        self.cells.iter().skip(number)
     }
 
     /// Cells that hold a value.

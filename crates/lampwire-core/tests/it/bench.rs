@@ -1,10 +1,12 @@
 //! A node on a bench: datagrams are put in as text, and what comes out is read as text.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lampwire_conf::{MapSource, Severity, load};
+use lampwire_core::store::Record;
 use lampwire_core::{Event, Node, Notice, Now, Query, Records, Setup, Time, TransportId, WallTime};
 use lampwire_sip::DeviceState;
 
@@ -93,6 +95,31 @@ pub(crate) struct Bench {
 impl Bench {
     /// A started node of this configuration, which must be without error.
     pub(crate) fn new(config: &str) -> Self {
+        Self::go_on(config, None)
+    }
+
+    /// The node ends, in order or not, and another of this configuration goes on from what was kept. Nothing that it had to send goes out.
+    pub(crate) fn restarted(mut self, config: &str, in_order: bool) -> Self {
+        let mut kept = BTreeMap::new();
+        let (mut records, mut next) = self.node.everything(self.now, 0, 3);
+        while let Some(from) = next {
+            let (more, then) = self.node.everything(self.now, from, 3);
+            records.extend(more);
+            next = then;
+        }
+        records.extend(self.node.unsaved(self.now, 1000).records);
+        if in_order {
+            self.node.shutdown(self.now);
+            records.extend(self.node.closing(self.now));
+        }
+        for record in records {
+            kept.insert(record.key(), record);
+        }
+        kept.retain(|_, record| !record.is_absence());
+        Self::go_on(config, Some((self.now, kept.into_values().collect())))
+    }
+
+    fn go_on(config: &str, earlier: Option<(Now, Vec<Record>)>) -> Self {
         let mut source = MapSource::new([("node.conf", config)]);
         let (config, diagnostics) = load("node.conf", &mut source);
         let errors: Vec<_> = diagnostics
@@ -100,10 +127,11 @@ impl Bench {
             .filter(|it| it.severity == Severity::Error)
             .collect();
         assert!(errors.is_empty(), "{errors:?}");
-        let now = Now {
+        let begin = Now {
             at: Time::from_micros(1_000_000),
             wall: WallTime::from_millis(1_767_225_600_000),
         };
+        let now = earlier.as_ref().map_or(begin, |(now, _)| *now);
         let entity_id = NODE_EID.parse().unwrap();
         let bound: Vec<_> = (0..)
             .map(TransportId)
@@ -114,9 +142,13 @@ impl Bench {
             Setup {
                 config: Arc::new(config),
                 entity_id,
-                seed: [7; 32],
+                seed: [if earlier.is_some() { 8 } else { 7 }; 32],
+                secret: [7; 32],
             },
         );
+        if let Some((_, records)) = earlier {
+            node.restore(now, records);
+        }
         node.watch(true);
         node.start(now, &bound);
         let mut bench = Self {

@@ -673,6 +673,7 @@ fn nothing_is_taken_before_the_node_starts() {
         config: config.into(),
         entity_id: NODE_EID.parse().unwrap(),
         seed: [0; 32],
+        secret: [0; 32],
     };
     let mut node = Node::new(Now::default(), setup);
     node.handle_datagram(

@@ -597,6 +597,53 @@ fn the_owner_of_a_mailbox_can_be_configured() {
     assert_eq!(bench.node.mailbox("100").unwrap().old, 2);
 }
 
+// ---- rewrites
+
+#[test]
+fn a_peer_may_have_names_and_states_of_its_own() {
+    let rewrite = "[r]\ntype=rewrite\npeer=a\ndevice=SIP/* -> PJSIP/*\nmailbox=*@default -> *@branch\nstate=UNAVAILABLE -> NOT_INUSE\n\
+                   [s]\ntype=rewrite\npeer=b\ndirection=out\ndevice=T1-* -> *\n";
+    let mut bench = Bench::new(&format!("{}{rewrite}", config("")));
+    settle(&mut bench);
+    for peer in [A, B, C] {
+        refresh(&mut bench, peer, "");
+    }
+    assert_eq!(
+        tell(&mut bench, A, device(A.2, "SIP/100", "UNAVAILABLE", "")),
+        told(&[
+            ("b", "T1-PJSIP/100 NOT_INUSE 0a"),
+            ("c", "PJSIP/100 NOT_INUSE 0a")
+        ])
+    );
+    assert_eq!(bench.lamp("PJSIP/100"), Some("NOT_INUSE"));
+    assert_eq!(
+        tell(&mut bench, C, device(C.2, "PJSIP/7", "NOT_INUSE", "")),
+        told(&[
+            ("a", "SIP/7 UNAVAILABLE 0c"),
+            ("b", "T1-PJSIP/7 NOT_INUSE 0c")
+        ])
+    );
+    assert_eq!(
+        tell(&mut bench, B, device(B.2, "T1-x", "BUSY", "")),
+        told(&[("a", "T1-x BUSY 0b"), ("c", "T1-x BUSY 0b")]),
+        "out only"
+    );
+    assert_eq!(
+        tell(&mut bench, A, mailbox(A.2, "100@default", 1, 0)),
+        told(&[("b", "100@branch 1/0 0a"), ("c", "100@branch 1/0 0a")])
+    );
+    assert_eq!(
+        tell(&mut bench, C, mailbox(C.2, "200@branch", 2, 0)),
+        told(&[("a", "200@default 2/0 0c"), ("b", "200@branch 2/0 0c")])
+    );
+    // What the rewriting makes too long is refused.
+    let long = format!("SIP/{}", "x".repeat(250));
+    assert_eq!(
+        bench.ask(&of(A, device(A.2, &long, "INUSE", ""))).status(),
+        400
+    );
+}
+
 // ---- the whole
 
 #[test]

@@ -1,13 +1,21 @@
 //! A client of a node's HTTP interface. Its errors say what to do.
 
+use std::fmt;
 use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio_rustls::rustls::Error as TlsError;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
 use ureq::http::{Response, StatusCode};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 use crate::http::types::ProblemDocument;
@@ -41,9 +49,17 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Takes the node's URL and its token (`@FILE`: the file that holds it).
-    pub(crate) fn new(url: &str, token: Option<&str>) -> anyhow::Result<Self> {
-        let Some(host) = url.strip_prefix("http://") else {
+    /// Takes the node's URL, its token (`@FILE`: the file that holds it), and for https the file of the certificates that are trusted,
+    /// where it is not the system's.
+    pub(crate) fn new(
+        url: &str,
+        token: Option<&str>,
+        authorities: Option<&Path>,
+    ) -> anyhow::Result<Self> {
+        let host = url
+            .strip_prefix("http://")
+            .or_else(|| url.strip_prefix("https://"));
+        let Some(host) = host else {
             bail!("--node {url}: give a URL as http://127.0.0.1:7060");
         };
         if host.trim_end_matches('/').is_empty() {
@@ -68,7 +84,12 @@ impl Client {
         {
             bail!("--token: it holds a control character");
         }
+        let tls = match url.starts_with("https://") {
+            true => tls(authorities)?,
+            false => TlsConfig::default(),
+        };
         let config = Agent::config_builder()
+            .tls_config(tls)
             .http_status_as_error(false)
             .max_redirects(0)
             // A node is asked straight: what proxies there are for the web know nothing of it.
@@ -193,6 +214,7 @@ impl Client {
                     self.url
                 ),
             },
+            Some(problem) if status == StatusCode::NOT_FOUND => NotFound(problem.detail).into(),
             Some(problem) => anyhow!(problem.detail),
             None => anyhow!("{} answers {status} and is no lampwire node", self.url),
         })
@@ -204,10 +226,62 @@ impl Client {
             ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 anyhow!("no node answers at {}: {what_to_do}", self.url)
             }
+            ureq::Error::Io(error) if error.get_ref().is_some_and(|it| it.is::<TlsError>()) => {
+                anyhow!(
+                    "the node at {} is not trusted ({error}): give --cacert FILE with its certificate",
+                    self.url
+                )
+            }
             ureq::Error::BadUri(reason) => anyhow!("--node {}: {reason}", self.url),
             error => anyhow!("no node answers at {} ({error}): {what_to_do}", self.url),
         }
     }
+}
+
+/// The node knows of no such thing.
+#[derive(Debug)]
+struct NotFound(String);
+
+impl fmt::Display for NotFound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotFound {}
+
+/// Whether an error says that the node knows of no such thing.
+pub(crate) fn is_not_found(error: &anyhow::Error) -> bool {
+    error.is::<NotFound>()
+}
+
+/// What https needs: whom to trust.
+fn tls(authorities: Option<&Path>) -> anyhow::Result<TlsConfig> {
+    let roots: Vec<Certificate<'static>> = match authorities {
+        Some(path) => {
+            let pem = std::fs::read(path)
+                .with_context(|| format!("--cacert: {} cannot be read", path.display()))?;
+            let found = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok);
+            found
+                .map(|certificate| Certificate::from_der(&certificate).to_owned())
+                .collect()
+        }
+        None => rustls_native_certs::load_native_certs()
+            .certs
+            .iter()
+            .map(|certificate| Certificate::from_der(certificate).to_owned())
+            .collect(),
+    };
+    if let (true, Some(path)) = (roots.is_empty(), authorities) {
+        bail!(
+            "--cacert: {} has no certificate in PEM form",
+            path.display()
+        );
+    }
+    Ok(TlsConfig::builder()
+        .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
+        .root_certs(RootCerts::from(roots))
+        .build())
 }
 
 /// A name as it stands in a path.
@@ -232,13 +306,13 @@ mod tests {
     fn a_url_that_is_none_is_told() {
         for (url, about) in [
             ("127.0.0.1:7060", "give a URL"),
-            ("https://x", "give a URL"),
+            ("ftp://x", "give a URL"),
             ("http://", "no host"),
         ] {
-            let error = Client::new(url, None).unwrap_err().to_string();
+            let error = Client::new(url, None, None).unwrap_err().to_string();
             assert!(error.contains(about), "{error}");
         }
-        let error = Client::new("http://x", Some("@/nowhere/at/all"))
+        let error = Client::new("http://x", Some("@/nowhere/at/all"), None)
             .unwrap_err()
             .to_string();
         assert!(error.contains("/nowhere/at/all"), "{error}");

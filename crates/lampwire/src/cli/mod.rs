@@ -4,6 +4,7 @@ mod check;
 mod client;
 mod completions;
 mod demo;
+mod explain;
 mod node;
 pub(crate) mod output;
 mod plan;
@@ -11,6 +12,7 @@ mod refresh;
 mod run;
 mod set;
 mod show;
+mod status;
 mod table;
 pub(crate) use table::colour_of;
 mod unset;
@@ -39,7 +41,9 @@ enum Command {
     Demo(demo::Arguments),
     Check(check::Arguments),
     Plan(plan::Arguments),
+    Status(status::Arguments),
     Show(show::Arguments),
+    Explain(explain::Arguments),
     Watch(watch::Arguments),
     Set(set::Arguments),
     Unset(unset::Arguments),
@@ -56,7 +60,9 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Demo(demo) => demo.execute(),
         Command::Check(check) => check.execute(),
         Command::Plan(plan) => plan.execute(),
+        Command::Status(status) => done(status.execute()),
         Command::Show(show) => done(show.execute()),
+        Command::Explain(explain) => done(explain.execute()),
         Command::Watch(watch) => done(watch.execute()),
         Command::Set(set) => done(set.execute()),
         Command::Unset(unset) => done(unset.execute()),

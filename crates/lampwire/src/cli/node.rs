@@ -1,6 +1,7 @@
 //! The options of all commands that talk to a running node.
 
 use std::io;
+use std::path::PathBuf;
 
 use super::client::Client;
 use crate::telemetry::colour_wanted;
@@ -28,6 +29,15 @@ pub(crate) struct NodeArguments {
     )]
     token: Option<String>,
 
+    /// For https: a PEM file with the certificates to trust [default: those of the system]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "LAMPWIRE_CACERT",
+        hide_env_values = true
+    )]
+    cacert: Option<PathBuf>,
+
     /// Print JSON instead of a table
     #[arg(long)]
     pub(crate) json: bool,
@@ -36,7 +46,7 @@ pub(crate) struct NodeArguments {
 impl NodeArguments {
     /// A client of that node. Nothing is sent yet.
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
-        Client::new(&self.node, self.token.as_deref())
+        Client::new(&self.node, self.token.as_deref(), self.cacert.as_deref())
     }
 
     /// Whether tables may have colours.

@@ -6,11 +6,16 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use lampwire_conf::Severity;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::configuration;
 use crate::instance::{Instance, Running};
 use crate::signals::{Asked, Signals};
 use crate::telemetry::{self, LogArguments};
+
+/// Files that may be open at once: 10,000 connections of peers, 1,024 handshakes, as many connections of our own and of HTTP, and what the
+/// runtime needs.
+const OPEN_FILES: u64 = 16_384;
 
 /// Run a node in the foreground
 ///
@@ -42,6 +47,7 @@ impl Arguments {
         if configuration::has_errors(&diagnostics) {
             return Ok(ExitCode::FAILURE);
         }
+        allow_open_files();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
@@ -63,6 +69,22 @@ impl Arguments {
         // A name that is being resolved holds a thread for a while: nobody waits for it.
         runtime.shutdown_background();
         code
+    }
+}
+
+/// Raises the limit of open files to what is needed, as far as the system allows: many give 1,024 unless they are asked, which the
+/// connections of a dozen addresses use up.
+fn allow_open_files() {
+    let allowed = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(now, most)| {
+        let wanted = OPEN_FILES.min(most).max(now);
+        setrlimit(Resource::RLIMIT_NOFILE, wanted, most).map(|()| wanted)
+    });
+    match allowed {
+        Ok(allowed) if allowed >= OPEN_FILES => (),
+        Ok(allowed) => tracing::info!(
+            "the system allows {allowed} open files, and {OPEN_FILES} may be needed for all connections: see ulimit -Hn or LimitNOFILE="
+        ),
+        Err(error) => tracing::warn!("the limit of open files cannot be raised: {error}"),
     }
 }
 

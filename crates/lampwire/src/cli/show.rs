@@ -1,6 +1,7 @@
 //! `lampwire show`: tables of what a node knows.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -28,9 +29,17 @@ pub(crate) struct Arguments {
     #[arg(value_name = "MATCH")]
     pattern: Option<String>,
 
+    /// Show it again and again, every second or every SECONDS, until Ctrl-C
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1",
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    watch: Option<u64>,
+
     #[command(flatten)]
     node: NodeArguments,
 }
+
+/// Moves to the upper left corner and clears the screen.
+const CLEAR: &str = "\x1b[H\x1b[2J";
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum What {
@@ -47,12 +56,28 @@ enum What {
 }
 
 impl Arguments {
-    /// Prints the table.
+    /// Prints the table, once or again and again.
     pub(crate) fn execute(&self) -> anyhow::Result<()> {
         let client = self.node.client()?;
+        let Some(seconds) = self.watch else {
+            return self.print_once(&client);
+        };
+        loop {
+            if std::io::stdout().is_terminal() {
+                print!("{CLEAR}");
+            }
+            self.print_once(&client)?;
+            if !self.node.json {
+                println!();
+            }
+            std::thread::sleep(Duration::from_secs(seconds));
+        }
+    }
+
+    fn print_once(&self, client: &Client) -> anyhow::Result<()> {
         match self.what {
-            What::Devices => self.devices(&client),
-            What::Mailboxes => self.mailboxes(&client),
+            What::Devices => self.devices(client),
+            What::Mailboxes => self.mailboxes(client),
             What::Peers => {
                 let mut all: Peers = client.get("peers", &[])?;
                 let filter = self.filter()?;
@@ -354,7 +379,7 @@ fn or_dash(text: Option<&str>) -> String {
 }
 
 /// A moment as people say it: `3 s ago`, `in 58 min`. What is no moment is shown as it is.
-fn ago(at: &str) -> String {
+pub(crate) fn ago(at: &str) -> String {
     match at.parse::<Timestamp>() {
         Ok(moment) => distance(Timestamp::now().duration_since(moment).as_secs()),
         Err(_) => at.to_owned(),

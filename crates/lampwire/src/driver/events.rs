@@ -5,7 +5,7 @@
 //! hold up nobody and costs no memory.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -64,6 +64,18 @@ pub(crate) struct Hub {
     /// The number that the next event will have; told once per batch.
     changed: watch::Sender<u64>,
     readers: AtomicUsize,
+    lost: AtomicU64,
+}
+
+/// Figures of the event stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HubFigures {
+    /// Who follows.
+    pub(crate) readers: usize,
+    /// Events that are kept.
+    pub(crate) kept: usize,
+    /// Events that readers lost, all together.
+    pub(crate) lost: u64,
 }
 
 #[derive(Debug)]
@@ -113,6 +125,7 @@ impl Hub {
             }),
             changed: watch::Sender::new(first.max(1)),
             readers: AtomicUsize::new(0),
+            lost: AtomicU64::new(0),
         })
     }
 
@@ -161,6 +174,15 @@ impl Hub {
     /// How many readers there are.
     pub(crate) fn readers(&self) -> usize {
         self.readers.load(Ordering::Acquire)
+    }
+
+    /// How it stands.
+    pub(crate) fn figures(&self) -> HubFigures {
+        HubFigures {
+            readers: self.readers(),
+            kept: self.history().entries.len(),
+            lost: self.lost.load(Ordering::Relaxed),
+        }
     }
 
     /// A new reader.
@@ -222,6 +244,7 @@ impl Reader {
         if self.cursor < oldest {
             let count = oldest - self.cursor;
             self.cursor = oldest;
+            self.hub.lost.fetch_add(count, Ordering::Relaxed);
             return Some(Message::Lost {
                 count,
                 last: oldest - 1,

@@ -106,6 +106,11 @@ impl Handle {
         .await
     }
 
+    /// How the event stream stands.
+    pub(crate) fn event_figures(&self) -> events::HubFigures {
+        self.hub.figures()
+    }
+
     /// How many readers follow events.
     pub(crate) fn event_readers(&self) -> usize {
         self.hub.readers()
@@ -328,6 +333,7 @@ impl Driver {
                 self.node.handle_connected(now, flow, certificate);
             }
             Happened::Data { flow, bytes } => self.node.handle_stream(now, flow, &bytes),
+            Happened::Ended { flow } => self.node.handle_ended(now, flow),
             Happened::Written { flow } => self.node.handle_writable(now, flow),
             Happened::Closed { flow, why } => {
                 self.connections.forget(flow);

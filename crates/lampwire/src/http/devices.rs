@@ -12,9 +12,16 @@ use super::body;
 use super::problem::Problem;
 use super::query::{ListQuery, Name};
 use super::refusal::refused;
+use super::types::ProblemDocument;
 use super::types::{Device, Devices, SetDevice};
 
 /// GET of all.
+#[utoipa::path(get, path = "/api/v1/devices", tag = "states", operation_id = "list_devices",
+    summary = "A page of devices, in byte order of their names", params(
+        ("match" = Option<String>, Query, description = "only names that this POSIX extended regular expression matches, without case"),
+        ("limit" = Option<usize>, Query, description = "at most so many, 1 to 1000; 100 where it is not given"),
+        ("after" = Option<String>, Query, description = "go on behind this name: `next` of the page before")),
+    responses((status = 200, body = Devices), (status = 400, description = "a parameter is none", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn list(
     State(service): State<Service>,
     ListQuery(list): ListQuery,
@@ -27,6 +34,9 @@ pub(crate) async fn list(
 }
 
 /// GET of one.
+#[utoipa::path(get, path = "/api/v1/devices/{device}", tag = "states", operation_id = "show_device",
+    summary = "One device", params(("device" = String, Path, description = "the name, percent-encoded")),
+    responses((status = 200, body = Device), (status = 404, description = "nobody has said anything of it", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn show(
     State(service): State<Service>,
     Name(name): Name,
@@ -37,6 +47,12 @@ pub(crate) async fn show(
 }
 
 /// PUT: this node's own state of the device.
+#[utoipa::path(put, path = "/api/v1/devices/{device}", tag = "states", operation_id = "set_device",
+    summary = "Sets what this node itself says of a device", params(("device" = String, Path, description = "the name, percent-encoded")), request_body = SetDevice,
+    responses((status = 200, body = Device), (status = 201, description = "this node had said nothing of it before", body = Device),
+        (status = 204, description = "told, and not kept"), (status = 400, description = "no JSON", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 413, description = "the body is too long", body = ProblemDocument, content_type = "application/problem+json"), (status = 415, description = "the body is declared as something else than JSON", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "no such state, or no such member", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn set(
     State(service): State<Service>,
     Name(name): Name,
@@ -75,6 +91,9 @@ pub(crate) async fn set(
 }
 
 /// DELETE: peers get INVALID for it under this node's eid, and it is gone here.
+#[utoipa::path(delete, path = "/api/v1/devices/{device}", tag = "states", operation_id = "unset_device",
+    summary = "Takes back what this node itself says of a device", params(("device" = String, Path, description = "the name, percent-encoded")),
+    responses((status = 204, description = "taken back"), (status = 404, description = "this node says nothing of it", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn unset(
     State(service): State<Service>,
     Name(name): Name,

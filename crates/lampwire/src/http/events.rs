@@ -16,6 +16,7 @@ use lampwire_conf::Filter;
 use serde::Deserialize;
 
 use super::problem::Problem;
+use super::types::ProblemDocument;
 use super::types::{LostEvent, ResetEvent};
 use super::{Service, limits, query};
 use crate::driver::events::{Begin, Message, Reader};
@@ -28,6 +29,13 @@ pub(crate) struct Parameters {
 }
 
 /// Begins to follow.
+#[utoipa::path(get, path = "/api/v1/events", tag = "events", summary = "Server-sent events of everything that changes",
+    description = "`event` is device (DeviceEvent), mailbox (MailboxEvent), peer (Peer), publication (PublicationEvent), lost (LostEvent) or reset (ResetEvent).",
+    params(("match" = Option<String>, Query, description = "only names that this POSIX extended regular expression matches, without case"),
+        ("Last-Event-ID" = Option<String>, Header, description = "go on behind this event")),
+    responses((status = 200, description = "a stream without end", content_type = "text/event-stream", body = String),
+        (status = 400, description = "match= is no regular expression", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "too many clients follow already", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn follow(
     State(service): State<Service>,
     parameters: Result<Query<Parameters>, QueryRejection>,

@@ -9,12 +9,16 @@ use super::Service;
 use super::problem::Problem;
 
 /// GET /healthz: the process is up.
+#[utoipa::path(get, path = "/healthz", tag = "node", summary = "The process is up",
+    responses((status = 200, description = "it is", body = Object)))]
 pub(crate) async fn alive() -> Json<Value> {
     Json(json!({"status": "ok"}))
 }
 
 /// GET /readyz: the node answers, so its configuration is in force and its sockets are bound. Peers that are away are told and make no
 /// difference: a balancer that took the node out for them would make it worse.
+#[utoipa::path(get, path = "/readyz", tag = "node", summary = "The configuration is in force and the sockets are bound",
+    responses((status = 200, description = "they are; peers that are away make no difference", body = Object)))]
 pub(crate) async fn ready(State(service): State<Service>) -> Result<Json<Value>, Problem> {
     let peers = service.node.ask(|node, now| node.peers(now)).await?;
     let count = |status| peers.iter().filter(|peer| peer.status == status).count();

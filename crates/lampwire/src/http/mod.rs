@@ -4,20 +4,29 @@
 //!     GET    /api/v1/devices/{device}                            PUT sets our own state, DELETE takes it back
 //!     GET    /api/v1/mailboxes?match=REGEX&limit=N&after=NAME    a page of mailboxes
 //!     GET    /api/v1/mailboxes/{uniqueid}                        PUT sets our own counts, DELETE takes them back
-//!     GET    /api/v1/peers, /api/v1/publishers, /api/v1/publications
+//!     GET    /api/v1/explain/devices/{device}, /api/v1/explain/mailboxes/{uniqueid}
+//!     GET    /api/v1/status, /api/v1/peers, /api/v1/publishers, /api/v1/publications
 //!     POST   /api/v1/refresh                                     asks peers for everything
 //!     GET    /api/v1/events                                      server-sent events; Last-Event-ID resumes
+//!     GET    /metrics                                            for Prometheus
+//!     GET    /openapi.json                                       all of this, described
+//!     GET    /, /assets/...                                      the page; open, without data
 //!     GET    /healthz, /readyz                                   open, without data
 //!
-//! All refusals are problem documents. With a token configured, everything under /api wants it.
+//! All refusals are problem documents. With a token configured, everything under /api, /metrics and /openapi.json wants it.
 
 mod body;
 mod devices;
 mod events;
+mod explain;
+mod guard;
 mod health;
 mod limits;
 mod mailboxes;
+mod metrics;
+mod openapi;
 mod overview;
+mod page;
 mod problem;
 mod query;
 mod refresh;
@@ -34,6 +43,9 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::middleware;
 use axum::routing::{get, post};
 
+use lampwire_conf::Config;
+use lampwire_core::WallTime;
+
 use crate::driver::Handle;
 use problem::Problem;
 pub(crate) use server::{Listener, serve};
@@ -46,6 +58,10 @@ pub(crate) struct Service {
     pub(crate) node: Handle,
     /// Who may ask; `None`: everybody who can reach the port.
     pub(crate) token: Option<Arc<Token>>,
+    /// The node's configuration.
+    pub(crate) config: Arc<Config>,
+    /// When the node began.
+    pub(crate) started_at: WallTime,
 }
 
 /// All routes.
@@ -64,6 +80,9 @@ pub(crate) fn routes(service: Service) -> Router {
                 .put(mailboxes::set)
                 .delete(mailboxes::unset),
         )
+        .route("/explain/devices/{*device}", get(explain::device))
+        .route("/explain/mailboxes/{*uniqueid}", get(explain::mailbox))
+        .route("/status", get(overview::status))
         .route("/peers", get(overview::peers))
         .route("/publishers", get(overview::publishers))
         .route("/publications", get(overview::publications))
@@ -75,12 +94,26 @@ pub(crate) fn routes(service: Service) -> Router {
             service.clone(),
             token::demand,
         ));
+    let with_data = Router::new()
+        .route("/metrics", get(metrics::show))
+        .route("/openapi.json", get(openapi::show))
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(
+            service.clone(),
+            token::demand,
+        ));
     Router::new()
         .nest("/api/v1", api)
+        .merge(with_data)
+        .merge(page::routes())
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(no_such_route_outside)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(
+            service.clone(),
+            guard::keep_out,
+        ))
         .with_state(service)
 }
 

@@ -2,12 +2,17 @@
 
 use axum::Json;
 use axum::extract::State;
+use lampwire_core::PeerStatus;
 
 use super::Service;
 use super::problem::Problem;
-use super::types::{Peer, Peers, Publication, Publications, Publisher, Publishers};
+use super::types::{
+    Peer, PeerCounts, Peers, Publication, Publications, Publisher, Publishers, Status,
+};
 
 /// GET of the peers.
+#[utoipa::path(get, path = "/api/v1/peers", tag = "exchange", summary = "The nodes on the other side",
+    responses((status = 200, body = Peers)))]
 pub(crate) async fn peers(State(service): State<Service>) -> Result<Json<Peers>, Problem> {
     let views = service.node.ask(|node, now| node.peers(now)).await?;
     Ok(Json(Peers {
@@ -16,6 +21,8 @@ pub(crate) async fn peers(State(service): State<Service>) -> Result<Json<Peers>,
 }
 
 /// GET of the publishers.
+#[utoipa::path(get, path = "/api/v1/publishers", tag = "exchange", summary = "The outbound-publishes at work",
+    responses((status = 200, body = Publishers)))]
 pub(crate) async fn publishers(
     State(service): State<Service>,
 ) -> Result<Json<Publishers>, Problem> {
@@ -26,11 +33,51 @@ pub(crate) async fn publishers(
 }
 
 /// GET of the publications.
+#[utoipa::path(get, path = "/api/v1/publications", tag = "exchange", summary = "What peers publish here",
+    responses((status = 200, body = Publications)))]
 pub(crate) async fn publications(
     State(service): State<Service>,
 ) -> Result<Json<Publications>, Problem> {
     let views = service.node.ask(|node, now| node.publications(now)).await?;
     Ok(Json(Publications {
         publications: views.into_iter().map(Publication::from).collect(),
+    }))
+}
+
+/// GET of the summary.
+#[utoipa::path(get, path = "/api/v1/status", tag = "exchange", summary = "How the node stands, on one screen",
+    responses((status = 200, body = Status)))]
+pub(crate) async fn status(State(service): State<Service>) -> Result<Json<Status>, Problem> {
+    let (peers, publications, states, own) = service
+        .node
+        .ask(|node, now| {
+            let publications = node.publications(now).len();
+            (
+                node.peers(now),
+                publications,
+                node.states(),
+                node.entity_id(),
+            )
+        })
+        .await?;
+    let count = |status| peers.iter().filter(|peer| peer.status == status).count();
+    let notes = peers.iter().flat_map(|peer| {
+        let notes = peer.notes.iter();
+        notes.map(|note| format!("{}: {note}", peer.name))
+    });
+    Ok(Json(Status {
+        entity_id: own.to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at: service.started_at.to_string(),
+        states,
+        peers: PeerCounts {
+            up: count(PeerStatus::Up),
+            down: count(PeerStatus::Down),
+            unknown: count(PeerStatus::Unknown),
+        },
+        publications,
+        behind: peers.iter().map(|peer| peer.behind).sum(),
+        followers: service.node.event_readers(),
+        notes: notes.collect(),
     }))
 }

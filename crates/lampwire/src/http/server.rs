@@ -1,5 +1,6 @@
 //! The listening socket and its connections: bounded in number, and none held for long by a client that says nothing.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,31 +10,50 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use super::limits;
+use crate::driver::tls::why;
 use crate::signals::stopped;
 
 /// A bound socket that does not answer yet.
-#[derive(Debug)]
 pub(crate) struct Listener {
     socket: TcpListener,
+    tls: Option<TlsAcceptor>,
     /// Where it is bound.
     pub(crate) local: SocketAddr,
 }
 
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Listener({}://{})", self.scheme(), self.local)
+    }
+}
+
 impl Listener {
-    /// Binds it. Needs a running tokio runtime.
-    pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
+    /// Binds it; with `tls` it speaks HTTPS and nothing else. Needs a running tokio runtime.
+    pub(crate) fn bind(address: SocketAddr, tls: Option<TlsAcceptor>) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let socket = TcpListener::from_std(listener)?;
         Ok(Self {
             local: socket.local_addr()?,
             socket,
+            tls,
         })
+    }
+
+    /// How its addresses begin: `http` or `https`.
+    pub(crate) fn scheme(&self) -> &'static str {
+        match self.tls {
+            Some(_) => "https",
+            None => "http",
+        }
     }
 }
 
@@ -45,7 +65,13 @@ pub(crate) async fn serve(listener: Listener, routes: Router, mut stop: watch::R
         tokio::select! {
             accepted = accept(&listener, &room) => {
                 let (stream, permit) = accepted;
-                connections.spawn(converse(stream, permit, routes.clone(), stop.clone()));
+                connections.spawn(converse(
+                    stream,
+                    listener.tls.clone(),
+                    permit,
+                    routes.clone(),
+                    stop.clone(),
+                ));
             }
             // Takes the ended ones out, so that the set holds only what lives.
             Some(_) = connections.join_next() => (),
@@ -79,12 +105,34 @@ async fn accept(listener: &Listener, room: &Arc<Semaphore>) -> (TcpStream, Owned
 /// Everything that happens on one connection.
 async fn converse(
     stream: TcpStream,
+    tls: Option<TlsAcceptor>,
     permit: OwnedSemaphorePermit,
     routes: Router,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
     let _ = stream.set_nodelay(true);
     let _ = SockRef::from(&stream).set_send_buffer_size(limits::SEND_BUFFER_BYTES);
+    match tls {
+        None => speak(stream, routes, stop).await,
+        Some(tls) => match timeout(limits::HEADER_TIME_MAX, tls.accept(stream)).await {
+            Ok(Ok(stream)) => speak(stream, routes, stop).await,
+            Ok(Err(error)) => {
+                tracing::debug!("an HTTPS connection is refused: {}", why(&error));
+            }
+            Err(_) => {
+                tracing::debug!("an HTTPS connection is refused: its handshake took too long");
+            }
+        },
+    }
+    drop(permit);
+}
+
+/// HTTP over whatever bytes go by.
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    routes: Router,
+    mut stop: watch::Receiver<bool>,
+) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::HEADER_TIME_MAX)
@@ -97,7 +145,6 @@ async fn converse(
             note(connection.await);
         }
     }
-    drop(permit);
 }
 
 fn note(result: hyper::Result<()>) {

@@ -1,11 +1,14 @@
 //! What stands in the bodies of the interface: types of their own, so that neither the core nor a command of this
 //! program can change them by accident. The server writes them, the commands read them.
 
+pub(crate) mod explain;
+
 use lampwire_core as core;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A device and what each entity says of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Device {
     pub(crate) device: String,
     /// The sum of the entities' states.
@@ -14,7 +17,7 @@ pub(crate) struct Device {
 }
 
 /// What one entity says of a device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Entity {
     pub(crate) eid: String,
     pub(crate) state: String,
@@ -30,7 +33,7 @@ pub(crate) struct Entity {
 }
 
 /// A mailbox.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Mailbox {
     pub(crate) mailbox: String,
     pub(crate) new: u16,
@@ -44,14 +47,14 @@ pub(crate) struct Mailbox {
 }
 
 /// The counts of a mailbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Counts {
     pub(crate) new: u16,
     pub(crate) old: u16,
 }
 
 /// A page of devices.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Devices {
     pub(crate) devices: Vec<Device>,
     /// Where to go on: `after=` of the next request. `null`: that was all.
@@ -59,14 +62,14 @@ pub(crate) struct Devices {
 }
 
 /// A page of mailboxes.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Mailboxes {
     pub(crate) mailboxes: Vec<Mailbox>,
     pub(crate) next: Option<String>,
 }
 
 /// A node on the other side.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Peer {
     pub(crate) name: String,
     pub(crate) entity_id: Option<String>,
@@ -83,14 +86,41 @@ pub(crate) struct Peer {
     pub(crate) notes: Vec<String>,
 }
 
+/// How the node stands, on one screen.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Status {
+    /// Its own entity id.
+    pub(crate) entity_id: String,
+    pub(crate) version: String,
+    pub(crate) started_at: String,
+    /// States kept, of devices and mailboxes and of all entities.
+    pub(crate) states: usize,
+    pub(crate) peers: PeerCounts,
+    pub(crate) publications: usize,
+    /// States that peers have not confirmed yet.
+    pub(crate) behind: u64,
+    /// Clients that follow events.
+    pub(crate) followers: usize,
+    /// What an operator should know, each with the peer it is about.
+    pub(crate) notes: Vec<String>,
+}
+
+/// Peers by their status.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct PeerCounts {
+    pub(crate) up: usize,
+    pub(crate) down: usize,
+    pub(crate) unknown: usize,
+}
+
 /// All peers.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Peers {
     pub(crate) peers: Vec<Peer>,
 }
 
 /// An outbound-publish at work.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Publisher {
     pub(crate) name: String,
     pub(crate) peer: Option<String>,
@@ -110,7 +140,7 @@ pub(crate) struct Publisher {
 }
 
 /// One of the publications that a publisher keeps at its peer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Lane {
     pub(crate) index: u16,
     /// The peer has given it an entity tag.
@@ -120,7 +150,7 @@ pub(crate) struct Lane {
 }
 
 /// The last final answer of a peer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) reason: String,
@@ -128,13 +158,13 @@ pub(crate) struct Answer {
 }
 
 /// All publishers.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Publishers {
     pub(crate) publishers: Vec<Publisher>,
 }
 
 /// What a peer publishes here.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Publication {
     pub(crate) id: u32,
     pub(crate) endpoint: String,
@@ -149,13 +179,13 @@ pub(crate) struct Publication {
 }
 
 /// All publications.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Publications {
     pub(crate) publications: Vec<Publication>,
 }
 
 /// Body of `PUT /api/v1/devices/{device}`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SetDevice {
     pub(crate) state: String,
@@ -164,7 +194,7 @@ pub(crate) struct SetDevice {
 }
 
 /// Body of `PUT /api/v1/mailboxes/{uniqueid}`.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SetMailbox {
     pub(crate) new: u16,
@@ -173,7 +203,7 @@ pub(crate) struct SetMailbox {
 }
 
 /// Body of `POST /api/v1/refresh`, which may also be empty.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Refresh {
     #[serde(default)]
@@ -181,14 +211,14 @@ pub(crate) struct Refresh {
 }
 
 /// Answer to `POST /api/v1/refresh`.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Refreshed {
     /// How many publishers carry the request to their peer.
     pub(crate) asked: usize,
 }
 
 /// Data of a `device` event.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct DeviceEvent {
     #[serde(flatten)]
     pub(crate) device: Device,
@@ -199,7 +229,7 @@ pub(crate) struct DeviceEvent {
 }
 
 /// Data of a `mailbox` event. Its `eid` is the entity that spoke.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct MailboxEvent {
     #[serde(flatten)]
     pub(crate) mailbox: Mailbox,
@@ -207,7 +237,7 @@ pub(crate) struct MailboxEvent {
 }
 
 /// Data of a `publication` event.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct PublicationEvent {
     #[serde(flatten)]
     pub(crate) publication: Publication,
@@ -216,19 +246,19 @@ pub(crate) struct PublicationEvent {
 }
 
 /// Data of a `lost` event: so many events were dropped because the client read too slowly.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct LostEvent {
     pub(crate) lost: u64,
 }
 
 /// Data of a `reset` event: the events after the given Last-Event-ID are not kept any more. Read the lists anew.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ResetEvent {
     pub(crate) reason: String,
 }
 
 /// A problem document (RFC 9457), as far as the commands read it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ProblemDocument {
     #[serde(rename = "type")]
     pub(crate) kind: String,

@@ -12,6 +12,9 @@ const BURST: u32 = 20;
 /// From then on one line in this time.
 const REFILL: Duration = Duration::from_secs(1);
 
+/// The longest notice, in bytes. A peer's words may be as long as a message; what they are about stands at their beginning.
+const LENGTH_MAX: usize = 2000;
+
 /// The log lines of one node.
 #[derive(Debug, Default)]
 pub(crate) struct Notices {
@@ -107,9 +110,14 @@ fn write(level: Level, code: &'static str, text: &str) {
     }
 }
 
-/// A notice may hold words of a peer: no line break and no escape of theirs reaches a log or a terminal as such.
+/// A notice may hold words of a peer: no line break and no escape of theirs reaches a log or a terminal as such, and not all of a long one.
 fn in_one_line(text: &str) -> Cow<'_, str> {
     let unfit = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    if text.len() > LENGTH_MAX {
+        let mut ends = (0..=LENGTH_MAX).rev();
+        let end = ends.find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        return Cow::Owned(format!("{} ...", in_one_line(&text[..end])));
+    }
     if !text.contains(unfit) {
         return Cow::Borrowed(text);
     }
@@ -142,6 +150,8 @@ mod tests {
             in_one_line("a\r\n2026 ERROR \u{1b}[2J\u{9b}1m\u{2028}"),
             "a\\r\\n2026 ERROR \\u{1b}[2J\\u{9b}1m\\u{2028}"
         );
+        let long = in_one_line(&"\u{fc}".repeat(60_000)).into_owned();
+        assert!(long.len() <= LENGTH_MAX + 4 && long.ends_with("\u{fc} ..."));
     }
 
     #[test]

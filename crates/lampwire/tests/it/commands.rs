@@ -1,6 +1,8 @@
 //! The command line itself.
 
-use super::harness::{Node, address, lampwire, run};
+use std::process::Command;
+
+use super::harness::{Directory, Node, Process, address, lampwire, run, sections, wait_for};
 
 #[test]
 fn help_names_every_command_and_hides_the_token() {
@@ -11,7 +13,9 @@ fn help_names_every_command_and_hides_the_token() {
         "demo",
         "check",
         "plan",
+        "status",
         "show",
+        "explain",
         "watch",
         "set",
         "unset",
@@ -43,7 +47,8 @@ fn help_names_every_command_and_hides_the_token() {
 fn the_help_of_every_command_is_as_it_was() {
     let mut all = String::new();
     for command in [
-        "run", "demo", "check", "plan", "show", "watch", "set", "unset", "refresh",
+        "run", "demo", "check", "plan", "status", "show", "explain", "watch", "set", "unset",
+        "refresh",
     ] {
         let (code, out, _) = run(&[command, "--help"]);
         assert_eq!(code, 0);
@@ -153,4 +158,26 @@ fn completions_and_the_manual_come_from_the_definition() {
     assert_eq!(code, 0);
     assert!(out.contains(".TH lampwire"), "{out}");
     assert!(out.contains("LAMPWIRE REFRESH"), "{out}");
+}
+
+#[test]
+fn more_open_files_are_asked_for_than_the_system_gives_at_first() {
+    let directory = Directory::new();
+    let path = directory.write("lampwire.conf", &sections(address(), ""));
+    let program = env!("CARGO_BIN_EXE_lampwire");
+    let script = "ulimit -Sn 256 && exec \"$0\" run -c \"$1\"";
+    let process = Process::start(Command::new("sh").args(["-c", script, program, &path]));
+    wait_for("a node that runs", || {
+        process.log().contains("running with").then_some(())
+    });
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.child.id())).unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let numbers: Vec<u64> = line
+        .unwrap()
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    assert_eq!(numbers[0], numbers[1].min(16_384));
 }

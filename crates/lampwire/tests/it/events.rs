@@ -100,7 +100,7 @@ fn what_is_not_kept_any_more_is_told_by_a_reset() {
     let mut stream = TcpStream::connect(node.url.strip_prefix("http://").unwrap()).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     stream
-        .write_all(b"GET /api/v1/events HTTP/1.1\r\nhost: x\r\nlast-event-id: x\r\n\r\n")
+        .write_all(b"GET /api/v1/events HTTP/1.1\r\nhost: localhost\r\nlast-event-id: x\r\n\r\n")
         .unwrap();
     let mut text = String::new();
     let mut buffer = [0; 1024];
@@ -129,7 +129,7 @@ fn a_reader_that_is_too_slow_is_told_how_much_it_lost() {
     let host = node.url.strip_prefix("http://").unwrap().to_owned();
     let mut slow = TcpStream::connect(&host).unwrap();
     slow.set_read_timeout(Some(DEADLINE)).unwrap();
-    slow.write_all(b"GET /api/v1/events HTTP/1.1\r\nhost: x\r\n\r\n")
+    slow.write_all(b"GET /api/v1/events HTTP/1.1\r\nhost: localhost\r\n\r\n")
         .unwrap();
     let mut text = String::new();
     let mut buffer = [0; 65536];
@@ -150,14 +150,14 @@ fn a_reader_that_is_too_slow_is_told_how_much_it_lost() {
             );
             write!(
                 writer,
-                "PUT /api/v1/devices/{padding} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                "PUT /api/v1/devices/{padding} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
                 body.len()
             )
             .unwrap();
         }
         write!(
             writer,
-            "GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+            "GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
         )
         .unwrap();
     });

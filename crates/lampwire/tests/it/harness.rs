@@ -299,6 +299,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) json: Value,
+    pub(crate) text: String,
 }
 
 impl Answer {
@@ -377,6 +378,7 @@ impl Request {
             status,
             headers,
             json,
+            text,
         })
     }
 

@@ -177,7 +177,7 @@ fn scanners_and_random_bytes_change_nothing() {
     let (at, here) = (address(), address());
     let (ports, mut text) = Ports::new(at);
     text.push_str(&format!(
-        "[honest]\ntype=endpoint\n[honest]\ntype=identify\nendpoint=honest\nmatch={here}\n\
+        "[honest]\ntype=endpoint\nidentify_by=ip\n[honest]\ntype=identify\nendpoint=honest\nmatch={here}\n\
          [instance1]\ntype=endpoint\nauth=guarded\n[guarded]\ntype=auth\nusername=guarded\npassword=a long one\n\
          [instance1]\ntype=inbound-publication\nevent_asterisk-devicestate=all\nevent_asterisk-mwi=all\n\
          [all]\ntype=asterisk-publication\ndevice_state=yes\nmailbox_state=yes\n"

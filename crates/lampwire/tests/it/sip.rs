@@ -325,15 +325,25 @@ enum Way {
 impl Line {
     /// Sends bytes as they are, but for what is to be filled in. One that the node has closed swallows them.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
+        // It is closed, as the next read says.
+        let _ = self.try_send(bytes);
+    }
+
+    /// The same. False: the node has closed it.
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> bool {
         let unique = format!("{:08}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let bytes = replace(bytes, b"@UNIQUE@", unique.as_bytes());
         let bytes = replace(&bytes, b"@T@", self.transport.as_str().as_bytes());
-        // An error: it is closed, as the next read says.
-        let _ = match &mut self.way {
+        let sent = match &mut self.way {
             Way::Udp(socket) => socket.send(&bytes).map(|_| ()),
             Way::Tcp(stream) => stream.write_all(&bytes),
             Way::Tls(stream) => stream.write_all(&bytes).and_then(|()| stream.flush()),
         };
+        match sent {
+            Ok(()) => true,
+            Err(error) if is_end(error.kind()) => false,
+            Err(error) => panic!("not taken in time: {error}"),
+        }
     }
 
     /// The next answer; `None`: the node has closed the connection.

@@ -17,7 +17,7 @@ use std::io::Write;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use super::harness::{Node, address};
+use super::harness::{Node, address, wait_for};
 use super::sip::{Draft, Line, Ports, Transport, is_silent, until_closed};
 
 /// The honest peer's entity id.
@@ -381,6 +381,45 @@ fn every_case_gets_its_verdict_and_no_state_changes() {
     let control = |c: char| c.is_control() && c != '\n';
     let dirty: Vec<&str> = log.lines().filter(|line| line.contains(control)).collect();
     assert!(dirty.is_empty(), "{dirty:?}");
+    assert!(log.lines().all(|line| line.len() < 2500), "{log}");
+}
+
+#[test]
+fn connections_of_one_address_keep_nobody_out() {
+    let bench = Bench::new();
+    for transport in [Transport::Tcp, Transport::Tls] {
+        let mut open = Vec::new();
+        let refused = loop {
+            let mut line = bench.ports.open(transport, bench.hostile);
+            line.send(&options().bytes());
+            match line.hear() {
+                Some(_) => open.push(line),
+                None => break open.len(),
+            }
+        };
+        assert_eq!(refused, 100, "{}", transport.as_str());
+        bench.serve_another(transport);
+        assert!(open.iter_mut().all(Line::is_silent));
+        // Those that end make room again.
+        drop(open);
+        wait_for("room", || {
+            let mut line = bench.ports.open(transport, bench.hostile);
+            line.send(&options().bytes());
+            line.hear()
+        });
+    }
+}
+
+#[test]
+fn who_reads_no_answers_is_closed_and_keeps_nobody_waiting() {
+    let bench = Bench::new();
+    for transport in [Transport::Tcp, Transport::Tls] {
+        let mut deaf = bench.ports.open(transport, bench.hostile);
+        let many = options().bytes().repeat(50);
+        let sent = (0..10_000).take_while(|_| deaf.try_send(&many)).count();
+        assert!(sent < 10_000, "{}", transport.as_str());
+        bench.serve_another(transport);
+    }
 }
 
 #[test]

@@ -787,6 +787,11 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with("")
+    }
+
+    /// With more options of the node's own section.
+    fn with(own: &str) -> Self {
         let (at, here, peer) = (address(), address(), address());
         let (ports, mut text) = Ports::new(at);
         // Nobody is held back for the number of what he sends: that is looked at elsewhere.
@@ -811,7 +816,7 @@ impl Bench {
              [open]\ntype=inbound-publication\nevent_asterisk-devicestate=instance1\n\
              [out]\ntype=outbound-publish\nserver_uri=sip:node@{peer}\nevent=asterisk-devicestate\n"
         ));
-        let node = Node::start(at, &format!("entity_id={NODE_EID}"), &text);
+        let node = Node::start(at, &format!("entity_id={NODE_EID}\n{own}"), &text);
         Self {
             node,
             ports,
@@ -1073,4 +1078,20 @@ fn our_own_entity_id_is_reported() {
         log.contains("states under our own entity id").then_some(())
     });
     assert_eq!(bench.node.get("/api/v1/devices/Echo%2F1").status, 404);
+}
+
+#[test]
+fn states_of_a_publication_that_is_removed_are_retracted_after_the_hold_time() {
+    let bench = Bench::with("hold_time=1");
+    let mut line = bench.ports.open(Transport::Udp, bench.here);
+    let given = bench.given(&mut line, "Held/1".to_owned());
+    let entity = || bench.node.get("/api/v1/devices/Held%2F1").json["entities"][0].clone();
+    assert_ne!(entity()["lost"], true);
+    let removal = given.modify().body("").without("Content-Type");
+    line.ask(removal.set("Expires", "0")).tag();
+    wait_for("a loss", || (entity()["lost"] == true).then_some(()));
+    // What it says again counts again.
+    line.ask(given.publish()).tag();
+    wait_for("a return", || (entity()["lost"] != true).then_some(()));
+    assert_eq!(bench.said(&given.device).as_deref(), Some("RINGING"));
 }

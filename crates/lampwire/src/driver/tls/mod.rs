@@ -4,6 +4,7 @@ mod files;
 mod names;
 mod verify;
 mod version1;
+pub(crate) mod web;
 
 use std::io;
 use std::sync::Arc;

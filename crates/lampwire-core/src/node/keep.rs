@@ -1,0 +1,324 @@
+//! What survives a restart: what is given to whoever keeps it, and how a node goes on from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lampwire_sip::EntityId;
+
+use super::Node;
+use crate::io::Level;
+use crate::store::{Batch, KeptLane, KeptPublication, KeptState, KeptValue, Record};
+use crate::table::{CellId, Kind, Restored, Rev, Value};
+use crate::time::Now;
+
+/// What has been given to the keeper, beside the values.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// Somebody keeps what the node gives.
+    on: bool,
+    /// The change up to which values are written.
+    saved: Rev,
+    /// Publications that have changed since they were given.
+    pub(super) publications: BTreeSet<u32>,
+    /// Each lane as it was given: its tag and what is confirmed.
+    lanes: BTreeMap<(u16, u16), (Option<String>, Rev)>,
+    peers: BTreeMap<String, EntityId>,
+    lost: BTreeMap<EntityId, bool>,
+    life: u64,
+}
+
+impl Node {
+    /// Goes on from what was kept; before [`Node::start`]. What names something that the configuration no longer has is left out: states
+    /// of a peer that is gone are held and then lost like those of one that is away.
+    ///
+    /// Where the last life did not end in order, something that peers said may have been missed, and they are asked for everything.
+    pub fn restore(&mut self, now: Now, records: Vec<Record>) {
+        let mut states = Vec::new();
+        let mut lanes = Vec::new();
+        let mut closed = false;
+        for record in records {
+            match record {
+                Record::Life(life) => {
+                    let life = now.wall.as_millis().max(life.saturating_add(1));
+                    self.table.live_again(life);
+                }
+                Record::State(state) => states.push(state),
+                Record::Publication(kept) => self.restore_publication(now, &kept),
+                Record::Lane(lane) => lanes.push(lane),
+                Record::Peer { name, entity_id } => {
+                    if let Some(id) = self.peers.named(&name) {
+                        self.table.set_own(entity_id, id);
+                        let peer = self.peers.get_mut(id);
+                        peer.entity_id = peer.entity_id.or(Some(entity_id));
+                        let own = peer.entity_id.unwrap_or(entity_id);
+                        for publisher in &mut self.publishers {
+                            publisher.knows_own(id, own);
+                        }
+                        self.kept.peers.insert(name, entity_id);
+                    }
+                }
+                Record::Lost { entity_id, lost } => {
+                    if let Ok(eid) = self.table.intern_eid(entity_id) {
+                        self.table.set_lost(eid, lost);
+                        self.kept.lost.insert(entity_id, lost);
+                    }
+                }
+                Record::Closed(yes) => closed = yes,
+                Record::Gone { .. } | Record::PublicationGone(_) => {}
+            }
+        }
+        states.sort_by_key(|state: &KeptState| state.rev);
+        let count = states.len();
+        for state in &states {
+            self.restore_state(now, state);
+        }
+        self.restore_lanes(now, &lanes, closed);
+        self.kept.saved = self.table.head();
+        self.kept.life = 0;
+        self.restored = Some(closed);
+        if count > 0 {
+            let how = match closed {
+                true => "in order",
+                false => "without notice, so peers are asked for what was missed",
+            };
+            let text = format!("{count} states are as they were; the last life ended {how}");
+            self.outbox.notice(Level::Info, "restored", text);
+        }
+    }
+
+    fn restore_state(&mut self, now: Now, state: &KeptState) {
+        let peer = state
+            .peer
+            .as_deref()
+            .and_then(|name| self.peers.named(name));
+        let (kind, value) = match state.value {
+            KeptValue::Device(value) => (Kind::Device, Value::device(value)),
+            KeptValue::Mailbox { new, old } => (Kind::Mailbox, Value::mailbox(new, old)),
+        };
+        let restored = Restored {
+            kind,
+            name: &state.name,
+            eid: state.entity_id,
+            value,
+            source: state.source,
+            peer,
+            version: state.version,
+            here: state.version.by == self.entity_id,
+            owner: state.owner,
+            rev: Rev(state.rev),
+            at: state.updated_at,
+        };
+        let Ok(eid) = self.table.restore(&restored) else {
+            return;
+        };
+        if state.entity_id != self.entity_id {
+            let hold = now.at + self.config.lampwire.hold_time;
+            let version = (!restored.here).then_some(state.version);
+            let lost = self.table.is_lost(eid);
+            self.leases.restore(eid, peer, version, lost, hold);
+            if let Some(id) = peer {
+                if version.is_none() {
+                    self.table.note_first_hand(eid, id);
+                }
+                self.peers.get_mut(id).restored = true;
+            }
+        }
+    }
+
+    fn restore_publication(&mut self, now: Now, kept: &KeptPublication) {
+        let left = kept
+            .expires_at
+            .as_millis()
+            .checked_sub(now.wall.as_millis());
+        let Some(left) = left.map(std::time::Duration::from_millis) else {
+            return;
+        };
+        let ends = now.at + left;
+        if let Some(id) = self.compositor.restore(&self.config, kept, ends) {
+            let forgotten = ends + crate::limits::TAG_GRACE;
+            let timer = crate::timers::Timer::Publication(id.0);
+            self.timers.set(timer, forgotten);
+        }
+    }
+
+    fn restore_lanes(&mut self, now: Now, lanes: &[KeptLane], closed: bool) {
+        let head = self.table.head();
+        for (index, publish) in self.config.outbound_publishes.iter().enumerate() {
+            let of_publish = lanes.iter().filter(|lane| {
+                lane.publish == publish.name && lane.server_uri == publish.server_uri
+            });
+            let kept: Vec<&KeptLane> = of_publish.collect();
+            self.publishers[index].restore(now, &kept, head, closed);
+        }
+    }
+
+    /// What is to be kept and has not been given yet: at most about `limit` states. A node that is never asked keeps nothing back for it.
+    pub fn unsaved(&mut self, now: Now, limit: usize) -> Batch {
+        self.kept.on = true;
+        let mut batch = Batch::default();
+        if self.kept.life != self.table.life() {
+            self.kept.life = self.table.life();
+            batch.records.push(Record::Life(self.kept.life));
+            batch.records.push(Record::Closed(false));
+        }
+        let from = self.kept.saved.next();
+        let mut until = self.table.head();
+        let entries: Vec<_> = self.table.entries_from(from).take(limit + 1).collect();
+        if entries.len() > limit
+            && let Some(last) = entries.get(limit)
+        {
+            until = last.rev.before();
+            batch.more = true;
+        }
+        for entry in entries.iter().filter(|entry| entry.rev <= until) {
+            if self.table.is_newest(entry) {
+                batch.records.extend(self.kept_cell(entry.cell));
+            }
+        }
+        batch.until = until.number();
+        if batch.more {
+            return batch;
+        }
+        // Only now, with every state that came under their tags.
+        for id in std::mem::take(&mut self.kept.publications) {
+            batch.records.push(self.kept_publication(now, id));
+        }
+        self.keep_lanes(now, &mut batch.records);
+        self.keep_peers(&mut batch.records);
+        batch
+    }
+
+    /// A batch has been written.
+    pub fn saved(&mut self, batch: &Batch) {
+        self.kept.saved = self.kept.saved.max(Rev(batch.until));
+    }
+
+    /// Everything that is to be kept, a page at a time: from a cell number (0 at first) on, at most `limit` cells. The number to go on
+    /// with; `None`: that was all. What changes meanwhile is given by [`Node::unsaved`] again.
+    pub fn everything(&mut self, now: Now, from: u32, limit: u32) -> (Vec<Record>, Option<u32>) {
+        let mut records = Vec::new();
+        if from == 0 {
+            records.push(Record::Life(self.table.life()));
+            records.push(Record::Closed(false));
+            let ids: Vec<u32> = self.compositor.iter().map(|(id, _)| id.0).collect();
+            for id in ids {
+                records.push(self.kept_publication(now, id));
+            }
+            self.kept.lanes.clear();
+            self.kept.peers.clear();
+            self.kept.lost.clear();
+            self.keep_lanes(now, &mut records);
+            self.keep_peers(&mut records);
+        }
+        let end = from.saturating_add(limit).min(self.table.cell_count());
+        for index in from..end {
+            records.extend(self.kept_cell(CellId(index)));
+        }
+        records.retain(|record| !record.is_absence());
+        (records, (end < self.table.cell_count()).then_some(end))
+    }
+
+    /// What is said last, when the node has drained: nothing was missed up to here.
+    pub fn closing(&mut self, now: Now) -> Vec<Record> {
+        let mut batch = self.unsaved(now, usize::MAX - 1);
+        batch.records.push(Record::Closed(true));
+        batch.records
+    }
+
+    /// The change up to which everything is kept: what was deleted stays until then.
+    pub(super) fn kept_until(&self) -> Option<Rev> {
+        self.kept.on.then_some(self.kept.saved)
+    }
+
+    fn kept_cell(&self, id: CellId) -> Option<Record> {
+        let cell = self.table.kept(id)?;
+        let name = self.table.names.get(cell.name);
+        let entity_id = self.table.eid(cell.eid);
+        if cell.dead {
+            return Some(Record::Gone {
+                mailbox: name.kind == Kind::Mailbox,
+                name: name.text.to_string(),
+                entity_id,
+            });
+        }
+        let value = match name.kind {
+            Kind::Device => KeptValue::Device(cell.value.state()),
+            Kind::Mailbox => {
+                let (new, old) = cell.value.counts();
+                KeptValue::Mailbox { new, old }
+            }
+        };
+        Some(Record::State(KeptState {
+            name: name.text.to_string(),
+            entity_id,
+            value,
+            source: cell.source,
+            peer: cell.peer.map(|peer| self.peers.get(peer).name.clone()),
+            version: self.table.version(cell),
+            owner: name.owner == Some(id),
+            rev: cell.rev.number(),
+            updated_at: cell.updated_at,
+        }))
+    }
+
+    fn kept_publication(&self, now: Now, id: u32) -> Record {
+        match self.compositor.kept(id) {
+            None => Record::PublicationGone(id),
+            Some((publication, generation)) => Record::Publication(KeptPublication {
+                id,
+                generation,
+                endpoint: self.config.endpoints[publication.endpoint].name.clone(),
+                resource: self.config.inbound_publications[publication.resource]
+                    .name
+                    .clone(),
+                event: publication.event,
+                remote: publication.remote,
+                created_at: publication.created_at,
+                expires_at: now.wall_at(publication.expires_at),
+                states: publication.states,
+            }),
+        }
+    }
+
+    fn keep_lanes(&mut self, now: Now, records: &mut Vec<Record>) {
+        let head = self.table.head();
+        for (publisher, publish) in self.publishers.iter().zip(&self.config.outbound_publishes) {
+            for (index, lane) in publisher.kept(head) {
+                let key = (publisher.id.0, index);
+                let as_given = (lane.tag.clone(), lane.confirmed);
+                let untouched = (None, Rev::default());
+                if self.kept.lanes.get(&key).unwrap_or(&untouched) == &as_given {
+                    continue;
+                }
+                self.kept.lanes.insert(key, as_given);
+                records.push(Record::Lane(KeptLane {
+                    publish: publish.name.clone(),
+                    server_uri: publish.server_uri.clone(),
+                    lane: index,
+                    tag: lane.tag,
+                    call_id: lane.call_id,
+                    cseq: lane.cseq,
+                    expires_at: now.wall_at(lane.expires_at),
+                    confirmed: lane.confirmed.number(),
+                }));
+            }
+        }
+    }
+
+    fn keep_peers(&mut self, records: &mut Vec<Record>) {
+        for (_, peer) in self.peers.iter() {
+            if let Some(entity_id) = peer.entity_id
+                && self.kept.peers.get(&peer.name) != Some(&entity_id)
+            {
+                self.kept.peers.insert(peer.name.clone(), entity_id);
+                let name = peer.name.clone();
+                records.push(Record::Peer { name, entity_id });
+            }
+        }
+        for (entity_id, lost) in self.table.losses() {
+            if *self.kept.lost.get(&entity_id).unwrap_or(&false) != lost {
+                self.kept.lost.insert(entity_id, lost);
+                records.push(Record::Lost { entity_id, lost });
+            }
+        }
+    }
+}

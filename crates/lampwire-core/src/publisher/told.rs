@@ -1,0 +1,69 @@
+//! What a publisher's peer has been told of one value. Nothing here changes anything.
+
+use super::{Publisher, State};
+use crate::filters::{FilterId, Filters};
+use crate::table::{Entry, Kind, Table};
+use crate::time::Time;
+
+/// Whether a value has come to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// The peer has confirmed it.
+    Confirmed,
+    /// It waits, or is on its way.
+    Waiting,
+    /// The peer refused it; it is tried again later.
+    Refused,
+    /// It is not this publisher's to tell: it came from another node.
+    NotTold,
+}
+
+impl Delivery {
+    /// The word that the interface uses: `confirmed`, `waiting`, `refused`, `not-told`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Waiting => "waiting",
+            Self::Refused => "refused",
+            Self::NotTold => "not-told",
+        }
+    }
+}
+
+impl Publisher {
+    /// The kind of values it tells of.
+    pub(crate) const fn kind(&self) -> Kind {
+        self.settings.kind
+    }
+
+    /// Its filter on names.
+    pub(crate) const fn filter(&self) -> Option<FilterId> {
+        self.settings.filter
+    }
+
+    /// Whether the peer has the value that `entry`, the newest of its cell, tells of.
+    pub(crate) fn delivery(&self, table: &Table, filters: &Filters, entry: &Entry) -> Delivery {
+        let Some(index) = self.lane_for(table, filters, entry) else {
+            return Delivery::NotTold;
+        };
+        let lane = &self.lanes[usize::from(index)];
+        if lane.has_confirmed(entry) {
+            Delivery::Confirmed
+        } else if lane.exceptions.contains_key(&entry.cell) {
+            Delivery::Refused
+        } else {
+            Delivery::Waiting
+        }
+    }
+
+    /// When the peer last answered, where it is silent or unreachable since.
+    pub(crate) fn away_since(&self) -> Option<Time> {
+        matches!(self.state, State::Away { .. }).then_some(self.heard)
+    }
+
+    /// Requests that are on their way.
+    pub(crate) fn in_flight(&self) -> usize {
+        let flights = self.lanes.iter().filter(|lane| lane.flight.is_some());
+        flights.count()
+    }
+}

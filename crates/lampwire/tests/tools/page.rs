@@ -1,0 +1,256 @@
+//! The page in a browser, before live nodes.
+
+use std::io::Write;
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::{Path, PathBuf};
+
+use crate::chromium::Browser;
+use crate::harness::{Node, address};
+use crate::pair::{ONE, relation, start_one, start_two};
+
+const WIDTH: u32 = 1280;
+const HEIGHT: u32 = 800;
+
+fn set(node: &Node, device: &str, state: &str) {
+    let path = format!(
+        "/api/v1/devices/{}",
+        device
+            .replace('/', "%2F")
+            .replace(':', "%3A")
+            .replace(' ', "%20")
+    );
+    let answer = node.put(&path, &format!("{{\"state\":\"{state}\"}}"));
+    assert!(answer.status < 300, "{answer:?}");
+}
+
+fn cell(device: &str, state: &str) -> String {
+    format!("document.querySelector('.cell[data-key=\"{device}\"][data-state={state}]')")
+}
+
+fn live(browser: &mut Browser) {
+    browser.until("document.querySelector('#connection.live')");
+}
+
+/// A lamp lights when the other node changes it, and a click says why.
+pub(crate) fn a_lamp_lights_and_is_explained(program: &Path) {
+    let (at_one, at_two) = (address(), address());
+    let (one, two) = (start_one(at_one, at_two), start_two(at_two, at_one));
+    let mut browser = Browser::start(program, WIDTH, HEIGHT);
+    browser.open(&one.url);
+    live(&mut browser);
+    set(&two, "Custom:door", "INUSE");
+    browser.until(&cell("Custom:door", "INUSE"));
+    set(&one, "Custom:door", "RINGING");
+    browser.until(&cell("Custom:door", "RINGINUSE"));
+    browser.click(".cell[data-key='Custom:door']");
+    browser.until("document.querySelectorAll('#drawer .entity').length === 2");
+    browser.until("document.querySelector('#drawer').innerText.includes('devstate change Custom:door NOT_INUSE')");
+    browser.until("document.querySelector('#drawer').innerText.includes('confirmed')");
+    // What changes while it is open is shown.
+    set(&two, "Custom:door", "NOT_INUSE");
+    browser.until("document.querySelector('#drawer .why').innerText.startsWith('RINGING')");
+    // This node's own word, from the page.
+    browser.enter("#drawer form select", "BUSY");
+    browser.click("#drawer form .main");
+    browser.until(&cell("Custom:door", "BUSY"));
+    browser.click("#drawer form .plain");
+    browser.until(&cell("Custom:door", "NOT_INUSE"));
+    browser.click("#drawer .close");
+    // The changes are listed.
+    browser.click("[data-view=changes]");
+    browser.until("document.querySelectorAll('#view-changes tbody tr').length >= 4");
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+/// Thousands scroll: only what is to be seen exists. They are found by name, state and peer.
+pub(crate) fn five_thousand_lamps_scroll_and_are_found(program: &Path) {
+    let (at_one, at_two) = (address(), address());
+    let (one, two) = (start_one(at_one, at_two), start_two(at_two, at_one));
+    set(&two, "Custom:theirs", "ONHOLD");
+    let host = one.url.strip_prefix("http://").unwrap();
+    let mut writer = TcpStream::connect(host).unwrap();
+    let mut reader = writer.try_clone().unwrap();
+    let writing = std::thread::spawn(move || {
+        let states = ["NOT_INUSE", "INUSE", "NOT_INUSE", "RINGING"];
+        for number in 0..5000 {
+            let body = format!("{{\"state\":\"{}\"}}", states[number % 4]);
+            write!(
+                writer,
+                "PUT /api/v1/devices/PJSIP%2F{number:04} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            )
+            .unwrap();
+        }
+        write!(
+            writer,
+            "GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+        )
+        .unwrap();
+    });
+    std::io::copy(&mut reader, &mut std::io::sink()).unwrap();
+    writing.join().unwrap();
+
+    let mut browser = Browser::start(program, WIDTH, HEIGHT);
+    browser.open(&one.url);
+    live(&mut browser);
+    browser.until("document.querySelector('#count-lamps').innerText === '5001'");
+    browser.until("document.querySelectorAll('.cell').length > 20");
+    assert!(
+        browser
+            .value("document.querySelectorAll('.cell').length")
+            .as_u64()
+            .unwrap()
+            < 400
+    );
+    browser.value("document.querySelector('#lamps').scrollTop = 1e9");
+    browser.until("document.querySelector('.cell[data-key=\"PJSIP/4999\"]')");
+    assert!(
+        browser
+            .value("document.querySelectorAll('.cell').length")
+            .as_u64()
+            .unwrap()
+            < 400
+    );
+    browser.enter("#search", "pjsip/123");
+    browser.until("[...document.querySelectorAll('.cell')].map((it) => it.dataset.key).sort().join() === 'PJSIP/0123,PJSIP/1123,PJSIP/1230,PJSIP/1231,PJSIP/1232,PJSIP/1233,PJSIP/1234,PJSIP/1235,PJSIP/1236,PJSIP/1237,PJSIP/1238,PJSIP/1239,PJSIP/2123,PJSIP/3123,PJSIP/4123' || [...document.querySelectorAll('.cell')].length === 10");
+    browser.click(".chip[data-state=RINGING]");
+    browser.until(
+        "[...document.querySelectorAll('.cell')].every((it) => it.dataset.state === 'RINGING')",
+    );
+    browser.click(".chip[data-state=RINGING]");
+    browser.enter("#search", "");
+    browser.enter("#by-peer", "instance2");
+    browser.until("[...document.querySelectorAll('.cell')].map((it) => it.dataset.key).join() === 'Custom:theirs'");
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+/// A peer that is gone is shown as lost; so is the node itself, and what happened meanwhile is there when it is back.
+pub(crate) fn who_is_lost_is_shown(program: &Path) {
+    let (at_one, at_two) = (address(), address());
+    let (one, two) = (start_one(at_one, at_two), start_two(at_two, at_one));
+    let mut browser = Browser::start(program, WIDTH, HEIGHT);
+    browser.open(&format!("{}/#/peers", one.url));
+    live(&mut browser);
+    browser.until("document.querySelector('.card.up[data-peer=instance2]')");
+    drop(two);
+    browser.until("document.querySelector('.card.down[data-peer=instance2]')");
+    browser.until("document.querySelector('#web .node.down')");
+    assert_eq!(
+        browser.value("document.querySelector('#banner').hidden"),
+        true
+    );
+    drop(one);
+    browser.until(
+        "!document.querySelector('#banner').hidden && document.querySelector('#connection.lost')",
+    );
+    let one = start_one(at_one, at_two);
+    set(&one, "Custom:back", "INUSE");
+    live(&mut browser);
+    browser.until("document.querySelector('#banner').hidden");
+    browser.click("[data-view=lamps]");
+    browser.until(&cell("Custom:back", "INUSE"));
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+/// The token is asked for, a wrong one is told, and the right one is kept for the tab.
+pub(crate) fn a_wrong_token_is_told(program: &Path) {
+    let node = Node::start(address(), "http_token=s3cret", "");
+    let mut browser = Browser::start(program, WIDTH, HEIGHT);
+    browser.open(&node.url);
+    browser.until("document.querySelector('#ask-token').open && document.querySelector('#token-wrong').hidden");
+    browser.enter("#token", "wr0ng");
+    browser.click("#ask-token .main");
+    browser.until("document.querySelector('#ask-token').open && !document.querySelector('#token-wrong').hidden");
+    browser.enter("#token", "s3cret");
+    browser.click("#ask-token .main");
+    live(&mut browser);
+    browser.click("#set-device");
+    browser.enter("#drawer form input", "Custom:door");
+    browser.click("#drawer form .main");
+    browser.until(&cell("Custom:door", "NOT_INUSE"));
+    browser.value("location.reload()");
+    live(&mut browser);
+    browser.until(&cell("Custom:door", "NOT_INUSE"));
+    assert_eq!(
+        browser.value("document.querySelector('#ask-token').open"),
+        false
+    );
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+/// Where the pictures go: LAMPWIRE_SCREENSHOTS, else beside the build's other output.
+fn pictures() -> PathBuf {
+    let path = std::env::var_os("LAMPWIRE_SCREENSHOTS").map_or_else(
+        || Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots"),
+        PathBuf::from,
+    );
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+/// Pictures in light, dark and on a telephone. Nothing may stick out at the side.
+pub(crate) fn it_looks_as_it_should(program: &Path) {
+    let (at_one, at_two): (Ipv4Addr, Ipv4Addr) = (address(), address());
+    let away = address();
+    let relations =
+        relation("instance1", "instance2", at_two) + &relation("instance1", "warehouse", away);
+    let one = Node::start(at_one, &format!("entity_id={ONE}"), &relations);
+    let two = start_two(at_two, at_one);
+    let states = [
+        "NOT_INUSE",
+        "INUSE",
+        "NOT_INUSE",
+        "RINGING",
+        "BUSY",
+        "NOT_INUSE",
+        "ONHOLD",
+        "UNAVAILABLE",
+        "NOT_INUSE",
+    ];
+    for number in 0..90_usize {
+        let device = format!("PJSIP/{}", 1001 + number);
+        let node = if number % 3 == 0 { &two } else { &one };
+        set(node, &device, states[number * 7 % states.len()]);
+    }
+    set(&two, "PJSIP/1004", "INUSE");
+    set(&one, "PJSIP/1004", "RINGING");
+    set(&one, "Custom:Night service", "INUSE");
+    set(&two, "Custom:Front door", "UNKNOWN");
+    for number in 0..12_usize {
+        let body = format!("{{\"new\":{},\"old\":{}}}", number * 5 % 4, number * 3 % 7);
+        let path = format!("/api/v1/mailboxes/{}%40default", 1001 + number);
+        assert_eq!(two.put(&path, &body).status, 201);
+    }
+    let mut browser = Browser::start(program, WIDTH, HEIGHT);
+    let pictures = pictures();
+    browser.open(&one.url);
+    live(&mut browser);
+    browser.until(&cell("PJSIP/1004", "RINGINUSE"));
+    browser.until("document.querySelector('#count-lamps').innerText === '92' && document.querySelector('#count-mailboxes').innerText === '12'");
+    for (name, width, height, dark) in [
+        ("light", WIDTH, HEIGHT, false),
+        ("dark", WIDTH, HEIGHT, true),
+        ("telephone", 390, 844, false),
+        ("telephone-dark", 390, 844, true),
+    ] {
+        browser.look(width, height, dark);
+        for view in ["lamps", "mailboxes", "peers", "exchange", "changes"] {
+            browser.click(&format!("[data-view={view}]"));
+            browser.until(&format!("!document.querySelector('#view-{view}').hidden"));
+            browser.until(
+                "document.querySelector('main > section:not([hidden])').innerText.length > 20",
+            );
+            if view == "peers" {
+                browser.until("document.querySelector('.card.down[data-peer=warehouse]')");
+            }
+            browser.until("document.documentElement.scrollWidth <= innerWidth");
+            browser.picture(&pictures.join(format!("{name}-{view}.png")));
+        }
+        browser.click("[data-view=lamps]");
+        browser.click(".cell[data-key='PJSIP/1004']");
+        browser.until("document.querySelectorAll('#drawer .entity').length === 2");
+        browser.picture(&pictures.join(format!("{name}-explain.png")));
+        browser.click("#drawer .close");
+    }
+    assert_eq!(browser.complaints(), [""; 0]);
+}
