@@ -624,6 +624,41 @@ pub const GROUPS: &[Group] = &[
         ],
     },
     Group {
+        name: "Rewriting",
+        codes: &[
+            warning(
+                "rewrite-collision",
+                "two names or states become one",
+                "whichever is told last is shown for both, and there is no way back",
+                "give each a name of its own, or rewrite in one direction",
+            ),
+            warning(
+                "rewrite-empty",
+                "a rewrite rewrites nothing",
+                "names stay as they are",
+                "add `device`, `mailbox` or `state`",
+            ),
+            note(
+                "rewrite-overlap",
+                "a name is made that the peer may have itself",
+                "the two are one device here",
+                "leave it, if the peer has no such names",
+            ),
+            error(
+                "rewrite-peer",
+                "a rewrite does not say whose names it is for",
+                "Lampwire does not start",
+                "name an asterisk-publication in `peer`",
+            ),
+            warning(
+                "rewrite-unreachable",
+                "a line is never reached, since one before it takes all of it",
+                "its names are rewritten as the earlier line says",
+                "put the narrower one first",
+            ),
+        ],
+    },
+    Group {
         name: "Several instances",
         codes: &[
             note(

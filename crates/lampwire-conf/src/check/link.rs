@@ -469,7 +469,11 @@ impl<'a> Receiver<'a> {
         takes: Option<&Filter>,
         findings: &mut Findings,
     ) -> Verdict {
-        let Some(takes) = takes else {
+        // Where names are rewritten on the way, the two filters speak of different names.
+        let rewritten = [&request.from.config, &self.instance.config]
+            .into_iter()
+            .any(|config| !config.rewrites.is_empty());
+        let Some(takes) = takes.filter(|_| !rewritten) else {
             return Verdict::Works;
         };
         let (a, b) = (quote(&request.from.name), quote(&self.instance.name));
