@@ -14,6 +14,7 @@ mod harness;
 mod metrics;
 mod pair;
 mod plan;
+mod predicted;
 mod refusals;
 mod scan;
 mod sip;
