@@ -12,52 +12,85 @@ use libtest_mimic::{Failed, Trial};
 use crate::asterisk::{Asterisk, MAILBOXES, Release};
 use crate::instance::{Failure, Instance, Outcome, lab, wait_until};
 use crate::lampwire::{Lampwire, program};
-use crate::relation::{Addresses, Relation};
+use crate::relation::{Addresses, NodePlan, Relation};
 use crate::{Lab, PATIENCE, tails};
 
 /// One plan.
 #[derive(Clone, Copy)]
 struct Shape {
     name: &'static str,
+    /// How many Asterisks, up to six.
+    asterisks: usize,
     hub: bool,
     digest: bool,
     tls: bool,
 }
 
+/// The names and entity ids of the Asterisks.
+const NODES: [(&str, &str); 6] = [
+    ("office1", "02:00:00:00:00:01"),
+    ("office2", "02:00:00:00:00:02"),
+    ("office3", "02:00:00:00:00:03"),
+    ("office4", "02:00:00:00:00:04"),
+    ("office5", "02:00:00:00:00:05"),
+    ("office6", "02:00:00:00:00:06"),
+];
+/// Those of the hub.
+const HUB: (&str, &str) = ("hub1", "02:00:00:00:00:09");
+
 const SHAPES: &[Shape] = &[
     Shape {
         name: "mesh_by_address",
+        asterisks: 2,
         hub: false,
         digest: false,
         tls: false,
     },
     Shape {
         name: "mesh_by_digest",
+        asterisks: 2,
         hub: false,
         digest: true,
         tls: false,
     },
     Shape {
         name: "mesh_by_digest_and_tls",
+        asterisks: 2,
         hub: false,
         digest: true,
         tls: true,
     },
     Shape {
         name: "hub_by_digest",
+        asterisks: 2,
         hub: true,
         digest: true,
         tls: false,
     },
     Shape {
         name: "hub_by_digest_and_tls",
+        asterisks: 2,
         hub: true,
         digest: true,
         tls: true,
     },
+    Shape {
+        name: "mesh_of_five",
+        asterisks: 5,
+        hub: false,
+        digest: true,
+        tls: false,
+    },
+    Shape {
+        name: "hub_and_six",
+        asterisks: 6,
+        hub: true,
+        digest: true,
+        tls: false,
+    },
 ];
 
-/// The trials: each shape with two Asterisks of each release.
+/// The trials: each shape with Asterisks of each release.
 pub(crate) fn trials(lab_: &Arc<Lab>, first_number: usize) -> Vec<Trial> {
     let mut trials = Vec::new();
     for release in Release::ALL {
@@ -101,12 +134,18 @@ fn exchange(
     }
     fs::create_dir_all(&directory).map_err(lab(directory.display()))?;
     let relation = Relation::default();
-    let plans = [
-        relation.subject_plan(addresses, &directory),
-        relation.peer_plan(addresses, &directory),
-    ];
-    let mut hub = relation.subject_plan(addresses, &directory);
-    (hub.name, hub.address, hub.entity_id) = ("hub1", addresses.relay(), "02:00:00:00:00:03");
+    let node_plan = |(name, entity_id), address| {
+        let mut plan = relation.subject_plan(addresses, &directory);
+        (plan.name, plan.entity_id, plan.address) = (name, entity_id, address);
+        plan
+    };
+    let plans: Vec<NodePlan> = NODES
+        .into_iter()
+        .zip(addresses.more())
+        .take(shape.asterisks)
+        .map(|(node, address)| node_plan(node, address))
+        .collect();
+    let hub = node_plan(HUB, addresses.relay());
 
     let mut peers = format!(
         "topology = \"{}\"\nauth = \"{}\"\ntls = {}\n",
@@ -156,21 +195,21 @@ fn exchange(
     }
 
     let last = nodes.len() - 1;
-    for (from, to, device) in [
-        (last - 1, last, "Custom:there"),
-        (last, last - 1, "Custom:back"),
-    ] {
+    let first = nodes.len() - shape.asterisks;
+    for (from, device) in [(first, "Custom:there"), (last, "Custom:back")] {
         for state in ["INUSE", "RINGING", "NOT_INUSE"] {
             nodes[from].set_device(device, state)?;
-            let what = format!("{device} at {}", nodes[to].name());
-            let node = &mut nodes[to];
-            wait_until(PATIENCE, &what, &state.to_owned(), || node.device(device))?;
+            for to in (first..=last).filter(|to| *to != from) {
+                let what = format!("{device} at {}", nodes[to].name());
+                let node = &mut nodes[to];
+                wait_until(PATIENCE, &what, &state.to_owned(), || node.device(device))?;
+            }
         }
     }
     // The phone system of these tests speaks UDP.
     if !shape.tls {
         let (mailbox, counts) = (MAILBOXES[0], (3, 4));
-        nodes[last - 1].set_mailbox(mailbox, counts)?;
+        nodes[first].set_mailbox(mailbox, counts)?;
         let node = &mut nodes[last];
         wait_until(PATIENCE, mailbox, &counts, || node.mailbox(mailbox))?;
     }
