@@ -11,6 +11,7 @@ mod events;
 mod exchange;
 mod explain;
 mod harness;
+mod hep;
 mod metrics;
 mod pair;
 mod plan;
