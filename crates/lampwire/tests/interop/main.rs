@@ -32,6 +32,7 @@ mod harness;
 mod instance;
 mod lampwire;
 mod page;
+mod plans;
 mod relation;
 mod report;
 mod sip;
@@ -103,6 +104,7 @@ fn main() -> ExitCode {
     let mut trials = trials(&lab, &missing);
     trials.extend(exchanges::trials(&lab, trials.len()));
     trials.extend(page::trials(&lab, trials.len()));
+    trials.extend(plans::trials(&lab, trials.len()));
     trials.extend(required(&missing));
     trials.extend(figures::trials(&lab));
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -43,6 +43,11 @@ impl Addresses {
         self.host(4)
     }
 
+    /// Those of a case with more than two nodes, after all the others.
+    pub(crate) fn more(self) -> impl Iterator<Item = IpAddr> {
+        (10..=20).map(move |number| self.host(number))
+    }
+
     fn host(self, number: u8) -> IpAddr {
         IpAddr::V4(Ipv4Addr::new(127, self.block, self.case, number))
     }
