@@ -21,8 +21,10 @@
 mod action;
 mod decoder;
 pub mod limits;
+mod login;
 mod message;
 
 pub use self::action::{Action, NotAValue};
 pub use self::decoder::{DecodeError, Decoder, Incoming};
+pub use self::login::login_key;
 pub use self::message::Message;

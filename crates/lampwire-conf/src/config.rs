@@ -1,6 +1,8 @@
 //! The whole configuration.
 
 use crate::section::acl::Acl;
+use crate::section::ami::Ami;
+use crate::section::api_client::ApiClient;
 use crate::section::asterisk_publication::AsteriskPublication;
 use crate::section::auth::Auth;
 use crate::section::endpoint::Endpoint;
@@ -41,4 +43,8 @@ pub struct Config {
     pub asterisk_publications: Vec<AsteriskPublication>,
     /// What peers call otherwise.
     pub rewrites: Vec<Rewrite>,
+    /// Asterisks that are reached by their manager interface.
+    pub amis: Vec<Ami>,
+    /// Who may set states over HTTP.
+    pub api_clients: Vec<ApiClient>,
 }

@@ -478,6 +478,48 @@ pub const GROUPS: &[Group] = &[
                 "remove one of the references",
             ),
             error(
+                "ami-and-publish",
+                "an Asterisk is read by its manager interface, and is told states by a publish as well",
+                "the manager interface shows sums only: what the publish tells it would come back as its own",
+                "remove the section of type=ami, or the publish",
+            ),
+            error(
+                "ami-echo",
+                "a section of type=ami with `sink` would read the devices that it writes",
+                "its own words would come back as the Asterisk's",
+                "give it a `device_state_filter` that lets no name with the prefix through, as in `^PJSIP/`",
+            ),
+            error(
+                "ami-mailbox",
+                "a mailbox of `mailboxes` does not pass `mailbox_state_filter`",
+                "it would be asked for and never told",
+                "remove it from the list, or widen the filter",
+            ),
+            warning(
+                "ami-no-mailbox",
+                "a section of type=ami with `sink` reads all mailboxes",
+                "others' mailboxes are not put into that Asterisk",
+                "set `mailbox_state_filter` to those that are its own",
+            ),
+            warning(
+                "ami-not-tls",
+                "`ca_list_file` stands beside `tls=no`",
+                "the connection is not encrypted, and no certificate is looked at",
+                "set `tls=yes`",
+            ),
+            error(
+                "ami-twice",
+                "two sections of type=ami are for one Asterisk",
+                "each would read what the other puts in",
+                "make one of the two",
+            ),
+            warning(
+                "api-client-open",
+                "there are clients of the API, and no `http_token`",
+                "whoever sends no token may do everything",
+                "set `http_token`",
+            ),
+            error(
                 "dangling-reference",
                 "a section is named that is not there, or is of another type",
                 "Asterisk refuses the section or ignores what is named; an asterisk-publication that is not there is answered 404",
@@ -507,17 +549,17 @@ pub const GROUPS: &[Group] = &[
                 "the refresh is answered 489 or 400, and its states come only as they change",
                 "name the publish of the same event",
             ),
-            error(
-                "identify-nothing",
-                "an identify section has nothing to match",
-                "it identifies nobody",
-                "add `match`, `match_header` or `match_request_uri`",
-            ),
             warning(
                 "identify-never",
                 "an identify section that is never looked at",
                 "it identifies nobody: 401, or 403 from a Lampwire",
                 "add the way to endpoint_identifier_order or identify_by",
+            ),
+            error(
+                "identify-nothing",
+                "an identify section has nothing to match",
+                "it identifies nobody",
+                "add `match`, `match_header` or `match_request_uri`",
             ),
             warning(
                 "never-asked",
@@ -572,6 +614,18 @@ pub const GROUPS: &[Group] = &[
                 "a publish leads to a transport of the same file",
                 "the node tells itself what it knows: an Asterisk publishes it again",
                 "write the peer's address into server_uri",
+            ),
+            error(
+                "same-entity-id",
+                "two nodes have one entity id",
+                "each would overwrite the other's states",
+                "give each its own",
+            ),
+            error(
+                "same-token",
+                "two have one token",
+                "nobody could tell the two apart",
+                "make another",
             ),
             warning(
                 "shared-address",

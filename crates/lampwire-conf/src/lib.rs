@@ -51,6 +51,8 @@ pub use identify::{HeaderValues, Identifier, RequestFacts};
 pub use load::load;
 pub use secret::Secret;
 pub use section::acl::Acl;
+pub use section::ami::Ami;
+pub use section::api_client::ApiClient;
 pub use section::asterisk_publication::AsteriskPublication;
 pub use section::auth::{Auth, AuthSecret, AuthType, QualityOfProtection};
 pub use section::endpoint::{CertificateName, EidPattern, EidPatternError, Endpoint};

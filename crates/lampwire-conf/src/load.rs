@@ -13,8 +13,8 @@ use crate::grammar::{self, Section};
 use crate::nearest::nearest;
 use crate::options::{OTHER_TYPES, SECTIONS, SectionSpec, section_spec};
 use crate::section::{
-    Context, Options, Reference, acl, asterisk_publication, auth, endpoint, global, identify,
-    inbound_publication, lampwire, outbound_publish, rewrite, system, transport,
+    Context, Options, Reference, acl, ami, api_client, asterisk_publication, auth, endpoint,
+    global, identify, inbound_publication, lampwire, outbound_publish, rewrite, system, transport,
 };
 use crate::source::Source;
 
@@ -183,6 +183,8 @@ fn build(sections: &[(&Section, &'static SectionSpec)], context: &mut Context<'_
             "auth" => config.auths.extend(auth::read(options, &config.global)),
             "identify" => config.identifies.extend(identify::read(options)),
             "acl" => config.acls.push(acl::read(options)),
+            "ami" => config.amis.extend(ami::read(options)),
+            "api-client" => config.api_clients.extend(api_client::read(options)),
             "rewrite" => config.rewrites.extend(rewrite::read(options)),
             "outbound-publish" => config
                 .outbound_publishes

@@ -65,6 +65,8 @@ pub const SECTIONS: &[&SectionSpec] = &[
     &section::inbound_publication::SPEC,
     &section::asterisk_publication::SPEC,
     &section::rewrite::SPEC,
+    &section::ami::SPEC,
+    &section::api_client::SPEC,
 ];
 
 /// Section types of Asterisk's pjsip.conf, geolocation.conf and stir_shaken.conf that do not concern the exchange: skipped whole.

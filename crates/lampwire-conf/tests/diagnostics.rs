@@ -631,6 +631,102 @@ const CASES: &[(&str, &str, &str)] = &[
         "[lampwire]\ntype=lampwire\nentity_id=2\n",
         "[lampwire]\ntype=lampwire\nentity_id=\n",
     ),
+    // Asterisks by their manager interface, and clients of the API
+    (
+        "ami without host",
+        "[a]\ntype=ami\nusername=u\nsecret=s\n",
+        "[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\n",
+    ),
+    (
+        "ami without user and secret",
+        "[a]\ntype=ami\nhost=192.0.2.1\n",
+        "[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\n",
+    ),
+    (
+        "ami with host and port in one",
+        "[a]\ntype=ami\nhost=192.0.2.1:5038\nusername=u\nsecret=s\n",
+        "[a]\ntype=ami\nhost=[2001:db8::1]\nport=5038\nusername=u\nsecret=s\n",
+    ),
+    (
+        "ami with an empty secret file",
+        "[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=@empty\n",
+        "[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=@token\n",
+    ),
+    (
+        "ami with authorities and without tls",
+        "[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\nca_list_file=/ca.pem\n",
+        "[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\ntls=yes\nca_list_file=/ca.pem\n",
+    ),
+    (
+        "ami that reads what it writes",
+        "[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\nsink=yes\nmailbox_state_filter=@a$\n",
+        "[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\nsink=yes\nmailbox_state_filter=@a$\ndevice_state_filter=^PJSIP/\n",
+    ),
+    (
+        "ami whose filter is not anchored",
+        "[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\nsink=yes\nmailbox_state_filter=@a$\ndevice_state_filter=PJSIP/\n",
+        "[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\ndevice_state_filter=PJSIP/\n",
+    ),
+    (
+        "ami that reads all mailboxes and writes some",
+        "[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\nsink=yes\ndevice_state_filter=^PJSIP/\n",
+        "[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\nsink=yes\ndevice_state_filter=^PJSIP/\nmailbox_state_filter=@a$\n",
+    ),
+    (
+        "ami without prefix",
+        "[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\nprefix=\n",
+        "[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\nprefix=far/\n",
+    ),
+    (
+        "ami with a mailbox that is none",
+        "[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\nmailboxes=100\n",
+        "[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\nmailboxes=100@default,200@default\n",
+    ),
+    (
+        "ami with a mailbox that it does not take",
+        "[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\nmailbox_state_filter=@a$\nmailboxes=100@b\n",
+        "[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\nmailbox_state_filter=@a$\nmailboxes=100@a\n",
+    ),
+    (
+        "ami of one Asterisk twice",
+        "[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\n[b]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\n",
+        "[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\n[b]\ntype=ami\nhost=192.0.2.2\nusername=u\nsecret=s\n",
+    ),
+    (
+        "ami of a peer",
+        "[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\n[p]\ntype=outbound-publish\nserver_uri=sip:a@192.0.2.1\nevent=asterisk-mwi\n",
+        "[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\n[p]\ntype=outbound-publish\nserver_uri=sip:a@192.0.2.2\nevent=asterisk-mwi\n",
+    ),
+    (
+        "ami with our entity id",
+        "[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\neid=02:00:00:00:00:01\n[lampwire]\ntype=lampwire\nentity_id=02:00:00:00:00:01\n",
+        "[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\neid=02:00:00:00:00:02\n[lampwire]\ntype=lampwire\nentity_id=02:00:00:00:00:01\n",
+    ),
+    (
+        "api-client without token",
+        "[lampwire]\ntype=lampwire\nhttp_token=x\n[c]\ntype=api-client\n",
+        "[lampwire]\ntype=lampwire\nhttp_token=x\n[c]\ntype=api-client\ntoken=y\n",
+    ),
+    (
+        "api-client with the node's token",
+        "[lampwire]\ntype=lampwire\nhttp_token=x\n[c]\ntype=api-client\ntoken=x\n",
+        "[lampwire]\ntype=lampwire\nhttp_token=x\n[c]\ntype=api-client\ntoken=@token\n",
+    ),
+    (
+        "api-clients with one token",
+        "[lampwire]\ntype=lampwire\nhttp_token=x\n[c]\ntype=api-client\ntoken=y\n[d]\ntype=api-client\ntoken=y\n",
+        "[lampwire]\ntype=lampwire\nhttp_token=x\n[c]\ntype=api-client\ntoken=y\n[d]\ntype=api-client\ntoken=z\n",
+    ),
+    (
+        "api-client beside an open door",
+        "[c]\ntype=api-client\ntoken=y\n",
+        "[lampwire]\ntype=lampwire\nhttp_token=x\n[c]\ntype=api-client\ntoken=y\n",
+    ),
+    (
+        "api-client with an Asterisk's entity id",
+        "[lampwire]\ntype=lampwire\nhttp_token=x\n[c]\ntype=api-client\ntoken=y\neid=02:00:00:00:00:02\n[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\neid=02:00:00:00:00:02\n",
+        "[lampwire]\ntype=lampwire\nhttp_token=x\n[c]\ntype=api-client\ntoken=y\neid=02:00:00:00:00:03\n[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\neid=02:00:00:00:00:02\n",
+    ),
     // rewrites
     (
         "a rewrite without peer",

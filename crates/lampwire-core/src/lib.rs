@@ -28,6 +28,7 @@
 //! assert!(transmit.bytes.starts_with(b"PUBLISH sip:us@127.0.0.2 SIP/2.0\r\n"));
 //! ```
 
+mod ami;
 mod auth;
 mod compositor;
 mod counters;
@@ -35,6 +36,8 @@ mod directory;
 mod entity;
 mod filters;
 mod flow;
+#[doc(hidden)]
+pub mod fuzzing;
 mod io;
 mod late;
 mod lately;

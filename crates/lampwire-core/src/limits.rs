@@ -240,3 +240,29 @@ pub const CONFIRMATIONS_REMEMBERED: usize = 2048;
 
 /// Changes of one name that are shown.
 pub const CHANGES_SHOWN: usize = 20;
+
+/// How long a connection to a manager interface may take to be made. Short, so that after a cut it is not a copy of the first packet, seconds
+/// later, that gets through.
+pub const AMI_CONNECTING: Duration = Duration::from_secs(2);
+
+/// After so long without a word an Asterisk is asked by a Ping over its manager interface.
+pub const AMI_PING: Duration = Duration::from_secs(5);
+
+/// After so long without a word, though it was asked something, an Asterisk is away. Above the time that one with many devices needs to begin
+/// its list.
+pub const AMI_SILENCE: Duration = Duration::from_secs(10);
+
+/// After so long without the word that an Asterisk is fully booted an operator is told what may be wrong.
+pub const AMI_BOOTING: Duration = Duration::from_secs(60);
+
+/// Actions of a kind that are on their way to a manager interface at once: it does them one by one.
+pub const AMI_WRITES: usize = 32;
+
+/// States that are read of one Asterisk: more than any has telephones. About 30 MB while a list comes in.
+pub const AMI_STATES: usize = 200_000;
+
+/// The longest name of a `Custom:` device that is written, in bytes behind `Custom:`. Asterisk 16 has 256 for it with its family and two slashes.
+pub const AMI_DATABASE_KEY: usize = 235;
+
+/// Characters of a reason that an Asterisk gives that go to the log.
+pub const AMI_REASON: usize = 200;

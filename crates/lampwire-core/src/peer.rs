@@ -24,6 +24,8 @@ pub(crate) struct Peer {
     pub(crate) mailbox_publisher: Option<PublisherId>,
     /// Names of the endpoints that may publish as this peer.
     pub(crate) endpoints: Vec<String>,
+    /// The section by which it is read over its manager interface; `None`: it publishes.
+    pub(crate) ami: Option<u16>,
     /// Its own entity id: configured, or told by its `refresh`.
     pub(crate) entity_id: Option<EntityId>,
     /// When it last sent a request that we took, or answered one of ours.
@@ -172,6 +174,13 @@ impl Peers {
                 peers.add(&publish.name, device, mailbox, Vec::new());
             }
         }
+        for (index, ami) in (0..).zip(&config.amis) {
+            let id = peers.add(&ami.name, None, None, Vec::new());
+            let peer = peers.get_mut(id);
+            peer.ami = Some(index);
+            // Until it has been read.
+            peer.away = true;
+        }
         for peer in &mut peers.list {
             let configured = |endpoint: &String| {
                 config
@@ -180,7 +189,10 @@ impl Peers {
                     .find(|known| known.name == *endpoint)?
                     .entity_id
             };
-            peer.entity_id = peer.endpoints.iter().find_map(configured);
+            peer.entity_id = match peer.ami {
+                Some(index) => config.amis[usize::from(index)].eid,
+                None => peer.endpoints.iter().find_map(configured),
+            };
         }
         peers
     }
@@ -201,6 +213,7 @@ impl Peers {
             device_publisher,
             mailbox_publisher,
             endpoints,
+            ami: None,
             entity_id: None,
             last_heard: None,
             round_trip: None,

@@ -49,6 +49,8 @@ pub(crate) enum Timer {
     Probe(u16),
     /// A connection wants care.
     Flow(u64),
+    /// The manager interface of this section's Asterisk is to be connected to, asked, or given up.
+    Ami(u16),
     /// The time that a shutdown waits is over.
     Shutdown,
 }

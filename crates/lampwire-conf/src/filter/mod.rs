@@ -19,6 +19,7 @@
 //! - An empty pattern cannot be written as a filter: the option is then not set, and everything passes.
 
 mod parse;
+mod reach;
 mod sample;
 mod translate;
 

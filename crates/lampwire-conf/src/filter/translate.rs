@@ -28,7 +28,7 @@ pub(super) fn automaton(node: &Node, case: Case) -> Result<meta::Regex, String> 
 }
 
 /// Recursive; the parser bounds the depth.
-fn hir(node: &Node, case: Case) -> Hir {
+pub(super) fn hir(node: &Node, case: Case) -> Hir {
     match node {
         Node::Empty => Hir::empty(),
         Node::Literal(character) => {

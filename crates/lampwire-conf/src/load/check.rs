@@ -1,5 +1,7 @@
 //! What holds between sections.
 
+mod sources;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -88,6 +90,8 @@ pub(super) fn relations(config: &Config, findings: &mut Findings) {
     identification(config, findings);
     entity_ids(config, findings);
     acl_cycles(&config.acls, findings);
+    sources::amis(config, findings);
+    sources::api_clients(config, findings);
 }
 
 /// The publish that a peer is asked over should carry the event that it is asked for.

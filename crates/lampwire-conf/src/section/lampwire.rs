@@ -159,25 +159,12 @@ impl Default for Lampwire {
 
 pub(crate) fn read(options: &mut Options<'_, '_>) -> Lampwire {
     let default = Lampwire::default();
-    let entity_id = options
-        .last("entity_id")
-        .filter(|entry| !entry.value.is_empty())
-        .and_then(|entry| {
-            let parsed = entry.value.parse().ok();
-            if parsed.is_none() {
-                options.bad_value(
-                    entry,
-                    "entity_id",
-                    "six bytes in hex, as in 02:00:00:00:00:01",
-                );
-            }
-            parsed
-        });
+    let entity_id = options.entity_id("entity_id");
     let state_dir = match options.last("state_dir") {
         Some(entry) => Some(entry.value.clone()).filter(|path| !path.is_empty()),
         None => default.state_dir,
     };
-    let http_token = http_token(options);
+    let http_token = options.token("http_token");
     let http_bind = match options.last("http_bind") {
         None => default.http_bind,
         Some(entry) if entry.value.is_empty() => None,
@@ -286,41 +273,4 @@ fn nameservers(options: &mut Options<'_, '_>) -> Vec<SocketAddr> {
         }
     }
     servers
-}
-
-/// The token itself, or what stands in the file that `@` names.
-fn http_token(options: &mut Options<'_, '_>) -> Option<Secret> {
-    let entry = options
-        .last("http_token")
-        .filter(|entry| !entry.value.is_empty())?;
-    let token = match entry.value.strip_prefix('@') {
-        None => Secret::new(entry.value.as_str()),
-        Some(path) => match options.context.source.read(path) {
-            Ok(bytes) => {
-                let bytes = Secret::new(String::from_utf8_lossy(&bytes));
-                Secret::new(bytes.expose().trim_end_matches(['\r', '\n']))
-            }
-            Err(reason) => {
-                let reason: String = reason.chars().take(300).collect();
-                let message = format!("`http_token`: {} cannot be read: {reason}", quote(path));
-                options.error("unreadable", entry, message, "");
-                return None;
-            }
-        },
-    };
-    if token.expose().is_empty() {
-        options.error("bad-token", entry, "the file of `http_token` is empty", "");
-        return None;
-    }
-    // RFC 6750 section 2.1: a token that cannot stand in an Authorization header could never be right.
-    if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
-        options.error(
-            "bad-token",
-            entry,
-            "`http_token` has blanks or other than ASCII characters in it",
-            "",
-        );
-        return None;
-    }
-    Some(token)
 }

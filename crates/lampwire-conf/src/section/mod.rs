@@ -2,6 +2,8 @@
 //! and what is remembered until all sections are read.
 
 pub(crate) mod acl;
+pub(crate) mod ami;
+pub(crate) mod api_client;
 pub(crate) mod asterisk_publication;
 pub(crate) mod auth;
 pub(crate) mod endpoint;
@@ -18,7 +20,7 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use lampwire_sip::{Algorithm, Host, Scheme, Uri};
+use lampwire_sip::{Algorithm, EntityId, Host, Scheme, Uri};
 
 use crate::Severity;
 use crate::diagnostic::{Findings, quote};
@@ -26,6 +28,7 @@ use crate::filter::{Filter, FilterError};
 use crate::grammar::{Entry, Section, SectionLine};
 use crate::nearest::nearest;
 use crate::options::{Effect, SectionSpec, advice};
+use crate::secret::Secret;
 use crate::source::Source;
 use crate::value::{self, ALGORITHMS, Rule};
 
@@ -394,6 +397,56 @@ impl<'a, 'c> Options<'a, 'c> {
         );
     }
 
+    /// A secret: the value itself, or what stands in the file that `@` names. None where it is not given, empty or unreadable.
+    pub(crate) fn secret(&mut self, name: &'static str) -> Option<Secret> {
+        let entry = self.last(name).filter(|entry| !entry.value.is_empty())?;
+        let secret = match entry.value.strip_prefix('@') {
+            None => Secret::new(entry.value.as_str()),
+            Some(path) => match self.context.source.read(path) {
+                Ok(bytes) => {
+                    let bytes = Secret::new(String::from_utf8_lossy(&bytes));
+                    Secret::new(bytes.expose().trim_end_matches(['\r', '\n']))
+                }
+                Err(reason) => {
+                    let reason: String = reason.chars().take(300).collect();
+                    let message = format!("`{name}`: {} cannot be read: {reason}", quote(path));
+                    self.error("unreadable", entry, message, "");
+                    return None;
+                }
+            },
+        };
+        if secret.expose().is_empty() {
+            let message = format!("the file of `{name}` is empty");
+            self.error("bad-token", entry, message, "");
+            return None;
+        }
+        Some(secret)
+    }
+
+    /// A bearer token, read as a secret is.
+    pub(crate) fn token(&mut self, name: &'static str) -> Option<Secret> {
+        let token = self.secret(name)?;
+        // RFC 6750 section 2.1: a token that cannot stand in an Authorization header could never be right.
+        if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+            let message = format!("`{name}` has blanks or other than ASCII characters in it");
+            if let Some(entry) = self.last(name) {
+                self.error("bad-token", entry, message, "");
+            }
+            return None;
+        }
+        Some(token)
+    }
+
+    /// An entity id; None where it is not given or wrong.
+    pub(crate) fn entity_id(&mut self, name: &'static str) -> Option<EntityId> {
+        let entry = self.last(name).filter(|entry| !entry.value.is_empty())?;
+        let parsed = entry.value.parse().ok();
+        if parsed.is_none() {
+            self.bad_value(entry, name, "six bytes in hex, as in 02:00:00:00:00:01");
+        }
+        parsed
+    }
+
     /// A sip: or sips: URI with a host; None where it is not given or wrong.
     pub(crate) fn uri(&mut self, name: &'static str) -> Option<String> {
         let entry = self.last(name).filter(|entry| !entry.value.is_empty())?;
@@ -555,7 +608,7 @@ fn check_text(entry: &Entry, findings: &mut Findings) {
     }
     if let Some(cut) = &entry.cut {
         // What follows belongs to a secret, maybe, and is not repeated.
-        if ["password", "http_token"]
+        if ["password", "http_token", "secret", "token"]
             .iter()
             .any(|secret| entry.name.eq_ignore_ascii_case(secret))
         {
@@ -634,7 +687,8 @@ mod tests {
     fn what_acts_is_taken() {
         let text = "[x]\ntype=lampwire\n[x]\ntype=global\n[x]\ntype=system\n[x]\ntype=transport\nbind=::\ncos=1\n[x]\ntype=endpoint\n\
             [x]\ntype=auth\n[x]\ntype=identify\nendpoint=x\nmatch=::\n[x]\ntype=acl\n[x]\ntype=outbound-publish\nserver_uri=sip:a@b\n\
-            event=asterisk-mwi\n[x]\ntype=inbound-publication\n[x]\ntype=asterisk-publication\n[x]\ntype=rewrite\npeer=x\nstate=BUSY -> INUSE\n";
+            event=asterisk-mwi\n[x]\ntype=inbound-publication\n[x]\ntype=asterisk-publication\n[x]\ntype=rewrite\npeer=x\nstate=BUSY -> INUSE\n\
+            [x]\ntype=ami\nhost=::1\nusername=x\nsecret=x\n[x]\ntype=api-client\ntoken=x\n";
         let mut source = MapSource::new([("f", text)]);
         let mut findings = Findings::default();
         let sections = crate::grammar::read("f", &mut source, &mut findings);
@@ -660,6 +714,8 @@ mod tests {
                 "inbound-publication" => drop(inbound_publication::read(&mut options)),
                 "asterisk-publication" => drop(asterisk_publication::read(&mut options)),
                 "rewrite" => drop(rewrite::read(&mut options)),
+                "ami" => drop(ami::read(&mut options)),
+                "api-client" => drop(api_client::read(&mut options)),
                 other => panic!("{other}"),
             }
             let acting: std::collections::BTreeSet<&str> = spec
@@ -684,6 +740,8 @@ mod tests {
                 "identify" => text.push_str("endpoint=endpoint\nmatch=::\n"),
                 "outbound-publish" => text.push_str("server_uri=sip:a@b\nevent=asterisk-mwi\n"),
                 "rewrite" => text.push_str("peer=asterisk-publication\nstate=BUSY -> INUSE\n"),
+                "ami" => text.push_str("host=::1\nusername=x\nsecret=x\n"),
+                "api-client" => text.push_str("token=x\n"),
                 _ => {}
             }
             for option in spec.options {

@@ -121,7 +121,7 @@ impl Node {
     }
 
     /// Does what the life of an entity id asks for now.
-    fn look_at(&mut self, now: Now, eid: EidId) {
+    pub(super) fn look_at(&mut self, now: Now, eid: EidId) {
         let hold = self.config.lampwire.hold_time;
         let Some(turn) = self.leases.look(now.at, eid, now.at + hold) else {
             return;
@@ -209,6 +209,10 @@ impl Node {
 
     /// Looks whether a peer is there: it is while any request of it was taken lately, or while it answers and a publication of it is live.
     pub(super) fn review_peer(&mut self, now: Now, id: PeerId) {
+        if self.peers.get(id).ami.is_some() {
+            // Its connection says so.
+            return;
+        }
         let asked = self
             .publishers
             .iter()
@@ -269,7 +273,7 @@ impl Node {
         })
     }
 
-    fn turn_peer(&mut self, now: Now, id: PeerId, was_there: bool, was_away: bool) {
+    pub(super) fn turn_peer(&mut self, now: Now, id: PeerId, was_there: bool, was_away: bool) {
         let there = self.peers.get(id).is_there();
         if there == was_there {
             return;
@@ -390,7 +394,7 @@ impl Node {
     }
 
     /// Takes back the devices that a peer has not spoken of since a round of asking.
-    fn sweep_peer(&mut self, now: Now, id: PeerId, round: u32) {
+    pub(super) fn sweep_peer(&mut self, now: Now, id: PeerId, round: u32) {
         self.peers.get_mut(id).sweep = None;
         self.timers.clear(Timer::Sweep(id.0));
         let gone = self.table.unsaid_since(id, round);

@@ -7,7 +7,7 @@ use lampwire_sip::EntityId;
 use super::Node;
 use crate::io::Level;
 use crate::store::{Batch, KeptLane, KeptPublication, KeptState, KeptValue, Record};
-use crate::table::{CellId, Kind, Restored, Rev, Value};
+use crate::table::{CellId, Kind, Restored, Rev, Source, Value};
 use crate::time::Now;
 
 /// What has been given to the keeper, beside the values.
@@ -110,7 +110,8 @@ impl Node {
         let Ok(eid) = self.table.restore(&restored) else {
             return;
         };
-        if state.entity_id != self.entity_id {
+        // What was set here is nobody's to be heard of again, under whatever entity id.
+        if state.entity_id != self.entity_id && state.source != Source::Local {
             let hold = now.at + self.config.lampwire.hold_time;
             let version = (!restored.here).then_some(state.version);
             let lost = self.table.is_lost(eid);

@@ -3,6 +3,7 @@
 //! Each `handle_*`, `set_*` and `unset_*` is one mutation; afterwards the driver drains `poll_transmit`, `poll_flow`, `poll_query` and
 //! `poll_event`, and asks `poll_timeout` when to come again.
 
+mod ami;
 mod census;
 mod explain;
 mod hub;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use lampwire_conf::{Config, Identifier, Match, RetractAs};
 use lampwire_sip::{EntityId, Message};
 
+use crate::ami::Link;
 use crate::auth::server::Authenticator;
 use crate::compositor::{Compositor, Expiry, PublicationId};
 use crate::counters::Counters;
@@ -93,6 +95,8 @@ pub struct Node {
     /// What the DNS says of the names in `identify` sections and on the way to peers.
     directory: Directory,
     flows: Flows,
+    /// Asterisks that are reached by their manager interface, in the order of their sections.
+    amis: Vec<Link>,
     /// The addresses that publishes name as their next hop.
     next_hops: BTreeSet<IpAddr>,
     /// Which endpoint speaks for which entity id.
@@ -166,6 +170,7 @@ impl Node {
             })
             .collect();
         let peers = Peers::of(&config);
+        let amis = Self::links(&config, &peers);
         let hops = config.outbound_publishes.iter().map(next_hop_uri);
         let next_hops = hops.filter_map(|uri| match NextHop::of(uri)?.host {
             HopHost::Address(address) => Some(address),
@@ -210,6 +215,7 @@ impl Node {
             beats: 0,
             directory: Directory::default(),
             flows: Flows::new(config.global.keep_alive_interval),
+            amis,
             next_hops: next_hops.collect(),
             config,
             entity_id,
@@ -255,6 +261,7 @@ impl Node {
         if self.config.lampwire.relay {
             self.beat(now);
         }
+        self.connect_amis(now);
         self.settle(now);
     }
 
@@ -314,6 +321,7 @@ impl Node {
         }
         self.identify_names();
         self.each_publisher(now, Publisher::locate);
+        self.connect_amis(now);
         self.settle(now);
     }
 
@@ -395,6 +403,7 @@ impl Node {
                     self.with_publisher(now, PublisherId(publisher), Publisher::handle_probe_timer);
                 }
                 Timer::Flow(flow) => self.care_for_flow(now, FlowId(flow)),
+                Timer::Ami(section) => self.handle_ami_timer(now, section),
                 Timer::Shutdown => self.life = Life::Over,
             }
         }
@@ -410,6 +419,7 @@ impl Node {
         self.timers
             .set(Timer::Shutdown, now.at + limits::SHUTDOWN_GRACE);
         self.each_publisher(now, Publisher::stop);
+        self.stop_amis(now);
         self.settle(now);
     }
 
@@ -469,6 +479,7 @@ impl Node {
             let (publishers, mut ctx) = self.lend(now);
             publishers[index].note(&mut ctx, lane, change.rev);
         }
+        self.tell_sinks(now, change);
         if self.table.dead() > 0 {
             self.timers
                 .set(Timer::Tombstones, now.at + limits::TOMBSTONE_SWEEP);

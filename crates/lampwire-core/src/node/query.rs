@@ -3,6 +3,7 @@
 use lampwire_sip::EntityId;
 
 use super::Node;
+use crate::ami::Link;
 use crate::compositor::{Publication, PublicationId};
 use crate::counters::Counters;
 use crate::limits;
@@ -232,7 +233,14 @@ impl Node {
             .iter()
             .filter_map(|publisher| publisher.away_since())
             .any(|since| peer.last_heard <= Some(now.wall_at(since)));
-        let status = if is_silent {
+        let link = peer.ami.and_then(|index| self.amis.get(usize::from(index)));
+        let status = if let Some(link) = link {
+            match (link.is_live(), link.is_in_trouble()) {
+                (true, _) => PeerStatus::Up,
+                (false, true) => PeerStatus::Down,
+                (false, false) => PeerStatus::Unknown,
+            }
+        } else if is_silent {
             PeerStatus::Down
         } else if !publications.is_empty() || (peer.last_heard.is_some() && !in_trouble) {
             PeerStatus::Up
@@ -268,6 +276,7 @@ impl Node {
             behind: publishers
                 .iter()
                 .map(|it| it.behind(&self.table, &self.filters))
+                .chain(link.map(Link::behind))
                 .sum(),
             notes,
         }
@@ -311,7 +320,9 @@ fn notes(
     if peer.entity_id.is_none() {
         notes.push("own entity id unknown".to_owned());
     }
-    if publishers.is_empty() {
+    if peer.ami.is_some() {
+        notes.push("over its manager interface".to_owned());
+    } else if publishers.is_empty() {
         notes.push("one-way: no publish tells it anything".to_owned());
     } else if publications.is_empty() {
         notes.push("no live publication of it".to_owned());

@@ -6,6 +6,7 @@ use lampwire_conf::Protocol;
 use lampwire_sip::{Frame, Host, Message};
 
 use super::{Life, Node, Origin};
+use crate::ami::Link;
 use crate::flow::{Care, Flows, Outlet};
 use crate::io::{Certificate, FlowCommand, FlowId, Level, TransportId};
 use crate::time::Now;
@@ -48,12 +49,18 @@ impl Node {
 
     /// A connection that [`FlowCommand::Connect`] asked for can carry bytes.
     pub fn handle_connected(&mut self, now: Now, flow: FlowId, certificate: Certificate) {
+        if let Some(section) = Link::section_of(flow) {
+            return self.handle_ami_connected(now, section, flow);
+        }
         let (flows, mut out) = self.lend_flows(now);
         flows.connected(&mut out, flow, certificate);
     }
 
     /// Bytes have come in over a connection, in any pieces.
     pub fn handle_stream(&mut self, now: Now, flow: FlowId, bytes: &[u8]) {
+        if let Some(section) = Link::section_of(flow) {
+            return self.handle_ami_bytes(now, section, flow, bytes);
+        }
         let Some((transport, remote, mut splitter)) = self.flows.heard(now.at, flow) else {
             return;
         };
@@ -104,12 +111,25 @@ impl Node {
 
     /// The system has taken the bytes of the last [`FlowCommand::Write`].
     pub fn handle_writable(&mut self, now: Now, flow: FlowId) {
+        if let Some(section) = Link::section_of(flow) {
+            return self.handle_ami_writable(now, section, flow);
+        }
         let (flows, mut out) = self.lend_flows(now);
         flows.writable(&mut out, flow);
     }
 
+    /// The other side of a connection has said its last: it may still read.
+    pub fn handle_ended(&mut self, now: Now, flow: FlowId) {
+        let (flows, mut out) = self.lend_flows(now);
+        flows.peer_is_done(&mut out, flow);
+        self.settle(now);
+    }
+
     /// A connection has ended, or could not be opened; `why` is what is said of it in the log.
     pub fn handle_closed(&mut self, now: Now, flow: FlowId, why: &str) {
+        if let Some(section) = Link::section_of(flow) {
+            return self.handle_ami_closed(now, section, flow, why);
+        }
         self.flows.closed(&mut self.timers, flow, why.to_owned());
         self.settle(now);
     }

@@ -1158,7 +1158,12 @@ fn refresh_after(granted: Duration) -> Duration {
 }
 
 /// `first`, doubled with each failure up to `longest`, give or take a quarter so that many do not come at once.
-fn back_off(first: Duration, longest: Duration, failures: u32, random: &mut Random) -> Duration {
+pub(crate) fn back_off(
+    first: Duration,
+    longest: Duration,
+    failures: u32,
+    random: &mut Random,
+) -> Duration {
     let pause = first.saturating_mul(1 << failures.min(16)).min(longest);
     let spread = u64::try_from(pause.as_micros() / 2).unwrap_or(u64::MAX);
     pause * 3 / 4 + Duration::from_micros(random.below(spread))

@@ -493,7 +493,7 @@ impl Table {
                     && cell.cachable
                     && !cell.dead
                     && cell.rev != Rev::default()
-                    && cell.source == Source::Publication
+                    && matches!(cell.source, Source::Publication | Source::Ami)
             })
             .filter_map(|cell| {
                 let name = self.names.get(cell.name);

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::type_complexity)]
 
+mod ami;
 mod bench;
 mod compositor;
 mod digest;

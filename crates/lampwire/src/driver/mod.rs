@@ -354,6 +354,7 @@ impl Driver {
                 }
                 self.node.handle_stream(now, flow, &bytes);
             }
+            Happened::Ended { flow } => self.node.handle_ended(now, flow),
             Happened::Written { flow } => self.node.handle_writable(now, flow),
             Happened::Closed { flow, why } => {
                 self.connections.forget(flow);

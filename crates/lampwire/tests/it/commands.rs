@@ -13,6 +13,7 @@ fn help_names_every_command_and_hides_the_token() {
         "demo",
         "check",
         "status",
+        "plan",
         "show",
         "explain",
         "watch",
@@ -46,7 +47,7 @@ fn help_names_every_command_and_hides_the_token() {
 fn the_help_of_every_command_is_as_it_was() {
     let mut all = String::new();
     for command in [
-        "run", "demo", "check", "status", "show", "explain", "watch", "set", "unset", "refresh",
+        "run", "demo", "check", "plan", "status", "show", "explain", "watch", "set", "unset", "refresh",
     ] {
         let (code, out, _) = run(&[command, "--help"]);
         assert_eq!(code, 0);

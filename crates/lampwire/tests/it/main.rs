@@ -14,6 +14,7 @@ mod harness;
 mod hep;
 mod metrics;
 mod pair;
+mod plan;
 mod refusals;
 mod scan;
 mod sip;

@@ -1,0 +1,348 @@
+//! Asterisks that take part through their manager interface: what they say goes into the table like a peer's, and what others say is put into
+//! them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use lampwire_conf::Filter;
+use lampwire_sip::EntityId;
+
+use super::{Life, Node};
+use crate::ami::sink::Wanted;
+use crate::ami::{Fact, Link};
+use crate::directory::Known;
+use crate::flow::Outlet;
+use crate::io::{FlowId, Level, Query};
+use crate::limits;
+use crate::peer::PeerId;
+use crate::random::Random;
+use crate::sum;
+use crate::table::{Assertion, Change, Kind, Source, Table, Value};
+use crate::time::Now;
+use crate::timers::Timer;
+
+impl Node {
+    /// The links of a configuration.
+    pub(super) fn links(config: &lampwire_conf::Config, peers: &crate::peer::Peers) -> Vec<Link> {
+        let sections = peers.iter().filter_map(|(id, peer)| {
+            let index = peer.ami?;
+            let transport = usize::from(index) + config.transports.len();
+            let transport = crate::TransportId(u16::try_from(transport).ok()?);
+            let settings = config.amis.get(usize::from(index))?.clone();
+            Some(Link::new(index, id, settings, transport))
+        });
+        sections.collect()
+    }
+
+    /// Connects to those whose time it is.
+    pub(super) fn connect_amis(&mut self, now: Now) {
+        for index in 0..self.amis.len() {
+            self.connect_ami(now, index);
+        }
+    }
+
+    fn connect_ami(&mut self, now: Now, index: usize) {
+        if self.life != Life::Running {
+            return;
+        }
+        let link = &self.amis[index];
+        let (host, port) = (link.host().to_owned(), link.port());
+        let place = match host.parse::<IpAddr>() {
+            Ok(address) => Ok(address),
+            Err(_) => {
+                self.directory
+                    .want(&mut self.outbox, Query::Addresses(host.clone()));
+                match self.directory.addresses(&host) {
+                    Known::Yes([]) => Err(format!("{host} has no address")),
+                    // Another one each time: one that does not answer is not stayed with.
+                    Known::Yes(all) => Ok(all[link.attempt() % all.len()]),
+                    Known::Never(why) => Err(format!("{host} does not resolve: {why}")),
+                    Known::NotYet => {
+                        // The answer makes it go on; this is in case none comes.
+                        let again = now.at + limits::BACK_OFF_AWAY_MAX;
+                        self.timers.set(Timer::Ami(link.index), again);
+                        return;
+                    }
+                }
+            }
+        };
+        let place = place.map(|address| SocketAddr::new(address, port));
+        self.with_ami(now, index, |link, out, random| {
+            link.connect(out, random, place);
+        });
+    }
+
+    /// The time of one has come.
+    pub(super) fn handle_ami_timer(&mut self, now: Now, section: u16) {
+        let index = usize::from(section);
+        if self.with_ami(now, index, Link::timeout) == Some(true) {
+            self.connect_ami(now, index);
+        }
+    }
+
+    /// The connection of one can carry bytes.
+    pub(super) fn handle_ami_connected(&mut self, now: Now, section: u16, flow: FlowId) {
+        self.with_ami(now, section.into(), |link, out, _| {
+            link.connected(out, flow);
+        });
+    }
+
+    /// Bytes have come from one.
+    pub(super) fn handle_ami_bytes(&mut self, now: Now, section: u16, flow: FlowId, bytes: &[u8]) {
+        self.with_ami(now, section.into(), |link, out, random| {
+            link.bytes(out, random, flow, bytes);
+        });
+        self.settle(now);
+    }
+
+    /// The connection of one has taken what was written.
+    pub(super) fn handle_ami_writable(&mut self, now: Now, section: u16, flow: FlowId) {
+        self.with_ami(now, section.into(), |link, out, _| link.writable(out, flow));
+    }
+
+    /// The connection of one has ended.
+    pub(super) fn handle_ami_closed(&mut self, now: Now, section: u16, flow: FlowId, why: &str) {
+        self.with_ami(now, section.into(), |link, out, random| {
+            link.closed(out, random, flow, why);
+        });
+        self.settle(now);
+    }
+
+    /// The node ends.
+    pub(super) fn stop_amis(&mut self, now: Now) {
+        for index in 0..self.amis.len() {
+            self.with_ami(now, index, |link, out, _| link.stop(out));
+        }
+    }
+
+    /// A change of anybody's is one for those who are told by their manager interface.
+    pub(super) fn tell_sinks(&mut self, now: Now, change: Change) {
+        let eid = self.table.eid(self.table.cell(change.cell).eid);
+        for index in 0..self.amis.len() {
+            let link = &mut self.amis[index];
+            let other = link.entity_id() != Some(eid);
+            if let Some(sink) = link.sink.as_mut().filter(|_| other) {
+                sink.note(change.kind, &self.table.names.get(change.name).text);
+                self.write_ami(now, index);
+            }
+        }
+    }
+
+    /// Lets one do something, and takes in what comes of it.
+    fn with_ami<T>(
+        &mut self,
+        now: Now,
+        index: usize,
+        step: impl FnOnce(&mut Link, &mut Outlet<'_>, &mut Random) -> T,
+    ) -> Option<T> {
+        let Self {
+            amis,
+            outbox,
+            timers,
+            random,
+            ..
+        } = self;
+        let link = amis.get_mut(index)?;
+        let mut out = Outlet {
+            now: now.at,
+            outbox,
+            timers,
+        };
+        let done = step(link, &mut out, random);
+        while let Some(fact) = self.amis[index].take_fact() {
+            self.take_fact(now, index, fact);
+        }
+        self.write_ami(now, index);
+        Some(done)
+    }
+
+    fn take_fact(&mut self, now: Now, index: usize, fact: Fact) {
+        let id = self.amis[index].peer;
+        self.peers.get_mut(id).heard(now);
+        match fact {
+            Fact::All {
+                entity_id,
+                devices,
+                mailboxes,
+            } => self.take_all(now, index, entity_id, &devices, &mailboxes),
+            Fact::Device(name, state) => {
+                self.ami_says(now, id, Kind::Device, &name, Value::device(state));
+            }
+            Fact::Mailbox(name, (new, old)) => {
+                self.ami_says(now, id, Kind::Mailbox, &name, Value::mailbox(new, old));
+            }
+            Fact::Gone => {
+                let peer = self.peers.get_mut(id);
+                let was_there = peer.is_there();
+                peer.away = true;
+                self.turn_peer(now, id, was_there, false);
+            }
+        }
+    }
+
+    /// An Asterisk is there with all it has: what is not among it is taken back.
+    fn take_all(
+        &mut self,
+        now: Now,
+        index: usize,
+        entity_id: EntityId,
+        devices: &[(Arc<str>, lampwire_sip::DeviceState)],
+        mailboxes: &[(Arc<str>, (u16, u16))],
+    ) {
+        let id = self.amis[index].peer;
+        let owner = self
+            .table
+            .eid_id(entity_id)
+            .and_then(|eid| self.table.owner_of(eid));
+        let taken = if entity_id == self.entity_id {
+            Some("our own".to_owned())
+        } else {
+            owner
+                .filter(|owner| *owner != id)
+                .map(|owner| format!("that of peer {}", self.peers.get(owner).name))
+        };
+        if let Some(whose) = taken {
+            let what = format!("its entity id {entity_id} is {whose}");
+            self.with_ami(now, index, |link, out, random| {
+                link.refuse(out, random, what, "give each server its own");
+            });
+            return;
+        }
+        let before = self.peers.get(id).entity_id;
+        if let Some(before) = before.filter(|before| *before != entity_id) {
+            // Its devices are found below; mailboxes are never swept.
+            for (kind, name) in self.table.names_under(before) {
+                if let Some(change) = self.table.delete(kind, &name, before, now.wall) {
+                    self.fan_out(now, change);
+                }
+            }
+        }
+        self.learn_own(now, id, entity_id);
+        let Ok(eid) = self.table.intern_eid(entity_id) else {
+            self.with_ami(now, index, |link, out, random| {
+                let what = "there is no room for another entity id".to_owned();
+                link.refuse(out, random, what, "see the limits");
+            });
+            return;
+        };
+        let round = self.table.begin_round();
+        for (name, state) in devices {
+            self.ami_says(now, id, Kind::Device, name, Value::device(*state));
+        }
+        for (name, (new, old)) in mailboxes {
+            self.ami_says(now, id, Kind::Mailbox, name, Value::mailbox(*new, *old));
+        }
+        self.sweep_peer(now, id, round);
+        // Now that everything is as it is there, it is alive again: what stood in for its states goes.
+        self.leases.hear(now.at, eid, id, None, false, None);
+        self.table.note_first_hand(eid, id);
+        let peer = self.peers.get_mut(id);
+        let was_there = peer.is_there();
+        (peer.away, peer.restored) = (false, false);
+        self.turn_peer(now, id, was_there, false);
+        self.look_at(now, eid);
+        if let Some(sink) = &mut self.amis[index].sink {
+            for kind in [Kind::Device, Kind::Mailbox] {
+                for (_, name) in self.table.names.after(kind, None) {
+                    sink.note(kind, &self.table.names.get(name).text);
+                }
+            }
+        }
+        let count = devices.len();
+        self.with_ami(now, index, |link, out, _| link.taken_over(out, count));
+    }
+
+    fn ami_says(&mut self, now: Now, id: PeerId, kind: Kind, name: &str, value: Value) {
+        let Some(eid) = self.peers.get(id).entity_id else {
+            return;
+        };
+        let applied = self.table.apply(&Assertion {
+            kind,
+            name,
+            eid,
+            value,
+            cachable: true,
+            source: Source::Ami,
+            peer: Some(id),
+            holder: None,
+            version: None,
+            at: now.wall,
+        });
+        match applied {
+            Ok(Some(change)) => {
+                self.counters.changes_received += 1;
+                self.fan_out(now, change);
+            }
+            Ok(None) => self.counters.repeats_received += 1,
+            Err(full) => {
+                let text = format!(
+                    "a state of {name} from {} is not taken: {full}",
+                    self.peers.get(id).name
+                );
+                self.outbox.notice(Level::Error, "ami-table-full", text);
+            }
+        }
+    }
+
+    /// Writes what one should hold and does not.
+    fn write_ami(&mut self, now: Now, index: usize) {
+        let Self {
+            amis,
+            table,
+            config,
+            outbox,
+            timers,
+            ..
+        } = self;
+        let link = &mut amis[index];
+        if link.sink.is_none() || !link.is_live() {
+            return;
+        }
+        let own = link.entity_id();
+        let read = config.amis[index].mailbox_state_filter.as_ref();
+        let mut out = Outlet {
+            now: now.at,
+            outbox,
+            timers,
+        };
+        link.write(&mut out, &|kind, name| wanted(table, own, read, kind, name));
+    }
+}
+
+/// What the states of all others than `own` come to. `read` are the mailboxes that are its own to tell.
+fn wanted(
+    table: &Table,
+    own: Option<EntityId>,
+    read: Option<&Filter>,
+    kind: Kind,
+    name: &str,
+) -> Wanted {
+    let Some(id) = table.names.find(kind, name) else {
+        return Wanted::Nothing;
+    };
+    let others = table
+        .entities(id)
+        .filter(|cell| cell.cachable && Some(table.eid(cell.eid)) != own);
+    match kind {
+        Kind::Device => {
+            let mut states = others.map(|cell| table.told(cell).state()).peekable();
+            match states.peek() {
+                Some(_) => Wanted::Device(sum::sum(states)),
+                None => Wanted::Nothing,
+            }
+        }
+        Kind::Mailbox if read.is_none_or(|filter| filter.is_match(name)) => Wanted::Nothing,
+        Kind::Mailbox => {
+            // The owner's on a hub, as others are told; else the last word, as on an Asterisk.
+            let told = table.mailbox(id);
+            let told = told.filter(|cell| Some(table.eid(cell.eid)) != own);
+            match told.or_else(|| others.max_by_key(|cell| cell.rev)) {
+                Some(cell) => {
+                    let (new, old) = cell.value.counts();
+                    Wanted::Mailbox(new, old)
+                }
+                None => Wanted::Nothing,
+            }
+        }
+    }
+}

@@ -1,0 +1,769 @@
+//! An Asterisk over its manager interface: read as a peer, and told others' states.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lampwire_core::{Certificate, FlowCommand, FlowId, PeerStatus, Source};
+use lampwire_sip::DeviceState;
+
+use crate::bench::{Bench, NODE_EID, PEER_EID, RELATION, Request};
+
+const EID: &str = "02:00:00:00:00:16";
+const SOURCE: &str = "[office]\ntype=ami\nhost=127.0.0.16\nusername=lamp\nsecret=hunter2\n\
+    device_state_filter=^PJSIP/\nmailbox_state_filter=@office$\n";
+
+/// A model of an Asterisk: what it has, and whether it takes what it is told.
+struct Asterisk {
+    /// Nobody listens there.
+    down: bool,
+    devices: BTreeMap<String, String>,
+    database: BTreeMap<String, String>,
+    /// Of app_voicemail, and of the module for others'.
+    counts: BTreeMap<String, (u16, u16)>,
+    external: Option<BTreeMap<String, (u16, u16)>>,
+    exchange: bool,
+    booted: bool,
+    secret: &'static str,
+    /// Answers these actions with an error.
+    refuses: Vec<&'static str>,
+    /// Ends the connection after so many devices of a list.
+    cut_after: Option<usize>,
+    /// Says nothing to what it is asked.
+    mute: bool,
+    flow: Option<FlowId>,
+    pending: String,
+    /// The actions that it was asked, without those of the login.
+    asked: Vec<String>,
+    connections: usize,
+    /// What the peer that publishes was told meanwhile.
+    told: Vec<String>,
+}
+
+impl Asterisk {
+    fn new(devices: &[(&str, &str)]) -> Self {
+        let devices = devices
+            .iter()
+            .map(|(name, state)| ((*name).to_owned(), (*state).to_owned()));
+        Self {
+            down: false,
+            devices: devices.collect(),
+            database: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            external: None,
+            exchange: false,
+            booted: true,
+            secret: "hunter2",
+            refuses: Vec::new(),
+            cut_after: None,
+            mute: false,
+            flow: None,
+            pending: String::new(),
+            asked: Vec::new(),
+            connections: 0,
+            told: Vec::new(),
+        }
+    }
+
+    /// Does all that the node wants of it, until nothing more is.
+    fn run(&mut self, bench: &mut Bench) {
+        let now = bench.now;
+        while let Some(command) = bench.node.poll_flow() {
+            match command {
+                FlowCommand::Connect {
+                    flow,
+                    remote,
+                    server_name,
+                    ..
+                } => {
+                    assert_eq!(
+                        (remote.to_string().as_str(), server_name.as_str()),
+                        ("127.0.0.16:5038", "127.0.0.16")
+                    );
+                    if self.down {
+                        bench.node.handle_closed(now, flow, "connection refused");
+                        continue;
+                    }
+                    self.connections += 1;
+                    self.flow = Some(flow);
+                    self.pending.clear();
+                    bench
+                        .node
+                        .handle_connected(now, flow, Certificate::default());
+                    self.say(bench, "Asterisk Call Manager/5.0.4\r\n");
+                }
+                FlowCommand::Write { flow, bytes } => {
+                    assert_eq!(self.flow, Some(flow));
+                    self.pending.push_str(std::str::from_utf8(&bytes).unwrap());
+                    while let Some((action, rest)) = self.pending.split_once("\r\n\r\n") {
+                        let (action, rest) = (action.to_owned(), rest.to_owned());
+                        self.pending = rest;
+                        self.answer(bench, &action);
+                    }
+                    bench.node.handle_writable(now, flow);
+                }
+                FlowCommand::Close { flow } => {
+                    if self.flow == Some(flow) {
+                        self.flow = None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Something is said over the connection, in small pieces.
+    fn say(&mut self, bench: &mut Bench, text: &str) {
+        for piece in text.as_bytes().chunks(7) {
+            let Some(flow) = self.flow else { return };
+            bench.node.handle_stream(bench.now, flow, piece);
+        }
+    }
+
+    fn end(&mut self, bench: &mut Bench) {
+        if let Some(flow) = self.flow.take() {
+            bench
+                .node
+                .handle_closed(bench.now, flow, "the other side closed the connection");
+        }
+    }
+
+    /// A device of its own changes.
+    fn set(&mut self, bench: &mut Bench, device: &str, state: &str) {
+        self.devices.insert(device.to_owned(), state.to_owned());
+        let text = format!(
+            "Event: DeviceStateChange\r\nPrivilege: call,all\r\nDevice: {device}\r\nState: {state}\r\n\r\n"
+        );
+        self.say(bench, &text);
+        self.run(bench);
+    }
+
+    fn count(&mut self, bench: &mut Bench, mailbox: &str, (new, old): (u16, u16)) {
+        let text = format!(
+            "Event: MessageWaiting\r\nMailbox: {mailbox}\r\nWaiting: 1\r\nNew: {new}\r\nOld: {old}\r\n\r\n"
+        );
+        self.say(bench, &text);
+        self.run(bench);
+    }
+
+    fn answer(&mut self, bench: &mut Bench, action: &str) {
+        let field = |name: &str| {
+            let line = action
+                .lines()
+                .find_map(|line| line.strip_prefix(&format!("{name}: ")));
+            line.unwrap_or_default().to_owned()
+        };
+        let (name, id) = (field("Action"), field("ActionID"));
+        if !["Challenge", "Login", "Filter"].contains(&name.as_str()) {
+            let what = [
+                "Command",
+                "Variable",
+                "Value",
+                "Key",
+                "Mailbox",
+                "NewMessages",
+                "OldMessages",
+            ];
+            let values = what.iter().map(|it| field(it)).filter(|it| !it.is_empty());
+            let values: Vec<String> = std::iter::once(name.clone()).chain(values).collect();
+            self.asked.push(values.join(" "));
+        }
+        if self.mute {
+            return;
+        }
+        let mut events = String::new();
+        let good = |more: &str| format!("Response: Success\r\nActionID: {id}\r\n{more}\r\n");
+        let bad =
+            |why: &str| format!("Response: Error\r\nActionID: {id}\r\nMessage: {why}\r\n\r\n");
+        let response = match name.as_str() {
+            refused if self.refuses.contains(&refused) => bad("Permission denied"),
+            "Challenge" => good("Challenge: 4711\r\n"),
+            "Login" => {
+                assert!(!action.contains("hunter2"), "the secret itself");
+                let key = lampwire_ami::login_key("4711", self.secret);
+                match field("Key") == *key && field("Username") == "lamp" {
+                    true => {
+                        if self.booted {
+                            events.push_str("Event: FullyBooted\r\nStatus: Fully Booted\r\n\r\n");
+                        }
+                        good("Message: Authentication accepted\r\n")
+                    }
+                    false => bad("Authentication failed"),
+                }
+            }
+            "Command" if field("Command").starts_with("module") => match self.exchange {
+                true => good("Output: res_pjsip_publish_asterisk.so Asterisk 0 Running core\r\n"),
+                false => good("Output: 0 modules loaded\r\n"),
+            },
+            "Command" => good(&format!(
+                "Output: \r\nOutput:   Entity ID:           {EID}\r\n"
+            )),
+            "DeviceStateList" => {
+                let mut count = 0;
+                let custom = self
+                    .database
+                    .iter()
+                    .map(|(key, state)| (format!("Custom:{key}"), state.clone()));
+                for (device, state) in self.devices.clone().into_iter().chain(custom) {
+                    events.push_str(&format!(
+                        "Event: DeviceStateChange\r\nActionID: {id}\r\nDevice: {device}\r\nState: {state}\r\n\r\n"
+                    ));
+                    count += 1;
+                    if self.cut_after == Some(count) {
+                        events.push_str("Event: DeviceSta");
+                        self.say(bench, &(good("EventList: start\r\n") + &events));
+                        self.end(bench);
+                        return;
+                    }
+                }
+                events.push_str(&format!(
+                    "Event: DeviceStateListComplete\r\nActionID: {id}\r\nListItems: {count}\r\n\r\n"
+                ));
+                good("EventList: start\r\n")
+            }
+            "MailboxCount" => {
+                let (new, old) = self
+                    .counts
+                    .get(&field("Mailbox"))
+                    .copied()
+                    .unwrap_or_default();
+                good(&format!(
+                    "UrgMessages: 0\r\nNewMessages: {new}\r\nOldMessages: {old}\r\n"
+                ))
+            }
+            "Setvar" => {
+                let variable = field("Variable");
+                let key = variable
+                    .strip_prefix("DEVICE_STATE(Custom:")
+                    .unwrap()
+                    .strip_suffix(')')
+                    .unwrap();
+                assert_ne!(field("Value"), "UNKNOWN", "no Asterisk takes it");
+                self.database.insert(key.to_owned(), field("Value"));
+                events.push_str(&format!(
+                    "Event: DeviceStateChange\r\nDevice: Custom:{key}\r\nState: {}\r\n\r\n",
+                    field("Value")
+                ));
+                good("Message: Variable Set\r\n")
+            }
+            "DBDel" => {
+                self.database.remove(&field("Key"));
+                good("Message: Key deleted successfully\r\n")
+            }
+            "MWIUpdate" | "MWIDelete" => match &mut self.external {
+                None => bad("Invalid/unknown command: MWIUpdate. Use Action: ListCommands"),
+                Some(external) if name == "MWIDelete" => {
+                    external.remove(&field("Mailbox"));
+                    good("")
+                }
+                Some(external) => {
+                    let counts = (
+                        field("NewMessages").parse().unwrap(),
+                        field("OldMessages").parse().unwrap(),
+                    );
+                    external.insert(field("Mailbox"), counts);
+                    events.push_str(&format!(
+                        "Event: MessageWaiting\r\nMailbox: {}\r\nNew: {}\r\nOld: {}\r\n\r\n",
+                        field("Mailbox"),
+                        counts.0,
+                        counts.1
+                    ));
+                    good("")
+                }
+            },
+            _ => good(""),
+        };
+        self.say(bench, &(response + &events));
+    }
+
+    fn asked(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.asked)
+    }
+
+    fn database(&self) -> Vec<(&str, &str)> {
+        self.database
+            .iter()
+            .map(|(key, state)| (key.as_str(), state.as_str()))
+            .collect()
+    }
+}
+
+fn node(more: &str, asterisk: &mut Asterisk) -> Bench {
+    let mut bench = Bench::new(&format!("{RELATION}{SOURCE}{more}"));
+    asterisk.run(&mut bench);
+    bench
+}
+
+/// Lets time pass in small steps, with all that the Asterisk is asked on the way.
+fn pass(bench: &mut Bench, asterisk: &mut Asterisk, duration: Duration) {
+    let step = Duration::from_millis(100);
+    for _ in 0..duration.as_millis() / step.as_millis() {
+        grant(bench, asterisk);
+        bench.pass(step);
+        asterisk.run(bench);
+    }
+}
+
+/// What the peer that publishes was told since this was last asked, as `name STATE last-byte-of-the-eid`.
+fn told(bench: &mut Bench, asterisk: &mut Asterisk) -> Vec<String> {
+    grant(bench, asterisk);
+    std::mem::take(&mut asterisk.told)
+}
+
+/// The peer that publishes takes what it is told.
+fn grant(bench: &mut Bench, asterisk: &mut Asterisk) {
+    for _ in 0..1000 {
+        let requests = bench.requests();
+        if requests.is_empty() {
+            return;
+        }
+        for request in requests {
+            let body = request.body().to_owned();
+            let part = |name: &str| {
+                let behind = body.split_once(&format!("\"{name}\":\""))?.1;
+                Some(behind.split_once('"')?.0.to_owned())
+            };
+            if let (Some(device), Some(state), Some(eid)) =
+                (part("device"), part("state"), part("eid"))
+            {
+                let said = format!("{device} {state} {}", &eid[15..]);
+                asterisk.told.push(said);
+            }
+            bench.grant(&request, "tag");
+        }
+    }
+    panic!("it does not fall quiet");
+}
+
+/// The publishing peer says a state of its own.
+fn peer_says(bench: &mut Bench, asterisk: &mut Asterisk, device: &str, state: &str) {
+    grant(bench, asterisk);
+    bench.ask(&Request::new().body(format!(
+        r#"{{"type":"devicestate","device":"{device}","state":"{state}","cachable":1,"eid":"{PEER_EID}"}}"#
+    )));
+    asterisk.run(bench);
+}
+
+fn status(bench: &Bench) -> PeerStatus {
+    let peers = bench.node.peers(bench.now);
+    peers.iter().find(|it| it.name == "office").unwrap().status
+}
+
+#[test]
+fn its_states_are_told_as_its_own() {
+    let mut asterisk = Asterisk::new(&[
+        ("PJSIP/1", "INUSE"),
+        ("Custom:x", "BUSY"),
+        ("PJSIP/2", "NOT_INUSE"),
+    ]);
+    let mut bench = node("", &mut asterisk);
+    assert_eq!(bench.lamp("PJSIP/1"), Some("INUSE"));
+    assert_eq!(bench.lamp("Custom:x"), None, "the filter keeps it out");
+    let view = bench.node.device("PJSIP/1").unwrap();
+    assert_eq!(view.entities[0].eid.to_string(), EID);
+    assert_eq!(view.entities[0].source, Source::Ami);
+    assert_eq!(view.entities[0].peer.as_deref(), Some("office"));
+    assert_eq!(
+        told(&mut bench, &mut asterisk),
+        ["PJSIP/1 INUSE 16", "PJSIP/2 NOT_INUSE 16"]
+    );
+    asterisk.set(&mut bench, "PJSIP/1", "RINGING");
+    asterisk.set(&mut bench, "PJSIP/1", "RINGING");
+    asterisk.set(&mut bench, "Custom:x", "INUSE");
+    assert_eq!(told(&mut bench, &mut asterisk), ["PJSIP/1 RINGING 16"]);
+    assert_eq!(status(&bench), PeerStatus::Up);
+    assert_eq!(
+        asterisk.asked(),
+        [
+            "Command module show like res_pjsip_publish_asterisk",
+            "Command core show settings",
+            "DeviceStateList"
+        ]
+    );
+}
+
+#[test]
+fn what_is_gone_after_a_restart_is_taken_back() {
+    let mut asterisk = Asterisk::new(&[("PJSIP/1", "INUSE"), ("PJSIP/2", "NOT_INUSE")]);
+    let mut bench = node("", &mut asterisk);
+    told(&mut bench, &mut asterisk);
+    asterisk.end(&mut bench);
+    asterisk.devices.remove("PJSIP/1");
+    asterisk.devices.insert("PJSIP/2".into(), "BUSY".into());
+    assert_eq!(status(&bench), PeerStatus::Down);
+    assert_eq!(bench.lamp("PJSIP/1"), Some("INUSE"), "it is held");
+    pass(&mut bench, &mut asterisk, Duration::from_secs(2));
+    assert_eq!(asterisk.connections, 2);
+    assert_eq!(bench.lamp("PJSIP/1"), None);
+    let mut said = told(&mut bench, &mut asterisk);
+    said.sort();
+    assert_eq!(said, ["PJSIP/1 INVALID 16", "PJSIP/2 BUSY 16"]);
+    assert!(!bench.notices().contains(&"node-lost"));
+}
+
+#[test]
+fn half_a_list_leaves_no_trace() {
+    let mut asterisk = Asterisk::new(&[
+        ("PJSIP/1", "INUSE"),
+        ("PJSIP/2", "NOT_INUSE"),
+        ("PJSIP/3", "BUSY"),
+    ]);
+    let mut bench = node("", &mut asterisk);
+    told(&mut bench, &mut asterisk);
+    asterisk.end(&mut bench);
+    asterisk
+        .devices
+        .insert("PJSIP/1".into(), "NOT_INUSE".into());
+    asterisk.cut_after = Some(1);
+    pass(&mut bench, &mut asterisk, Duration::from_secs(10));
+    assert!(asterisk.connections > 5);
+    assert_eq!(bench.lamp("PJSIP/1"), Some("INUSE"));
+    assert_eq!(bench.lamp("PJSIP/3"), Some("BUSY"));
+    assert_eq!(told(&mut bench, &mut asterisk), [""; 0]);
+    asterisk.cut_after = None;
+    pass(&mut bench, &mut asterisk, Duration::from_secs(2));
+    assert_eq!(bench.lamp("PJSIP/1"), Some("NOT_INUSE"));
+}
+
+#[test]
+fn one_that_stays_away_is_lost_and_comes_back() {
+    let mut asterisk = Asterisk::new(&[("PJSIP/1", "INUSE")]);
+    let mut bench = node("", &mut asterisk);
+    told(&mut bench, &mut asterisk);
+    asterisk.end(&mut bench);
+    asterisk.down = true;
+    pass(&mut bench, &mut asterisk, Duration::from_secs(59));
+    assert_eq!(bench.lamp("PJSIP/1"), Some("INUSE"), "it is held");
+    pass(&mut bench, &mut asterisk, Duration::from_secs(3));
+    assert_eq!(bench.lamp("PJSIP/1"), Some("INVALID"));
+    assert_eq!(told(&mut bench, &mut asterisk), ["PJSIP/1 INVALID 16"]);
+    asterisk.down = false;
+    asterisk.devices.insert("PJSIP/1".into(), "BUSY".into());
+    pass(&mut bench, &mut asterisk, Duration::from_secs(2));
+    assert_eq!(
+        told(&mut bench, &mut asterisk).last().unwrap(),
+        "PJSIP/1 BUSY 16"
+    );
+    assert_eq!(bench.lamp("PJSIP/1"), Some("BUSY"));
+}
+
+#[test]
+fn a_silent_one_is_asked_and_left() {
+    let mut asterisk = Asterisk::new(&[("PJSIP/1", "INUSE")]);
+    let mut bench = node("", &mut asterisk);
+    asterisk.asked();
+    pass(&mut bench, &mut asterisk, Duration::from_secs(60));
+    let asked = asterisk.asked();
+    assert!(
+        asked.len() > 8 && asked.iter().all(|it| it == "Ping"),
+        "{asked:?}"
+    );
+    assert_eq!(asterisk.connections, 1);
+    asterisk.mute = true;
+    pass(&mut bench, &mut asterisk, Duration::from_secs(11));
+    assert!(bench.notices().contains(&"ami-away"));
+    assert_eq!(status(&bench), PeerStatus::Down);
+    asterisk.mute = false;
+    pass(&mut bench, &mut asterisk, Duration::from_secs(12));
+    assert_eq!(status(&bench), PeerStatus::Up);
+}
+
+#[test]
+fn one_that_is_not_booted_is_waited_for() {
+    let mut asterisk = Asterisk::new(&[("PJSIP/1", "INUSE")]);
+    asterisk.booted = false;
+    let mut bench = node("", &mut asterisk);
+    pass(&mut bench, &mut asterisk, Duration::from_secs(61));
+    assert_eq!(bench.lamp("PJSIP/1"), None);
+    assert_eq!(
+        bench
+            .notices()
+            .iter()
+            .filter(|it| **it == "ami-not-booted")
+            .count(),
+        1
+    );
+    asterisk.say(&mut bench, "Event: FullyBooted\r\n\r\n");
+    asterisk.run(&mut bench);
+    assert_eq!(bench.lamp("PJSIP/1"), Some("INUSE"));
+}
+
+#[test]
+fn what_is_no_use_is_refused_with_what_to_do() {
+    type Change = fn(&mut Asterisk);
+    let cases: [(&str, Change); 5] = [
+        ("login", |it| it.secret = "other"),
+        ("the exchange is loaded", |it| it.exchange = true),
+        ("no list", |it| it.refuses.push("DeviceStateList")),
+        ("no entity id", |it| it.refuses.push("Command")),
+        ("no challenge", |it| it.refuses.push("Challenge")),
+    ];
+    for (name, change) in cases {
+        let mut asterisk = Asterisk::new(&[("PJSIP/1", "INUSE")]);
+        change(&mut asterisk);
+        let mut bench = node("", &mut asterisk);
+        assert!(bench.notices().contains(&"ami-refused"), "{name}");
+        assert_eq!(bench.lamp("PJSIP/1"), None, "{name}");
+        pass(&mut bench, &mut asterisk, Duration::from_secs(60));
+        assert!(
+            (2..8).contains(&asterisk.connections),
+            "{name}: {}",
+            asterisk.connections
+        );
+        assert_eq!(status(&bench), PeerStatus::Down, "{name}");
+    }
+    // An entity id that is configured needs no command.
+    let mut asterisk = Asterisk::new(&[("PJSIP/1", "INUSE")]);
+    asterisk.refuses.push("Command");
+    let bench = node(&format!("eid={EID}\n"), &mut asterisk);
+    assert_eq!(bench.lamp("PJSIP/1"), Some("INUSE"));
+}
+
+#[test]
+fn another_program_is_no_asterisk() {
+    let mut asterisk = Asterisk::new(&[]);
+    let mut bench = Bench::new(&format!("{RELATION}{SOURCE}"));
+    let Some(FlowCommand::Connect { flow, .. }) = bench.node.poll_flow() else {
+        panic!()
+    };
+    bench
+        .node
+        .handle_connected(bench.now, flow, Certificate::default());
+    bench
+        .node
+        .handle_stream(bench.now, flow, b"SSH-2.0-OpenSSH_9.2\r\n");
+    assert_eq!(bench.node.poll_flow(), Some(FlowCommand::Close { flow }));
+    assert!(bench.notices().contains(&"ami-refused"));
+    // What still comes over the old connection is nothing.
+    bench
+        .node
+        .handle_stream(bench.now, flow, b"Asterisk Call Manager/5.0.4\r\n");
+    bench.node.handle_closed(bench.now, flow, "late");
+    bench.node.handle_writable(bench.now, flow);
+    pass(&mut bench, &mut asterisk, Duration::from_secs(10));
+    assert_eq!(status(&bench), PeerStatus::Up);
+}
+
+#[test]
+fn an_entity_id_of_another_is_refused() {
+    for eid in [NODE_EID, PEER_EID] {
+        let mut asterisk = Asterisk::new(&[("PJSIP/1", "INUSE")]);
+        let text =
+            format!("{RELATION}{SOURCE}eid={eid}\n").replace("entity_id=02:00:00:00:00:01\n", "");
+        let mut bench = Bench::new(&text);
+        peer_says(&mut bench, &mut Asterisk::new(&[]), "PJSIP/9", "INUSE");
+        pass(&mut bench, &mut asterisk, Duration::from_secs(1));
+        assert_eq!(bench.lamp("PJSIP/1"), None, "{eid}");
+    }
+}
+
+#[test]
+fn others_states_are_put_in_as_custom_devices() {
+    let mut asterisk = Asterisk::new(&[("PJSIP/1", "INUSE")]);
+    asterisk
+        .database
+        .insert("remote-PJSIP/7".into(), "INUSE".into());
+    asterisk.database.insert("door".into(), "INUSE".into());
+    let mut bench = node("sink=yes\n", &mut asterisk);
+    told(&mut bench, &mut asterisk);
+    assert_eq!(
+        asterisk.database(),
+        [("door", "INUSE")],
+        "what nobody speaks of is taken out"
+    );
+    bench.set("PJSIP/8", DeviceState::NotInUse);
+    asterisk.run(&mut bench);
+    peer_says(&mut bench, &mut asterisk, "PJSIP/8", "INUSE");
+    peer_says(&mut bench, &mut asterisk, "PJSIP/9", "UNKNOWN");
+    peer_says(&mut bench, &mut asterisk, "PJSIP/1", "RINGING");
+    let expected = [
+        ("door", "INUSE"),
+        ("remote-PJSIP/1", "RINGING"),
+        ("remote-PJSIP/8", "INUSE"),
+        ("remote-PJSIP/9", "NOT_INUSE"),
+    ];
+    assert_eq!(asterisk.database(), expected);
+    // Its own words do not come back, neither here nor at the peer.
+    assert_eq!(bench.lamp("Custom:remote-PJSIP/8"), None);
+    assert_eq!(told(&mut bench, &mut asterisk), ["PJSIP/8 NOT_INUSE 01"]);
+    asterisk.asked();
+    asterisk.set(&mut bench, "PJSIP/1", "BUSY");
+    assert_eq!(asterisk.asked(), [""; 0], "its own state is no news to it");
+    bench.node.unset_device(bench.now, "PJSIP/8").unwrap();
+    peer_says(&mut bench, &mut asterisk, "PJSIP/8", "INVALID");
+    assert_eq!(
+        asterisk.asked(),
+        ["Setvar DEVICE_STATE(Custom:remote-PJSIP/8) INVALID"]
+    );
+}
+
+#[test]
+fn after_a_cut_only_what_differs_is_written() {
+    let mut asterisk = Asterisk::new(&[]);
+    let mut bench = node("sink=yes\n", &mut asterisk);
+    for number in 1..=100 {
+        peer_says(
+            &mut bench,
+            &mut asterisk,
+            &format!("PJSIP/{number}"),
+            "INUSE",
+        );
+    }
+    assert_eq!(asterisk.database.len(), 100);
+    asterisk.end(&mut bench);
+    asterisk.down = true;
+    peer_says(&mut bench, &mut asterisk, "PJSIP/50", "NOT_INUSE");
+    bench.set("PJSIP/51", DeviceState::Busy);
+    bench.set("PJSIP/52", DeviceState::NotInUse);
+    pass(&mut bench, &mut asterisk, Duration::from_secs(20));
+    asterisk.down = false;
+    asterisk.asked();
+    pass(&mut bench, &mut asterisk, Duration::from_secs(2));
+    let written: Vec<_> = asterisk
+        .asked()
+        .into_iter()
+        .filter(|it| it.starts_with("Setvar"))
+        .collect();
+    assert_eq!(
+        written,
+        [
+            "Setvar DEVICE_STATE(Custom:remote-PJSIP/50) NOT_INUSE",
+            "Setvar DEVICE_STATE(Custom:remote-PJSIP/51) BUSY"
+        ]
+    );
+    asterisk.end(&mut bench);
+    asterisk.database.clear();
+    pass(&mut bench, &mut asterisk, Duration::from_secs(2));
+    assert_eq!(asterisk.database.len(), 100, "everything is there again");
+    let office = bench.node.peers(bench.now);
+    assert!(
+        office
+            .iter()
+            .all(|it| it.name != "office" || it.behind == 0)
+    );
+}
+
+#[test]
+fn writes_that_are_refused_are_said_once_and_not_repeated() {
+    let mut asterisk = Asterisk::new(&[]);
+    asterisk.refuses.push("Setvar");
+    let mut bench = node("sink=yes\n", &mut asterisk);
+    for number in 1..=5 {
+        peer_says(
+            &mut bench,
+            &mut asterisk,
+            &format!("PJSIP/{number}"),
+            "INUSE",
+        );
+    }
+    let long = "x".repeat(250);
+    peer_says(&mut bench, &mut asterisk, &long, "INUSE");
+    assert_eq!(
+        bench
+            .notices()
+            .iter()
+            .filter(|it| **it == "ami-write-refused")
+            .count(),
+        1
+    );
+    pass(&mut bench, &mut asterisk, Duration::from_secs(30));
+    let written = asterisk
+        .asked()
+        .into_iter()
+        .filter(|it| it.starts_with("Setvar"))
+        .count();
+    assert_eq!(written, 5);
+}
+
+#[test]
+fn mailboxes_go_one_way_each() {
+    let mut asterisk = Asterisk::new(&[]);
+    asterisk.external = Some(BTreeMap::new());
+    asterisk.counts.insert("1@office".into(), (2, 1));
+    let mut bench = node("sink=yes\nmailboxes=1@office,2@office\n", &mut asterisk);
+    let counts = |bench: &Bench, name: &str| bench.node.mailbox(name).map(|it| (it.new, it.old));
+    assert_eq!(counts(&bench, "1@office"), Some((2, 1)));
+    assert_eq!(counts(&bench, "2@office"), Some((0, 0)));
+    asterisk.count(&mut bench, "1@office", (3, 0));
+    asterisk.count(&mut bench, "1@other", (9, 9));
+    assert_eq!(counts(&bench, "1@office"), Some((3, 0)));
+    assert_eq!(counts(&bench, "1@other"), None);
+    bench
+        .node
+        .set_mailbox(bench.now, "5@default", 4, 1)
+        .unwrap();
+    bench.node.set_mailbox(bench.now, "6@office", 4, 1).unwrap();
+    asterisk.run(&mut bench);
+    let external = |asterisk: &Asterisk| {
+        asterisk
+            .external
+            .clone()
+            .unwrap()
+            .into_iter()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(external(&asterisk), [("5@default".to_owned(), (4, 1))]);
+    asterisk.end(&mut bench);
+    bench.node.unset_mailbox(bench.now, "5@default").unwrap();
+    bench
+        .node
+        .set_mailbox(bench.now, "7@default", 1, 0)
+        .unwrap();
+    pass(&mut bench, &mut asterisk, Duration::from_secs(2));
+    assert_eq!(external(&asterisk), [("7@default".to_owned(), (1, 0))]);
+    assert_eq!(counts(&bench, "7@default"), Some((1, 0)));
+}
+
+#[test]
+fn an_asterisk_without_the_module_is_told_no_mailboxes() {
+    let mut asterisk = Asterisk::new(&[]);
+    let mut bench = node("sink=yes\n", &mut asterisk);
+    for number in 1..=3 {
+        bench
+            .node
+            .set_mailbox(bench.now, &format!("{number}@default"), 4, 1)
+            .unwrap();
+        asterisk.run(&mut bench);
+    }
+    assert_eq!(
+        bench
+            .notices()
+            .iter()
+            .filter(|it| **it == "ami-no-mailboxes")
+            .count(),
+        1
+    );
+    let written = asterisk
+        .asked()
+        .into_iter()
+        .filter(|it| it.starts_with("MWI"))
+        .count();
+    assert_eq!(written, 1);
+}
+
+#[test]
+fn a_hub_passes_an_asterisks_states_on_and_its_peers_to_it() {
+    let mut asterisk = Asterisk::new(&[("PJSIP/1", "INUSE")]);
+    let text = format!("{RELATION}{SOURCE}sink=yes\n")
+        .replace("type=lampwire\n", "type=lampwire\nrelay=yes\n");
+    let mut bench = Bench::new(&text);
+    asterisk.run(&mut bench);
+    assert_eq!(told(&mut bench, &mut asterisk), ["PJSIP/1 INUSE 16"]);
+    peer_says(&mut bench, &mut asterisk, "PJSIP/1", "RINGING");
+    assert_eq!(asterisk.database(), [("remote-PJSIP/1", "RINGING")]);
+    asterisk.set(&mut bench, "PJSIP/1", "NOT_INUSE");
+    let said = told(&mut bench, &mut asterisk);
+    assert_eq!(said.last().unwrap(), "PJSIP/1 NOT_INUSE 16");
+    assert_eq!(bench.lamp("PJSIP/1"), Some("RINGING"));
+}
+
+#[test]
+fn a_restarted_node_goes_on_with_what_it_knew_of_an_asterisk() {
+    let mut asterisk = Asterisk::new(&[("PJSIP/1", "INUSE"), ("PJSIP/2", "INUSE")]);
+    let mut bench = node("", &mut asterisk);
+    told(&mut bench, &mut asterisk);
+    asterisk.devices.remove("PJSIP/2");
+    let mut bench = bench.restarted(&format!("{RELATION}{SOURCE}"), true);
+    assert_eq!(bench.lamp("PJSIP/2"), Some("INUSE"));
+    asterisk.run(&mut bench);
+    assert_eq!(bench.lamp("PJSIP/2"), None);
+    assert_eq!(told(&mut bench, &mut asterisk), ["PJSIP/2 INVALID 16"]);
+}
