@@ -36,7 +36,7 @@ const told = (names) => (it) => {
   const about = it.why != null ? h("span", { class: "warn" }, it.why)
     : ours.length === 0 ? h("span", { class: "dim" }, "nothing that is ours to tell")
     : h("span", null, ours.map((value, index) => [index > 0 && ", ", `${names[value.eid] ?? value.eid} `, h("span", { class: TOLD[value.delivery] }, value.delivery, value.confirmed_at && ` ${ago(value.confirmed_at)}`)]));
-  const answer = it.last_answer && h("span", { class: "dim" }, `last answer ${it.last_answer.status}, ${ago(it.last_answer.at)}`);
+  const answer = it.last_answer?.status >= 300 && h("span", { class: "dim" }, `last answer ${it.last_answer.status} ${it.last_answer.reason}, ${ago(it.last_answer.at)}`);
   return h("li", null, h("b", null, it.peer ?? it.publisher), about, answer);
 };
 
