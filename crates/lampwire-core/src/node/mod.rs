@@ -48,8 +48,8 @@ use crate::transaction::server::ServerTransactions;
 
 pub use self::census::Census;
 pub use self::explain::{
-    ChangeView, DeviceExplanation, DroppedView, MailboxExplanation, Said, TakenView, ToldView,
-    Trail, Verdict,
+    ChangeView, DeliveryView, DeviceExplanation, DroppedView, MailboxExplanation, Said, TakenView,
+    ToldView, Trail, Verdict,
 };
 use self::hub::Retelling;
 use self::inbound::Origin;

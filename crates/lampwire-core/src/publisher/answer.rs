@@ -25,6 +25,7 @@ impl Publisher {
         match lane.job.take() {
             Some(Job::State { cell, rev, .. }) => {
                 self.counters.confirmed += 1;
+                self.confirmations.note(rev, ctx.now.wall);
                 lane.idle_since = ctx.now.at;
                 if lane
                     .exceptions

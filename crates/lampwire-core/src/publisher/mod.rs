@@ -23,6 +23,7 @@ use self::lane::{Flight, Job, Lane, Leave, Next};
 use self::pace::Pace;
 use self::place::Place;
 use self::probe::Probe;
+use self::told::Confirmations;
 pub use self::told::Delivery;
 use crate::auth::client::ClientAuth;
 use crate::counters::Histogram;
@@ -126,6 +127,7 @@ pub(crate) struct Publisher {
     highest_tag: Option<u64>,
     pace: Pace,
     refusals_in_a_row: u32,
+    confirmations: Confirmations,
     /// The peer is a Lampwire: it knows what a beat is.
     lampwire: bool,
     /// It is to be told that it has been told everything, as it asked for in this round.
@@ -248,6 +250,7 @@ impl Publisher {
             highest_tag: None,
             pace: Pace::new(publish.rate_limit, publish.lanes),
             refusals_in_a_row: 0,
+            confirmations: Confirmations::default(),
             lampwire: false,
             mark_due: None,
             dumped_at: None,
