@@ -551,6 +551,7 @@ fn an_entity_id_of_another_is_refused() {
         let mut bench = Bench::new(&text);
         peer_says(&mut bench, &mut Asterisk::new(&[]), "PJSIP/9", "INUSE");
         pass(&mut bench, &mut asterisk, Duration::from_secs(1));
+        assert!(bench.notices().contains(&"ami-refused"), "{eid}");
         assert_eq!(bench.lamp("PJSIP/1"), None, "{eid}");
     }
 }

@@ -196,12 +196,13 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// Takes the node and its bound sockets. Nothing moves before [`Driver::run`].
+    /// Takes the node and its bound sockets; `outgoing` are ways by which it only connects. Nothing moves before [`Driver::run`].
     pub(crate) fn new(
         node: Node,
         clock: Clock,
         sockets: Vec<UdpTransport>,
         streams: Vec<StreamTransport>,
+        outgoing: Vec<StreamTransport>,
         config: &Config,
     ) -> (Self, Handle) {
         let transports = config.transports.iter().map(|it| it.name.clone()).collect();
@@ -220,7 +221,7 @@ impl Driver {
             node,
             clock,
             sockets,
-            connections: Connections::new(&streams),
+            connections: Connections::new(streams.iter().chain(&outgoing)),
             streams,
             turn: 0,
             buffer: vec![0; DATAGRAM_BYTES_MAX].into_boxed_slice(),
