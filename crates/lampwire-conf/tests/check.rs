@@ -246,8 +246,7 @@ proptest! {
         let (instances, web) = look_at(&files);
         prop_assert!(check::svg(&instances, &web).ends_with("</svg>\n"));
         let dot = check::dot(&instances, &web);
-        let closed = dot.trim_end().ends_with(char::from(125));
-        prop_assert!(closed);
+        prop_assert!(dot.ends_with('\n'), "{}", dot);
         for found in web.findings {
             prop_assert!(found.effect().is_some() && found.mend().is_some(), "{}", found.code);
         }

@@ -59,6 +59,8 @@ struct Flow {
     held: usize,
     /// Since when nothing more is taken in, and why: it is closed as soon as the peer has had time to read our last words.
     ending: Option<(Time, &'static str)>,
+    /// The peer says nothing more: there is nothing to wait for once all is written.
+    peer_is_done: bool,
     began: Time,
     said: Time,
     heard: Time,
@@ -189,8 +191,26 @@ impl Flows {
             flow.writing_since = None;
             flow.writing = 0;
             flow.flush(id, out);
+            let over = flow.is_over();
             let _ = self.count(id);
             self.set_timer(out, id);
+            if over {
+                self.close(out, id, PEER_IS_DONE.to_owned());
+            }
+        }
+    }
+
+    /// The peer has shut its sending side down. What was answered to it still goes out, over a connection of its own; one of ours is at its
+    /// end.
+    pub(crate) fn peer_is_done(&mut self, out: &mut Outlet<'_>, id: FlowId) {
+        let Some(flow) = self.list.get_mut(&id) else {
+            return;
+        };
+        flow.peer_is_done = true;
+        if !flow.accepted || flow.is_over() {
+            self.close(out, id, PEER_IS_DONE.to_owned());
+        } else {
+            self.end(out, id, PEER_IS_DONE);
         }
     }
 
@@ -383,6 +403,7 @@ impl Flows {
             half_since: None,
             held: 0,
             ending: None,
+            peer_is_done: false,
             began: out.now,
             said: out.now,
             heard: out.now,
@@ -405,7 +426,15 @@ impl Flows {
     }
 }
 
+/// Why a connection ends whose peer says nothing more.
+const PEER_IS_DONE: &str = "the other side closed the connection";
+
 impl Flow {
+    /// Nothing more will be said by either side.
+    fn is_over(&self) -> bool {
+        self.peer_is_done && self.waiting.is_empty() && self.writing_since.is_none()
+    }
+
     fn flush(&mut self, id: FlowId, out: &mut Outlet<'_>) {
         if self.open && self.writing_since.is_none() && !self.waiting.is_empty() {
             self.writing_since = Some(out.now);

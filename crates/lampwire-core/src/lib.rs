@@ -36,6 +36,8 @@ mod directory;
 mod entity;
 mod filters;
 mod flow;
+#[doc(hidden)]
+pub mod fuzzing;
 mod io;
 mod late;
 mod lately;

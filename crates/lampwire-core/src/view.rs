@@ -74,7 +74,7 @@ pub struct MailboxView {
 pub enum PeerStatus {
     /// It answers, or a publication of it is live.
     Up,
-    /// It does not answer, and has sent nothing since it last did.
+    /// It does not answer, and has sent nothing since that was noticed.
     Down,
     /// Nothing has been heard of it, and nothing was asked.
     Unknown,

@@ -44,12 +44,13 @@ pub(crate) fn load(path: &Path) -> anyhow::Result<(Config, Vec<Diagnostic>)> {
         .to_str()
         .with_context(|| format!("the path {} is not UTF-8", path.display()))?;
     let (config, mut diagnostics) = lampwire_conf::check::one(text, &mut Files);
-    note_not_served(&config, &mut diagnostics);
+    diagnostics.extend(not_served(&config));
     Ok((config, diagnostics))
 }
 
 /// Warns of each option that is set and that this version reads but does not obey, so that nobody relies on it.
-fn note_not_served(config: &Config, diagnostics: &mut Vec<Diagnostic>) {
+pub(crate) fn not_served(config: &Config) -> Vec<Diagnostic> {
+    let mut diagnostics = Vec::new();
     let mut note = |at: &Location, option: &str| {
         diagnostics.push(Diagnostic {
             severity: Severity::Warning,
@@ -64,6 +65,7 @@ fn note_not_served(config: &Config, diagnostics: &mut Vec<Diagnostic>) {
             note(&publish.at, "@canary");
         }
     }
+    diagnostics
 }
 
 /// Whether a node must not start with what [`load`] found.

@@ -11,7 +11,9 @@ use lampwire_sip::EntityId;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::driver::{self, Clock, Driver, Handle, Marks, StreamTransport, Tls, UdpTransport};
+use crate::driver::{
+    self, Clock, Driver, Handle, Marks, Mirror, StreamTransport, Tls, UdpTransport,
+};
 use crate::http::{self, Listener, Service, Token};
 use crate::identity::{self, Identity};
 
@@ -206,12 +208,18 @@ impl Instance {
             secret: seed,
         };
         let node = Node::new(clock.now(), setup);
+        let mirror = self.config.lampwire.hep_server.map(|server| {
+            Mirror::new(server, self.identity.entity_id).map_err(|error| {
+                CannotBegin::node(format!("hep_server={server} cannot be used: {error}"))
+            })
+        });
         let (driver, node) = Driver::new(
             node,
             clock,
             self.sockets,
             self.streams,
             self.outgoing,
+            mirror.transpose()?,
             &self.config,
         );
         let (stop, stopped) = watch::channel(false);

@@ -10,6 +10,7 @@ mod driver;
 mod http;
 mod identity;
 mod instance;
+mod plan;
 mod signals;
 mod telemetry;
 

@@ -33,7 +33,7 @@ const TOLD = { confirmed: "good", waiting: "warn", refused: "bad" };
 
 const told = (names) => (it) => {
   const ours = it.values.filter((value) => value.delivery !== "not-told");
-  const about = it.filter != null ? h("span", { class: "warn" }, "kept out by its filter ", h("code", null, it.filter))
+  const about = it.why != null ? h("span", { class: "warn" }, it.why)
     : ours.length === 0 ? h("span", { class: "dim" }, "nothing that is ours to tell")
     : h("span", null, ours.map((value, index) => [index > 0 && ", ", `${names[value.eid] ?? value.eid} `, h("span", { class: TOLD[value.delivery] }, value.delivery)]));
   const answer = it.last_answer && h("span", { class: "dim" }, `last answer ${it.last_answer.status}, ${ago(it.last_answer.at)}`);

@@ -190,7 +190,7 @@ svg {{ --paper: #ffffff; --box: #f4f6f9; --line: #c3cad4; --ink: #18212e; --fain
 .hub {{ stroke: #3f6fd8; stroke-width: 2.2; }}
 .name {{ fill: var(--ink); font-size: 14px; font-weight: 600; }}
 .detail {{ fill: var(--faint); font-size: 11.5px; }}
-.label {{ font-size: 11px; paint-order: stroke; stroke: var(--paper); stroke-width: 5px; stroke-linejoin: round; }}
+.label {{ font-size: 11px; paint-order: stroke; stroke: var(--paper); stroke-width: 9px; stroke-linejoin: round; }}
 .arrow {{ fill: none; stroke-width: 1.8; }}
 "##
     );
@@ -259,7 +259,7 @@ fn places(instances: &[Instance]) -> Vec<(f64, f64)> {
         0 | 1 => (WIDTH / 2.0 + MARGIN + wide, HEIGHT / 2.0 + MARGIN),
         2 => (
             wide + WIDTH / 2.0 + MARGIN,
-            HEIGHT / 2.0 + MARGIN + number(middle) * 60.0,
+            HEIGHT / 2.0 + MARGIN + 16.0 + number(middle) * 60.0,
         ),
         _ => (wide + WIDTH / 2.0 + MARGIN, radius + HEIGHT / 2.0 + MARGIN),
     };

@@ -53,6 +53,8 @@ pub enum Verdict {
     Wanted,
     /// Its filter, as written, does not match.
     Filtered(String),
+    /// The peer has asked for other names only, by this filter.
+    NotAskedFor(String),
     /// It takes no states of this kind.
     KindOff,
 }
@@ -236,7 +238,12 @@ impl Node {
 
     fn told(&self, publisher: &Publisher, name: &str, known: Option<NameId>) -> ToldView {
         let publish = &self.config.outbound_publishes[usize::from(publisher.id.0)];
-        let verdict = self.verdict(publisher.filter(), name);
+        let verdict = match (self.verdict(publisher.filter(), name), publisher.pushed()) {
+            (Verdict::Wanted, Some(pushed)) if !pushed.is_match(name) => {
+                Verdict::NotAskedFor(pushed.as_str().to_owned())
+            }
+            (verdict, _) => verdict,
+        };
         let cells = known
             .filter(|_| verdict == Verdict::Wanted)
             .into_iter()

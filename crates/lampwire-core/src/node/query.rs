@@ -228,7 +228,7 @@ impl Node {
         let in_trouble = publishers
             .iter()
             .any(|publisher| publisher.status() == PublisherStatus::BackOff);
-        // A publication outlives its server by an hour; one that has neither answered nor sent anything since is not there.
+        // A publication outlives its server by an hour. Who does not answer and has sent nothing since is not there.
         let is_silent = publishers
             .iter()
             .filter_map(|publisher| publisher.away_since())

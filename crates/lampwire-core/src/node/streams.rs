@@ -118,6 +118,13 @@ impl Node {
         flows.writable(&mut out, flow);
     }
 
+    /// The other side of a connection has said its last: it may still read.
+    pub fn handle_ended(&mut self, now: Now, flow: FlowId) {
+        let (flows, mut out) = self.lend_flows(now);
+        flows.peer_is_done(&mut out, flow);
+        self.settle(now);
+    }
+
     /// A connection has ended, or could not be opened; `why` is what is said of it in the log.
     pub fn handle_closed(&mut self, now: Now, flow: FlowId, why: &str) {
         if let Some(section) = Link::section_of(flow) {

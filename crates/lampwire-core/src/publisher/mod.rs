@@ -115,6 +115,8 @@ pub(crate) struct Publisher {
     probe: Probe,
     /// When the peer last answered anything.
     heard: Time,
+    /// When it was left alone for a while, having answered until then.
+    trouble_since: Time,
     auth: ClientAuth,
     /// Seconds asked for; raised by 423.
     expiration: u32,
@@ -237,6 +239,7 @@ impl Publisher {
             place: Place::new(publish, random),
             probe: Probe::new(publish, now.at, random),
             heard: now.at,
+            trouble_since: now.at,
             auth: ClientAuth::new(config, &publish.outbound_auth),
             expiration: publish.expiration,
             epoch: 0,
@@ -707,6 +710,9 @@ impl Publisher {
             .unwrap_or_else(|| back_off(first, longest, failures, ctx.random));
         let retry_at = ctx.now.at + pause;
         let failures = failures.saturating_add(1);
+        if was_up {
+            self.trouble_since = ctx.now.at;
+        }
         self.state = match trouble {
             Trouble::Away(_) => State::Away { retry_at, failures },
             Trouble::Refused(_) => State::Refused { retry_at, failures },

@@ -1,5 +1,7 @@
 //! What a publisher's peer has been told of one value. Nothing here changes anything.
 
+use lampwire_conf::Filter;
+
 use super::{Publisher, State};
 use crate::filters::{FilterId, Filters};
 use crate::table::{Entry, Kind, Table};
@@ -56,9 +58,14 @@ impl Publisher {
         }
     }
 
-    /// When the peer last answered, where it is silent or unreachable since.
+    /// The names that the peer has asked for, where it has asked for some only.
+    pub(crate) const fn pushed(&self) -> Option<&Filter> {
+        self.settings.pushed.as_ref()
+    }
+
+    /// Since when the peer is silent or unreachable, where it is.
     pub(crate) fn away_since(&self) -> Option<Time> {
-        matches!(self.state, State::Away { .. }).then_some(self.heard)
+        matches!(self.state, State::Away { .. }).then_some(self.trouble_since)
     }
 
     /// Requests that are on their way.

@@ -411,6 +411,26 @@ fn a_body_that_is_too_long_is_answered_and_ends_the_connection() {
 }
 
 #[test]
+fn a_peer_that_says_nothing_more_still_gets_its_answers() {
+    let mut bench = with_tls("");
+    let flow = accept(&mut bench, PEER, Certificate::default());
+    let request = Request::new().text(&mut 0);
+    bench
+        .node
+        .handle_stream(bench.now, flow, request.as_bytes());
+    bench
+        .node
+        .handle_stream(bench.now, flow, request.as_bytes());
+    bench.node.handle_ended(bench.now, flow);
+    let answers = hear(&mut bench, flow, "");
+    assert_eq!(answers.matches("SIP/2.0 200").count(), 2);
+    assert!(answers.ends_with("(closed)"), "{answers}");
+    let flow = accept(&mut bench, PEER, Certificate::default());
+    bench.node.handle_ended(bench.now, flow);
+    assert_eq!(hear(&mut bench, flow, ""), "(closed)");
+}
+
+#[test]
 fn half_messages_of_all_connections_together_are_bounded() {
     let mut bench = with_tls("");
     let head = Request::new()

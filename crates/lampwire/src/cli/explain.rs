@@ -142,11 +142,8 @@ impl Arguments {
                     answer,
                 ]
             };
-            match (&it.filter, it.values.is_empty()) {
-                (Some(filter), _) => vec![row(
-                    "-".to_owned(),
-                    &format!("kept out by its filter {filter}"),
-                )],
+            match (&it.why, it.values.is_empty()) {
+                (Some(why), _) => vec![row("-".to_owned(), &format!("kept out: {why}"))],
                 (None, true) => vec![row("-".to_owned(), "nothing to tell")],
                 (None, false) => {
                     let values = it.values.iter();

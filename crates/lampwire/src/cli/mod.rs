@@ -7,6 +7,7 @@ mod demo;
 mod explain;
 mod node;
 pub(crate) mod output;
+mod plan;
 mod refresh;
 mod run;
 mod set;
@@ -40,6 +41,7 @@ enum Command {
     Demo(demo::Arguments),
     Check(check::Arguments),
     Status(status::Arguments),
+    Plan(plan::Arguments),
     Show(show::Arguments),
     Explain(explain::Arguments),
     Watch(watch::Arguments),
@@ -58,6 +60,7 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Demo(demo) => demo.execute(),
         Command::Check(check) => check.execute(),
         Command::Status(status) => done(status.execute()),
+        Command::Plan(plan) => plan.execute(),
         Command::Show(show) => done(show.execute()),
         Command::Explain(explain) => done(explain.execute()),
         Command::Watch(watch) => done(watch.execute()),

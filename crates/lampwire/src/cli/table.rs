@@ -80,7 +80,7 @@ impl Table {
 /// The SGR code of a word that says how something stands: the lamps' colours, and those of trouble.
 pub(crate) fn colour_of(word: &str) -> Option<&'static str> {
     match word {
-        "NOT_INUSE" | "up" => Some("32"),
+        "NOT_INUSE" | "up" | "arrives" => Some("32"),
         "INUSE" | "BUSY" => Some("31"),
         "RINGING" | "RINGINUSE" | "publishing" => Some("33"),
         "ONHOLD" => Some("35"),

@@ -6,6 +6,7 @@
 mod address;
 mod clock;
 pub(crate) mod events;
+mod hep;
 mod resolve;
 mod stream;
 pub(crate) mod tls;
@@ -23,6 +24,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 pub(crate) use address::Marks;
 pub(crate) use clock::{Clock, unix_millis};
+pub(crate) use hep::Mirror;
 pub(crate) use stream::StreamTransport;
 pub(crate) use tls::Tls;
 pub(crate) use udp::UdpTransport;
@@ -31,6 +33,7 @@ use crate::http::types;
 use crate::signals::stopped;
 use crate::telemetry::notices::Notices;
 use events::{Begin, Hub, Kind, Reader};
+use hep::Direction;
 use resolve::Resolver;
 use stream::{Connections, Happened};
 use udp::Sent;
@@ -186,6 +189,8 @@ pub(crate) struct Driver {
     resolver: Resolver,
     unreachable: mpsc::Receiver<Unreachable>,
     hub: Arc<Hub>,
+    /// Where every SIP message is shown, if that is wanted.
+    mirror: Option<Mirror>,
     /// The transports' names, by number.
     names: Vec<String>,
     notices: Notices,
@@ -203,6 +208,7 @@ impl Driver {
         sockets: Vec<UdpTransport>,
         streams: Vec<StreamTransport>,
         outgoing: Vec<StreamTransport>,
+        mirror: Option<Mirror>,
         config: &Config,
     ) -> (Self, Handle) {
         let transports = config.transports.iter().map(|it| it.name.clone()).collect();
@@ -229,6 +235,7 @@ impl Driver {
             resolver: Resolver::new(&config.lampwire.nameservers),
             unreachable,
             hub,
+            mirror,
             names: transports,
             notices: Notices::default(),
             unwatched_since: None,
@@ -246,6 +253,9 @@ impl Driver {
             .map(|socket| (socket.id, address::seen_as(socket.local)))
             .chain(self.streams.iter().map(|it| (it.id, it.seen_as())))
             .collect();
+        if let Some(mirror) = &mut self.mirror {
+            mirror.bound(&bound);
+        }
         self.node.start(self.clock.now(), &bound);
         self.connections.listen(std::mem::take(&mut self.streams));
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
@@ -289,6 +299,9 @@ impl Driver {
             match socket.try_receive(&mut self.buffer) {
                 Ok(Some((length, remote))) => {
                     let bytes = &self.buffer[..length];
+                    if let Some(mirror) = &mut self.mirror {
+                        mirror.datagram(Direction::In, socket.id, remote, bytes);
+                    }
                     self.node
                         .handle_datagram(self.clock.now(), socket.id, remote, bytes);
                 }
@@ -327,16 +340,28 @@ impl Driver {
                     .node
                     .handle_accepted(now, transport, remote, certificate)
                 {
+                    if let Some(mirror) = &mut self.mirror {
+                        mirror.opened(flow, transport, remote);
+                    }
                     self.connections.welcome(link, flow);
                 }
             }
             Happened::Connected { flow, certificate } => {
                 self.node.handle_connected(now, flow, certificate);
             }
-            Happened::Data { flow, bytes } => self.node.handle_stream(now, flow, &bytes),
+            Happened::Data { flow, bytes } => {
+                if let Some(mirror) = &mut self.mirror {
+                    mirror.stream(Direction::In, flow, &bytes);
+                }
+                self.node.handle_stream(now, flow, &bytes);
+            }
+            Happened::Ended { flow } => self.node.handle_ended(now, flow),
             Happened::Written { flow } => self.node.handle_writable(now, flow),
             Happened::Closed { flow, why } => {
                 self.connections.forget(flow);
+                if let Some(mirror) = &mut self.mirror {
+                    mirror.closed(flow);
+                }
                 self.node.handle_closed(now, flow, &why);
             }
             Happened::NotTaken { transport, why } => {
@@ -395,7 +420,11 @@ impl Driver {
                 continue;
             };
             match socket.send(transmit.bytes, remote).await {
-                Sent::Yes => (),
+                Sent::Yes => {
+                    if let Some(mirror) = &mut self.mirror {
+                        mirror.datagram(Direction::Out, transport, remote, transmit.bytes);
+                    }
+                }
                 Sent::Unreachable => {
                     self.node
                         .handle_unreachable(self.clock.now(), transport, remote);
@@ -406,8 +435,14 @@ impl Driver {
             }
         }
         while let Some(command) = self.node.poll_flow() {
+            if let Some(mirror) = &mut self.mirror {
+                mirror.command(&command);
+            }
             if let Err((flow, why)) = self.connections.obey(command) {
                 self.connections.forget(flow);
+                if let Some(mirror) = &mut self.mirror {
+                    mirror.closed(flow);
+                }
                 self.node.handle_closed(self.clock.now(), flow, &why);
             }
         }
@@ -484,6 +519,12 @@ impl Driver {
     }
 
     fn keep_house(&mut self) {
+        let lost = self.mirror.as_mut().map_or(0, Mirror::take_lost);
+        if lost > 0 {
+            tracing::warn!(
+                "hep_server: {lost} SIP messages could not be mirrored; is there a collector at that address?"
+            );
+        }
         self.notices.flush(self.clock.now().at);
         if self.hub.readers() > 0 {
             self.unwatched_since = None;

@@ -66,6 +66,8 @@ pub(crate) enum Happened {
     },
     /// Bytes have come.
     Data { flow: FlowId, bytes: Vec<u8> },
+    /// The other side says nothing more; it may still read.
+    Ended { flow: FlowId },
     /// The system has taken what was to be written.
     Written { flow: FlowId },
     /// It has ended, or could not be opened.
@@ -586,7 +588,11 @@ async fn converse(
                             certificate: its log says why"
                         .to_owned();
                 }
-                Ok(0) => return "the other side closed the connection".to_owned(),
+                Ok(0) => {
+                    // It may still read what it has asked for; the node says when the connection is to be closed.
+                    let _ = tell.send(Happened::Ended { flow }).await;
+                    return std::future::pending().await;
+                }
                 Ok(count) => buffer[..count].to_vec(),
                 Err(error) => return tls::why(&error),
             };

@@ -67,7 +67,7 @@ fn unknown(kind: &str, name: &str, taken: &[TakenView]) -> Problem {
         .iter()
         .filter_map(|taken| match &taken.verdict {
             Verdict::Wanted => None,
-            Verdict::Filtered(filter) => {
+            Verdict::Filtered(filter) | Verdict::NotAskedFor(filter) => {
                 Some(format!("{} by its filter {filter:?}", taken.publication))
             }
             Verdict::KindOff => Some(format!(

@@ -131,6 +131,19 @@ mod tests {
     }
 
     #[test]
+    fn every_reference_leads_somewhere() {
+        let document: serde_json::Value = serde_json::from_str(&TEXT).unwrap();
+        let mut count = 0;
+        for (index, _) in TEXT.match_indices("\"$ref\": \"#") {
+            let pointer = TEXT[index..].split('#').nth(1).unwrap();
+            let pointer = pointer.split('"').next().unwrap();
+            assert!(document.pointer(pointer).is_some(), "{pointer}");
+            count += 1;
+        }
+        assert!(count > 50);
+    }
+
+    #[test]
     fn the_document_is_as_it_was() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/openapi.json");
         if std::env::var_os("LAMPWIRE_UPDATE_GOLDEN").is_some() {

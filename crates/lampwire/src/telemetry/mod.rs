@@ -3,11 +3,14 @@
 pub(crate) mod notices;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
+use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
 /// How much is logged where nothing is said about it.
 const DEFAULT_LEVEL: &str = "info";
@@ -31,17 +34,49 @@ pub(crate) struct LogArguments {
         hide_env_values = true
     )]
     log_level: Option<String>,
+
+    /// How a line is written: for people, or each as a JSON object for a collector
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "LAMPWIRE_LOG_FORMAT",
+        hide_env_values = true,
+        default_value = "text"
+    )]
+    log_format: Format,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// Time, level and text
+    #[default]
+    Text,
+    /// One JSON object a line, with the kind of the line in `code`
+    Json,
 }
 
 /// Begins to log to standard error, in colour where that is a terminal. Call it once, before anything is logged.
 pub(crate) fn log_to_stderr(arguments: &LogArguments) -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter(arguments)?)
         .with_target(false)
         .with_ansi(colour_wanted(&io::stderr()))
-        .with_writer(io::stderr)
-        .try_init()
-        .map_err(|error| anyhow::anyhow!("logging cannot begin: {error}"))
+        .with_writer(io::stderr);
+    match arguments.log_format {
+        Format::Text => log.fmt_fields(debug_fn(write_field)).try_init(),
+        Format::Json => log.json().flatten_event(true).try_init(),
+    }
+    .map_err(|error| anyhow::anyhow!("logging cannot begin: {error}"))
+}
+
+/// Writes a field of a line. The code of a notice stands in its text already.
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    match field.name() {
+        "message" => write!(writer, "{value:?}"),
+        "code" => Ok(()),
+        name => write!(writer, " {name}={value:?}"),
+    }
 }
 
 /// Begins to log into memory, the last lines only, for a screen that would be torn by lines on standard error.
@@ -53,6 +88,7 @@ pub(crate) fn log_to_memory(arguments: &LogArguments) -> anyhow::Result<Lines> {
         .with_target(false)
         .with_ansi(false)
         .with_writer(move || writer.clone())
+        .fmt_fields(debug_fn(write_field))
         .try_init()
         .map_err(|error| anyhow::anyhow!("logging cannot begin: {error}"))?;
     Ok(lines)
@@ -138,11 +174,13 @@ mod tests {
         let arguments = LogArguments {
             verbose: 0,
             log_level: Some("lampwire=loud".to_owned()),
+            log_format: Format::Text,
         };
         assert!(filter(&arguments).unwrap_err().to_string().contains("loud"));
         let arguments = LogArguments {
             verbose: 0,
             log_level: Some("warn".to_owned()),
+            log_format: Format::Text,
         };
         assert_eq!(filter(&arguments).unwrap().to_string(), "warn");
     }

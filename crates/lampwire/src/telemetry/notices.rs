@@ -103,10 +103,10 @@ fn write(level: Level, code: &'static str, text: &str) {
     let text = in_one_line(text);
     // The level of a tracing event is part of its call site.
     match level {
-        Level::Error => tracing::error!("{code}: {text}"),
-        Level::Warn => tracing::warn!("{code}: {text}"),
-        Level::Info => tracing::info!("{code}: {text}"),
-        Level::Debug => tracing::debug!("{code}: {text}"),
+        Level::Error => tracing::error!(code, "{code}: {text}"),
+        Level::Warn => tracing::warn!(code, "{code}: {text}"),
+        Level::Info => tracing::info!(code, "{code}: {text}"),
+        Level::Debug => tracing::debug!(code, "{code}: {text}"),
     }
 }
 

@@ -63,7 +63,8 @@ impl Lampwire {
         self.directory.join("log")
     }
 
-    fn url(&self, path: &str) -> String {
+    /// An address of its HTTP interface.
+    pub(crate) fn url(&self, path: &str) -> String {
         format!(
             "http://{}{path}",
             SocketAddr::new(self.plan.address, HTTP_PORT)

@@ -18,10 +18,20 @@ mod ami;
 mod asterisk;
 mod cases;
 mod certificates;
+#[path = "../tools/chromium.rs"]
+#[allow(
+    dead_code,
+    reason = "the other tests have it too, and need other parts"
+)]
+mod chromium;
 mod exchanges;
 mod figures;
+#[path = "../it/harness.rs"]
+#[allow(dead_code, reason = "the browser needs a little of it")]
+mod harness;
 mod instance;
 mod lampwire;
+mod page;
 mod relation;
 mod report;
 mod sip;
@@ -92,6 +102,7 @@ fn main() -> ExitCode {
     });
     let mut trials = trials(&lab, &missing);
     trials.extend(exchanges::trials(&lab, trials.len()));
+    trials.extend(page::trials(&lab, trials.len()));
     trials.extend(required(&missing));
     trials.extend(figures::trials(&lab));
     let conclusion = libtest_mimic::run(&arguments, trials);

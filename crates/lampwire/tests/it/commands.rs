@@ -13,6 +13,7 @@ fn help_names_every_command_and_hides_the_token() {
         "demo",
         "check",
         "status",
+        "plan",
         "show",
         "explain",
         "watch",
@@ -46,7 +47,7 @@ fn help_names_every_command_and_hides_the_token() {
 fn the_help_of_every_command_is_as_it_was() {
     let mut all = String::new();
     for command in [
-        "run", "demo", "check", "status", "show", "explain", "watch", "set", "unset", "refresh",
+        "run", "demo", "check", "plan", "status", "show", "explain", "watch", "set", "unset", "refresh",
     ] {
         let (code, out, _) = run(&[command, "--help"]);
         assert_eq!(code, 0);
@@ -178,4 +179,65 @@ fn more_open_files_are_asked_for_than_the_system_gives_at_first() {
         .filter_map(|word| word.parse().ok())
         .collect();
     assert_eq!(numbers[0], numbers[1].min(16_384));
+}
+
+#[test]
+fn the_log_is_text_or_json() {
+    let at = address();
+    let directory = super::harness::Directory::new();
+    let config = directory.write("lampwire.conf", &super::harness::sections(at, ""));
+    let lines = |format: &str| {
+        let mut command = lampwire();
+        command.args(["run", "-c", &config, "--log-format", format]);
+        let process = super::harness::Process::start(&mut command);
+        // A refusal has a code.
+        let socket = std::net::UdpSocket::bind((super::harness::address(), 0)).unwrap();
+        let request = "OPTIONS sip:x SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n\
+                       To: <sip:x>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n\r\n";
+        super::harness::wait_for("a refusal in the log", || {
+            let _ = socket.send_to(request.as_bytes(), (at, 5060));
+            process
+                .log()
+                .contains("unknown-endpoint")
+                .then(|| process.log())
+        })
+    };
+    let text = lines("text");
+    assert!(
+        text.lines()
+            .any(|line| line.contains(" WARN unknown-endpoint: OPTIONS sip:x from ")),
+        "{text}"
+    );
+    assert!(!text.contains("code="), "{text}");
+    let json = lines("json");
+    let refusal = json
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .find(|line| line["code"] == "unknown-endpoint")
+        .unwrap();
+    assert_eq!(refusal["level"], "WARN");
+    assert!(
+        refusal["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("unknown-endpoint: OPTIONS")
+    );
+}
+
+#[test]
+fn a_table_can_be_watched() {
+    let node = Node::alone();
+    node.put("/api/v1/devices/Custom%3A1", r#"{"state":"INUSE"}"#);
+    let mut command = lampwire();
+    command
+        .env("LAMPWIRE_NODE", &node.url)
+        .args(["show", "devices", "--watch"])
+        .stdout(std::process::Stdio::piped());
+    let mut process = super::harness::Process::start(&mut command);
+    let mut lines = process.lines();
+    let mut shows =
+        |state: &str| lines.any(|line| line.starts_with("Custom:1") && line.contains(state));
+    assert!(shows(" INUSE "));
+    node.put("/api/v1/devices/Custom%3A1", r#"{"state":"BUSY"}"#);
+    assert!(shows(" BUSY "));
 }

@@ -127,7 +127,7 @@ fn check_prints_what_run_would_refuse() {
     assert_eq!(code, 0, "{out}");
     let (code, _, error) = run(&["check", &path, &path]);
     assert_eq!(code, 1);
-    assert!(error.contains("one FILE"), "{error}");
+    assert!(error.contains("given twice"), "{error}");
 }
 
 #[test]

@@ -16,7 +16,19 @@ const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 /// Where it is, if it is.
 pub(crate) fn find() -> Option<PathBuf> {
-    crate::find_program(&NAMES)
+    find_program(&NAMES)
+}
+
+/// The first of these programs on PATH.
+pub(crate) fn find_program(names: &[&str]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let directories: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let candidates = names.iter().flat_map(|name| {
+        directories
+            .iter()
+            .map(move |directory| directory.join(name))
+    });
+    candidates.into_iter().find(|candidate| candidate.is_file())
 }
 
 /// A browser with one page. It ends with this.
@@ -149,17 +161,10 @@ impl Browser {
 
     /// Waits until an expression on the page is true.
     pub(crate) fn until(&mut self, expression: &str) {
-        // While a page is being loaned there may be no document to look at.
+        // While a page is being loaded there may be no document to look at.
         let guarded =
             format!("(() => {{ try {{ return !!({expression}); }} catch {{ return false; }} }})()");
-        let mut last = None;
-        wait_for(expression, || {
-            if self.value(&guarded) == true {
-                return Some(());
-            }
-            last = Some(self.complaints.len());
-            None
-        });
+        wait_for(expression, || (self.value(&guarded) == true).then_some(()));
     }
 
     /// Clicks what a selector finds, once it is there.

@@ -34,20 +34,11 @@ const TRIALS_AT_A_TIME: usize = 2;
 struct Tool {
     name: &'static str,
     program: Option<PathBuf>,
-    cases: &'static [(&'static str, fn(&Path))],
+    cases: &'static [Case],
 }
 
-/// The first of these programs on PATH.
-fn find_program(names: &[&str]) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let directories: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    let candidates = names.iter().flat_map(|name| {
-        directories
-            .iter()
-            .map(move |directory| directory.join(name))
-    });
-    candidates.into_iter().find(|candidate| candidate.is_file())
-}
+/// A name, and what is done with the program at this path.
+type Case = (&'static str, fn(&Path));
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

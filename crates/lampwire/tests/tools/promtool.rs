@@ -4,12 +4,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::chromium::find_program;
 use crate::harness::{Request, address, wait_for};
 use crate::pair::{start_one, start_two};
 
 /// Where it is, if it is.
 pub(crate) fn find() -> Option<PathBuf> {
-    crate::find_program(&["promtool"])
+    find_program(&["promtool"])
 }
 
 fn packaging() -> PathBuf {

@@ -22,7 +22,7 @@ use tokio_rustls::rustls::{
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use names::Names;
+pub(crate) use names::Names;
 use verify::{Authorities, Rules, Verifier};
 
 /// Why TLS cannot begin: what is wrong, and what to do.

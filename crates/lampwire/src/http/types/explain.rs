@@ -94,6 +94,8 @@ pub(crate) struct Told {
     pub(crate) wanted: bool,
     /// The filter that keeps the name out.
     pub(crate) filter: Option<String>,
+    /// Why it is kept out, where it is.
+    pub(crate) why: Option<String>,
     pub(crate) values: Vec<ToldValue>,
     /// The peer's last answer, whatever it was about.
     pub(crate) last_answer: Option<Answer>,
@@ -350,10 +352,21 @@ fn asterisk_word(text: &str) -> String {
     }
 }
 
-fn filter_of(verdict: &Verdict) -> Option<String> {
+/// The filter that keeps a name out, and what to say of that.
+fn kept_out(verdict: &Verdict) -> (Option<String>, Option<String>) {
     match verdict {
-        Verdict::Filtered(filter) => Some(filter.clone()),
-        Verdict::Wanted | Verdict::KindOff => None,
+        Verdict::Wanted => (None, None),
+        Verdict::Filtered(filter) => (
+            Some(filter.clone()),
+            Some(format!("its filter {filter:?} does not match")),
+        ),
+        Verdict::NotAskedFor(filter) => (
+            Some(filter.clone()),
+            Some(format!(
+                "the peer has asked only for what {filter:?} matches"
+            )),
+        ),
+        Verdict::KindOff => (None, Some("it takes no states of this kind".to_owned())),
     }
 }
 
@@ -374,11 +387,13 @@ impl From<core::ToldView> for Told {
             eid: eid.to_string(),
             delivery: delivery.as_str().to_owned(),
         };
+        let (filter, why) = kept_out(&view.verdict);
         Self {
             publisher: view.publisher,
             peer: view.peer,
             wanted: view.verdict == Verdict::Wanted,
-            filter: filter_of(&view.verdict),
+            filter,
+            why,
             values: view.values.into_iter().map(value).collect(),
             last_answer: view.last_answer.map(Answer::from),
         }
@@ -387,14 +402,11 @@ impl From<core::ToldView> for Told {
 
 impl From<core::TakenView> for Taken {
     fn from(view: core::TakenView) -> Self {
+        let (filter, why) = kept_out(&view.verdict);
         Self {
             wanted: view.verdict == Verdict::Wanted,
-            filter: filter_of(&view.verdict),
-            why: match &view.verdict {
-                Verdict::Wanted => None,
-                Verdict::Filtered(filter) => Some(format!("its filter {filter:?} does not match")),
-                Verdict::KindOff => Some("it takes no states of this kind".to_owned()),
-            },
+            filter,
+            why,
             publication: view.publication,
         }
     }

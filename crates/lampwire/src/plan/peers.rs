@@ -1,0 +1,346 @@
+//! PEERS.toml: the few lines that a plan is made of.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use anyhow::{Context, bail, ensure};
+use lampwire_conf::Filter;
+use lampwire_conf::check::Address;
+use serde::Deserialize;
+
+/// The most peers of one plan. A mesh of so many has 40,000 relations; beyond it, hubs are what is wanted.
+const PEERS_MAX: usize = 200;
+/// The longest name of a peer: it is part of file names and of the names of sections.
+const NAME_MAX: usize = 40;
+/// The longest password that is given.
+const PASSWORD_MAX: usize = 200;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    #[serde(default)]
+    topology: Topology,
+    hub: Option<String>,
+    #[serde(default)]
+    auth: Authentication,
+    #[serde(default)]
+    tls: bool,
+    #[serde(default)]
+    hints: bool,
+    #[serde(default, rename = "peer")]
+    peers: Vec<Described>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Described {
+    name: String,
+    address: String,
+    #[serde(default)]
+    kind: Kind,
+    devices: Option<String>,
+    mailboxes: Option<String>,
+    password: Option<String>,
+    bind: Option<IpAddr>,
+    directory: Option<String>,
+    #[serde(default)]
+    existing_transport: bool,
+}
+
+/// Who exchanges with whom.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Topology {
+    /// Each with each.
+    #[default]
+    Mesh,
+    /// Each with the hub.
+    Hub,
+}
+
+/// How peers prove who they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Authentication {
+    /// By a password for each pair and direction.
+    #[default]
+    Digest,
+    /// By their addresses alone.
+    None,
+}
+
+/// What a peer is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// An Asterisk.
+    #[default]
+    Asterisk,
+    /// A Lampwire.
+    Lampwire,
+}
+
+impl Kind {
+    /// What its configuration is called.
+    pub(super) fn file_name(self) -> &'static str {
+        match self {
+            Self::Asterisk => "pjsip.conf",
+            Self::Lampwire => "lampwire.conf",
+        }
+    }
+
+    /// Where its files lie on its server, if nothing else is said.
+    fn directory(self) -> &'static str {
+        match self {
+            Self::Asterisk => "/etc/asterisk/lampwire",
+            Self::Lampwire => "/etc/lampwire",
+        }
+    }
+}
+
+/// One server.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(super) name: String,
+    /// A host name in lower case, or an IP address without brackets.
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) kind: Kind,
+    /// What it sends; None: everything.
+    pub(super) devices: Option<String>,
+    pub(super) mailboxes: Option<String>,
+    /// What it answers challenges with; None: made for each peer.
+    pub(super) password: Option<String>,
+    /// Where it listens.
+    pub(super) bind: IpAddr,
+    /// Where its files lie on its server.
+    pub(super) directory: String,
+    /// It has a transport section already.
+    pub(super) existing_transport: bool,
+}
+
+/// All of it, without contradictions.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(super) topology: Topology,
+    /// The hub's place in `peers`; None in a mesh.
+    pub(super) hub: Option<usize>,
+    pub(super) auth: Authentication,
+    pub(super) tls: bool,
+    pub(super) hints: bool,
+    pub(super) peers: Vec<Peer>,
+}
+
+impl Plan {
+    /// Reads PEERS.toml.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong and where.
+    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
+        let document: Document =
+            toml::from_str(text).map_err(|error| anyhow::anyhow!("{error}"))?;
+        let count = document.peers.len();
+        ensure!(
+            (2..=PEERS_MAX).contains(&count),
+            "there are {count} peers, and a plan has 2 to {PEERS_MAX}: each begins with [[peer]]"
+        );
+        let mut names = HashSet::new();
+        let mut places = HashSet::new();
+        let mut peers = Vec::new();
+        for described in document.peers {
+            let name = described.name.clone();
+            let peer = described
+                .checked(document.tls)
+                .with_context(|| format!("peer {name:?}"))?;
+            ensure!(
+                names.insert(peer.name.clone()),
+                "two peers are called {name:?}"
+            );
+            ensure!(
+                places.insert((peer.host.clone(), peer.port)),
+                "peer {name:?}: another one has the same address and port"
+            );
+            peers.push(peer);
+        }
+        let hub = match (document.topology, document.hub) {
+            (Topology::Mesh, None) => None,
+            (Topology::Mesh, Some(_)) => bail!("hub: a mesh has none; write topology = \"hub\""),
+            (Topology::Hub, None) => bail!("hub: say which peer it is, as in hub = \"hub1\""),
+            (Topology::Hub, Some(hub)) => {
+                let Some(index) = peers.iter().position(|peer| peer.name == hub) else {
+                    bail!("hub: no peer is called {hub:?}");
+                };
+                ensure!(
+                    peers[index].kind == Kind::Lampwire,
+                    "hub: {hub:?} is an Asterisk, which passes nothing on; write kind = \"lampwire\""
+                );
+                Some(index)
+            }
+        };
+        Ok(Self {
+            topology: document.topology,
+            hub,
+            auth: document.auth,
+            tls: document.tls,
+            hints: document.hints,
+            peers,
+        })
+    }
+
+    /// The peers that this one exchanges with, in the order of the plan.
+    pub(super) fn others<'a>(&'a self, peer: &'a Peer) -> impl Iterator<Item = &'a Peer> {
+        let hub = self.hub.and_then(|hub| self.peers.get(hub));
+        self.peers.iter().filter(move |other| {
+            let tied = hub.is_none_or(|hub| hub.name == peer.name || hub.name == other.name);
+            other.name != peer.name && tied
+        })
+    }
+
+    /// Whether it passes on what the others tell.
+    pub(super) fn is_hub(&self, peer: &Peer) -> bool {
+        self.hub
+            .and_then(|hub| self.peers.get(hub))
+            .is_some_and(|hub| hub.name == peer.name)
+    }
+
+    /// Whether another peer has the same address, so that addresses tell nobody apart.
+    pub(super) fn shares_address(&self, peer: &Peer) -> bool {
+        self.peers
+            .iter()
+            .any(|other| other.name != peer.name && other.host == peer.host)
+    }
+}
+
+impl Described {
+    fn checked(self, tls: bool) -> anyhow::Result<Peer> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        ensure!(
+            (1..=NAME_MAX).contains(&self.name.len())
+                && self.name.bytes().all(is_plain)
+                && self.name != "authority",
+            "name: letters, digits, - and _, {NAME_MAX} at most, and not \"authority\""
+        );
+        let address: Address = self
+            .address
+            .parse()
+            .map_err(|why| anyhow::anyhow!("address: {:?} {why}", self.address))?;
+        let ip = address.host.parse::<IpAddr>().ok();
+        ensure!(
+            ip.is_none_or(|ip| !ip.is_unspecified()),
+            "address: {:?} is nowhere: write the address that the others reach it at",
+            self.address
+        );
+        let everywhere = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+        let filter = |name: &str, given: Option<String>| -> anyhow::Result<Option<String>> {
+            let given = given.map(|text| text.trim().to_owned());
+            let given = given.filter(|text| !text.is_empty());
+            if let Some(pattern) = &given {
+                Filter::parse(pattern)
+                    .map_err(|error| anyhow::anyhow!("{name}: {pattern:?}: {error}"))?;
+                ensure!(
+                    !pattern.contains(';') && !pattern.chars().any(char::is_control),
+                    "{name}: a filter has neither semicolons nor control characters"
+                );
+            }
+            Ok(given)
+        };
+        if let Some(password) = &self.password {
+            ensure!(
+                (8..=PASSWORD_MAX).contains(&password.len())
+                    && password.bytes().all(|byte| byte.is_ascii_graphic()),
+                "password: 8 to {PASSWORD_MAX} visible ASCII characters without blanks; without one, one is made for each peer"
+            );
+        }
+        let directory = self
+            .directory
+            .unwrap_or_else(|| self.kind.directory().to_owned());
+        ensure!(
+            directory.starts_with('/')
+                && !directory.contains(';')
+                && !directory.chars().any(char::is_control),
+            "directory: an absolute path on that server, without semicolons"
+        );
+        Ok(Peer {
+            port: address.port.unwrap_or(if tls { 5061 } else { 5060 }),
+            bind: self.bind.or(ip).unwrap_or(everywhere),
+            host: address.host,
+            name: self.name,
+            kind: self.kind,
+            devices: filter("devices", self.devices)?,
+            mailboxes: filter("mailboxes", self.mailboxes)?,
+            password: self.password,
+            directory: directory.trim_end_matches('/').to_owned(),
+            existing_transport: self.existing_transport,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const TWO: &str =
+        "[[peer]]\nname=\"a\"\naddress=\"10.0.0.1\"\n[[peer]]\nname=\"b\"\naddress=\"10.0.0.2\"\n";
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (text, words) in [
+            ("", "0 peers"),
+            ("[[peer]]\nname=\"a\"\n", "address"),
+            ("topolgy=\"hub\"", "topolgy"),
+            ("topology=\"star\"", "star"),
+            ("hub=\"a\"", "a mesh has none"),
+            ("topology=\"hub\"", "say which peer"),
+            ("topology=\"hub\"\nhub=\"c\"", "no peer is called"),
+            ("topology=\"hub\"\nhub=\"a\"", "passes nothing on"),
+        ] {
+            let error = format!(
+                "{:#}",
+                Plan::parse(&format!("{text}\n{TWO}"))
+                    .err()
+                    .map_or_else(|| Plan::parse(text).unwrap_err(), |error| error,)
+            );
+            assert!(error.contains(words), "{words}: {error}");
+        }
+        for (line, words) in [
+            ("devices=\"^(\"", "devices"),
+            ("password=\"short\"", "password"),
+            ("directory=\"tls\"", "directory"),
+            ("kind=\"pbx\"", "pbx"),
+            ("nmae=\"x\"", "nmae"),
+        ] {
+            let text = format!("{TWO}{line}\n");
+            let error = format!("{:#}", Plan::parse(&text).unwrap_err());
+            assert!(error.contains(words), "{words}: {error}");
+        }
+        for (from, to, words) in [
+            ("\"b\"", "\"a\"", "two peers"),
+            ("\"b\"", "\"../b\"", "name"),
+            ("10.0.0.2", "10.0.0.1", "same address"),
+            ("10.0.0.2", "0.0.0.0", "nowhere"),
+            ("10.0.0.2", "a b", "address"),
+        ] {
+            let error = format!("{:#}", Plan::parse(&TWO.replace(from, to)).unwrap_err());
+            assert!(error.contains(words), "{words}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_hub_exchanges_with_all_and_all_with_it() {
+        let text = format!(
+            "topology=\"hub\"\nhub=\"h\"\n{TWO}[[peer]]\nname=\"h\"\naddress=\"[2001:db8::1]:5070\"\nkind=\"lampwire\"\n"
+        );
+        let plan = Plan::parse(&text).unwrap();
+        let of = |index: usize| {
+            plan.others(&plan.peers[index])
+                .map(|it| it.name.as_str())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!((of(0), of(2)), (vec!["h"], vec!["a", "b"]));
+        assert_eq!(
+            (plan.peers[2].host.as_str(), plan.peers[2].port),
+            ("2001:db8::1", 5070)
+        );
+    }
+}
