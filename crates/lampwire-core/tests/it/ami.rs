@@ -118,11 +118,13 @@ impl Asterisk {
         }
     }
 
+    /// Ends the connection, one time in order, the other not.
     fn end(&mut self, bench: &mut Bench) {
         if let Some(flow) = self.flow.take() {
-            bench
-                .node
-                .handle_closed(bench.now, flow, "the other side closed the connection");
+            match self.connections % 2 {
+                0 => bench.node.handle_closed(bench.now, flow, "reset"),
+                _ => bench.node.handle_ended(bench.now, flow),
+            }
         }
     }
 

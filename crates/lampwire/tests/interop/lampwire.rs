@@ -37,26 +37,31 @@ impl Lampwire {
     /// Writes the configuration of a node into `directory`; starts nothing.
     pub(crate) fn new(directory: PathBuf, plan: NodePlan) -> Outcome<Self> {
         fs::create_dir_all(&directory).map_err(lab(directory.display()))?;
-        let text = format!(
-            "{}[lampwire]\ntype=lampwire\nentity_id={}\nhttp_bind={}:{HTTP_PORT}\nstate_dir=\n",
-            plan.pjsip_conf(),
-            plan.entity_id,
-            plan.address,
-        );
-        let file = directory.join("lampwire.conf");
-        fs::write(&file, text).map_err(lab(file.display()))?;
+        let sections = plan.pjsip_conf();
         let http = ureq::Agent::config_builder()
             .timeout_global(Some(HTTP_PATIENCE))
             .http_status_as_error(false)
             .proxy(None)
             .build()
             .into();
-        Ok(Self {
+        let node = Self {
             directory,
             plan,
             process: None,
             http,
-        })
+        };
+        node.configure(&sections, "")?;
+        Ok(node)
+    }
+
+    /// Gives it other sections than its plan has, and more options of its own. Before its start.
+    pub(crate) fn configure(&self, sections: &str, options: &str) -> Outcome {
+        let text = format!(
+            "{sections}[lampwire]\ntype=lampwire\nentity_id={}\nhttp_bind={}:{HTTP_PORT}\nstate_dir=\n{options}",
+            self.plan.entity_id, self.plan.address,
+        );
+        let file = self.directory.join("lampwire.conf");
+        fs::write(&file, text).map_err(lab(file.display()))
     }
 
     fn log(&self) -> PathBuf {

@@ -31,6 +31,7 @@ mod figures;
 mod harness;
 mod instance;
 mod lampwire;
+mod manager;
 mod page;
 mod relation;
 mod report;
@@ -103,6 +104,7 @@ fn main() -> ExitCode {
     let mut trials = trials(&lab, &missing);
     trials.extend(exchanges::trials(&lab, trials.len()));
     trials.extend(page::trials(&lab, trials.len()));
+    trials.extend(manager::trials(&lab, trials.len()));
     trials.extend(required(&missing));
     trials.extend(figures::trials(&lab));
     let conclusion = libtest_mimic::run(&arguments, trials);

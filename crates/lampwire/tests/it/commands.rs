@@ -47,7 +47,8 @@ fn help_names_every_command_and_hides_the_token() {
 fn the_help_of_every_command_is_as_it_was() {
     let mut all = String::new();
     for command in [
-        "run", "demo", "check", "plan", "status", "show", "explain", "watch", "set", "unset", "refresh",
+        "run", "demo", "check", "plan", "status", "show", "explain", "watch", "set", "unset",
+        "refresh",
     ] {
         let (code, out, _) = run(&[command, "--help"]);
         assert_eq!(code, 0);
