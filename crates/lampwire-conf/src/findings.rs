@@ -675,6 +675,36 @@ pub const GROUPS: &[Group] = &[
                 "anybody on the way can read and change states, and take the credentials' answers",
                 "set verify_server=yes and ca_list_file",
             ),
+            note(
+                "rewrite-overlap",
+                "a rewrite makes names that the peer may have itself, and that are left as they are",
+                "two things of the peer's would have one name here, and the lamp shows whichever spoke last",
+                "add a line that moves the peer's own away, or a wider pattern",
+            ),
+            warning(
+                "rewrite-collision",
+                "two names or states of a peer become one",
+                "they overwrite each other here, and there is no way back to the peer",
+                "give each a name of its own, or rewrite in one direction only",
+            ),
+            warning(
+                "rewrite-empty",
+                "a rewrite has no line of device, mailbox or state",
+                "nothing is rewritten",
+                "add what is to be rewritten, or remove the section",
+            ),
+            error(
+                "rewrite-peer",
+                "a rewrite does not say whose names it is about",
+                "Lampwire does not start",
+                "name the asterisk-publication in `peer`",
+            ),
+            warning(
+                "rewrite-unreachable",
+                "a line of a rewrite is behind one that takes everything it would take",
+                "it is never used",
+                "put the narrower one first",
+            ),
         ],
     },
     Group {

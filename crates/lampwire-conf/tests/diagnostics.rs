@@ -665,7 +665,7 @@ const CASES: &[(&str, &str, &str)] = &[
     (
         "ami whose filter is not anchored",
         "[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\nsink=yes\nmailbox_state_filter=@a$\ndevice_state_filter=PJSIP/\n",
-        "[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\ndevice_state_filter=PJSIP/\n",
+        "[a]\ntype=ami\nhost=192.0.2.1\nusername=u\nsecret=s\nsink=yes\nmailbox_state_filter=@a$\ndevice_state_filter=^PJSIP/\n",
     ),
     (
         "ami that reads all mailboxes and writes some",

@@ -378,7 +378,7 @@ impl World {
         let flow = self
             .node
             .handle_accepted(self.now, transport, remote, certificate);
-        for flow in flow {
+        if let Some(flow) = flow {
             remember(&mut self.flows, flow);
         }
     }
