@@ -31,6 +31,7 @@ mod figures;
 mod harness;
 mod instance;
 mod lampwire;
+mod manager;
 mod page;
 mod plans;
 mod relation;
@@ -105,6 +106,7 @@ fn main() -> ExitCode {
     trials.extend(exchanges::trials(&lab, trials.len()));
     trials.extend(page::trials(&lab, trials.len()));
     trials.extend(plans::trials(&lab, trials.len()));
+    trials.extend(manager::trials(&lab, trials.len()));
     trials.extend(required(&missing));
     trials.extend(figures::trials(&lab));
     let conclusion = libtest_mimic::run(&arguments, trials);

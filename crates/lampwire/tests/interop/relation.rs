@@ -48,7 +48,8 @@ impl Addresses {
         (10..=20).map(move |number| self.host(number))
     }
 
-    fn host(self, number: u8) -> IpAddr {
+    /// Further nodes, where a case has more than two: from 5 on.
+    pub(crate) fn host(self, number: u8) -> IpAddr {
         IpAddr::V4(Ipv4Addr::new(127, self.block, self.case, number))
     }
 }
