@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use lampwire_conf::{Config, Location, Protocol, Transport};
+use lampwire_conf::{Ami, Config, Location, Protocol, Transport};
 use lampwire_core::{Node, Setup};
 use lampwire_sip::EntityId;
 use tokio::sync::watch;
@@ -24,6 +24,8 @@ pub(crate) struct Instance {
     identity: Identity,
     sockets: Vec<UdpTransport>,
     streams: Vec<StreamTransport>,
+    /// How the manager interfaces of Asterisks are reached.
+    outgoing: Vec<StreamTransport>,
     listener: Option<Listener>,
 }
 
@@ -97,6 +99,13 @@ impl Instance {
                 Err(errors) => wrong.extend(errors),
             }
         }
+        let mut outgoing = Vec::new();
+        for (index, ami) in config.amis.iter().enumerate() {
+            match way_to(index + config.transports.len(), ami) {
+                Ok(way) => outgoing.push(way),
+                Err(errors) => wrong.extend(errors),
+            }
+        }
         let listener = match config
             .lampwire
             .http_bind
@@ -128,6 +137,7 @@ impl Instance {
             identity,
             sockets,
             streams,
+            outgoing,
             listener,
         })
     }
@@ -208,6 +218,7 @@ impl Instance {
             clock,
             self.sockets,
             self.streams,
+            self.outgoing,
             mirror.transpose()?,
             &self.config,
         );
@@ -305,6 +316,35 @@ fn bind_transport(index: usize, transport: &Transport) -> Result<Bound, Vec<Cann
             format!("change bind= of [{name}]"),
         )]
     })
+}
+
+/// How connections to the manager interface of an Asterisk are made; their number follows those of the transports.
+fn way_to(index: usize, ami: &Ami) -> Result<StreamTransport, Vec<CannotBegin>> {
+    let cannot = |problem: &str, advice: &str| CannotBegin {
+        subject: Subject::Node,
+        place: place(&ami.at),
+        problem: format!("ami {}: {problem}", ami.name),
+        advice: Some(advice.to_owned()),
+    };
+    let Some(id) = driver::transport_id(index) else {
+        return Err(vec![cannot("there are too many of them", "remove some")]);
+    };
+    let mut warnings = Vec::new();
+    let tls = ami.tls.then(|| {
+        let mut transport = Transport::default_at(&ami.at.file);
+        transport.tls.verify_server = ami.verify_server;
+        transport.tls.ca_list_file.clone_from(&ami.ca_list_file);
+        Tls::load(&transport, &mut warnings)
+    });
+    let tls = tls.transpose().map_err(|problems| {
+        let told = problems.into_iter();
+        told.map(|it| cannot(&it.problem, &it.advice))
+            .collect::<Vec<_>>()
+    })?;
+    for warning in warnings {
+        tracing::warn!("{}ami {}: {warning}", place(&ami.at), ami.name);
+    }
+    Ok(StreamTransport::outgoing(id, tls))
 }
 
 fn bind_http(config: &Config, address: SocketAddr) -> Result<Listener, Vec<CannotBegin>> {

@@ -305,6 +305,14 @@ impl Link {
         }
     }
 
+    /// Nothing more comes over the connection.
+    pub(crate) fn ended(&mut self, out: &mut Outlet<'_>, random: &mut Random, flow: FlowId) {
+        if self.flow == Some(flow) {
+            let why = "the other side closed the connection".to_owned();
+            self.fail(out, random, Trouble::Away(why));
+        }
+    }
+
     /// The connection has ended, or could not be made.
     pub(crate) fn closed(
         &mut self,

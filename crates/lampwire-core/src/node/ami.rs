@@ -100,6 +100,14 @@ impl Node {
         self.with_ami(now, section.into(), |link, out, _| link.writable(out, flow));
     }
 
+    /// One says nothing more over its connection.
+    pub(super) fn handle_ami_ended(&mut self, now: Now, section: u16, flow: FlowId) {
+        self.with_ami(now, section.into(), |link, out, random| {
+            link.ended(out, random, flow);
+        });
+        self.settle(now);
+    }
+
     /// The connection of one has ended.
     pub(super) fn handle_ami_closed(&mut self, now: Now, section: u16, flow: FlowId, why: &str) {
         self.with_ami(now, section.into(), |link, out, random| {

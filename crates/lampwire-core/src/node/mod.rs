@@ -237,13 +237,13 @@ impl Node {
         self.bound = bound.iter().copied().collect();
         self.life = Life::Running;
         self.identify_names();
+        let round = self.table.begin_round();
         // What was missed between two lives is asked for; after an end in order nothing was.
         let ask = self.restored != Some(true);
         self.each_publisher(now, |publisher, ctx| publisher.start(ctx, ask));
         self.wait_for_losses();
         let asked = self.publishers.iter().filter(|it| it.is_asking());
         let asked: Vec<PeerId> = asked.filter_map(|it| it.peer).collect();
-        let round = self.table.begin_round();
         for peer in asked {
             self.note_asked(now, peer);
             if self.peers.get(peer).restored {

@@ -120,6 +120,9 @@ impl Node {
 
     /// The other side of a connection has said its last: it may still read.
     pub fn handle_ended(&mut self, now: Now, flow: FlowId) {
+        if let Some(section) = Link::section_of(flow) {
+            return self.handle_ami_ended(now, section, flow);
+        }
         let (flows, mut out) = self.lend_flows(now);
         flows.peer_is_done(&mut out, flow);
         self.settle(now);

@@ -118,11 +118,13 @@ impl Asterisk {
         }
     }
 
+    /// Ends the connection, one time in order, the other not.
     fn end(&mut self, bench: &mut Bench) {
         if let Some(flow) = self.flow.take() {
-            bench
-                .node
-                .handle_closed(bench.now, flow, "the other side closed the connection");
+            match self.connections % 2 {
+                0 => bench.node.handle_closed(bench.now, flow, "reset"),
+                _ => bench.node.handle_ended(bench.now, flow),
+            }
         }
     }
 
@@ -551,6 +553,7 @@ fn an_entity_id_of_another_is_refused() {
         let mut bench = Bench::new(&text);
         peer_says(&mut bench, &mut Asterisk::new(&[]), "PJSIP/9", "INUSE");
         pass(&mut bench, &mut asterisk, Duration::from_secs(1));
+        assert!(bench.notices().contains(&"ami-refused"), "{eid}");
         assert_eq!(bench.lamp("PJSIP/1"), None, "{eid}");
     }
 }

@@ -201,12 +201,13 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// Takes the node and its bound sockets. Nothing moves before [`Driver::run`].
+    /// Takes the node and its bound sockets; `outgoing` are ways by which it only connects. Nothing moves before [`Driver::run`].
     pub(crate) fn new(
         node: Node,
         clock: Clock,
         sockets: Vec<UdpTransport>,
         streams: Vec<StreamTransport>,
+        outgoing: Vec<StreamTransport>,
         mirror: Option<Mirror>,
         config: &Config,
     ) -> (Self, Handle) {
@@ -226,7 +227,7 @@ impl Driver {
             node,
             clock,
             sockets,
-            connections: Connections::new(&streams),
+            connections: Connections::new(streams.iter().chain(&outgoing)),
             streams,
             turn: 0,
             buffer: vec![0; DATAGRAM_BYTES_MAX].into_boxed_slice(),

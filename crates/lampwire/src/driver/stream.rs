@@ -188,6 +188,22 @@ impl StreamTransport {
         })
     }
 
+    /// One by which connections are only made, from any address.
+    pub(crate) fn outgoing(id: TransportId, tls: Option<Tls>) -> Self {
+        let local = SocketAddr::from(([0, 0, 0, 0], 0));
+        Self {
+            id,
+            local,
+            listener: None,
+            way: Arc::new(Way {
+                bind: local,
+                marks: Marks { tos: 0, cos: 0 },
+                keepalive: None,
+                tls,
+            }),
+        }
+    }
+
     /// The address that peers can know it by.
     pub(crate) fn seen_as(&self) -> SocketAddr {
         seen_as(self.local)
@@ -211,11 +227,10 @@ pub(crate) struct Connections {
 
 impl Connections {
     /// Takes the bound transports; nobody is let in before [`Self::listen`].
-    pub(crate) fn new(transports: &[StreamTransport]) -> Self {
+    pub(crate) fn new<'a>(transports: impl Iterator<Item = &'a StreamTransport>) -> Self {
         let (tell, happened) = mpsc::channel(HAPPENINGS_WAITING);
         Self {
             ways: transports
-                .iter()
                 .map(|transport| (transport.id, Arc::clone(&transport.way)))
                 .collect(),
             lines: BTreeMap::new(),

@@ -19,7 +19,7 @@ use crate::relation::NodePlan;
 use crate::sip::{self, Request};
 
 /// The mailboxes that cases may give counts to.
-pub(crate) const MAILBOXES: &[&str] = &["100@default", "200@default", "300@other"];
+pub(crate) const MAILBOXES: [&str; 3] = ["100@default", "200@default", "300@other"];
 
 /// The endpoint and resource by which a stranger speaks to an Asterisk under any entity id.
 const STRANGER: &str = "stranger";
@@ -191,6 +191,19 @@ impl Asterisk {
         let mut text = format!("[global]\ntype=global\ndebug=yes\n\n{sections}");
         add_third_parties(&mut text, mailboxes.iter().map(String::as_str));
         fs::write(&file, text).map_err(lab(file.display()))
+    }
+
+    /// Takes the module of the exchange from it. Before its start.
+    pub(crate) fn without_exchange(&self) -> Outcome {
+        let file = self.directory.join("etc/modules.conf");
+        let text = fs::read_to_string(&file).map_err(lab(file.display()))?;
+        let text = text.replace("load = res_pjsip_publish_asterisk.so\n", "");
+        fs::write(&file, text).map_err(lab(file.display()))?;
+        let transport = format!(
+            "[udp]\ntype=transport\nprotocol=udp\nbind={}\n\n",
+            self.plan.sip()
+        );
+        self.configure(&transport, &MAILBOXES.map(str::to_owned))
     }
 
     /// Every device that it knows, with its state.
@@ -436,7 +449,7 @@ fn pjsip_conf(plan: &NodePlan) -> String {
     } else {
         text.push_str("[global]\ntype=global\ndebug=yes\n\n");
     }
-    add_third_parties(&mut text, MAILBOXES.iter().copied());
+    add_third_parties(&mut text, MAILBOXES.into_iter());
     text
 }
 

@@ -15,6 +15,7 @@ mod hep;
 mod metrics;
 mod pair;
 mod plan;
+mod predicted;
 mod refusals;
 mod scan;
 mod sip;

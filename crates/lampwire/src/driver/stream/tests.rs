@@ -35,7 +35,7 @@ impl Side {
         )
         .unwrap();
         let local = transport.local;
-        let mut connections = Connections::new(std::slice::from_ref(&transport));
+        let mut connections = Connections::new(std::iter::once(&transport));
         connections.listen(vec![transport]);
         Self { connections, local }
     }
