@@ -67,7 +67,7 @@ pub use self::io::{
 pub use self::lately::DropCause;
 pub use self::node::{
     Census, ChangeView, DeviceExplanation, DroppedView, MailboxExplanation, Node, Said, SetError,
-    SetOutcome, Setup, TakenView, ToldView, Trail, UnknownPublisher, Verdict,
+    SetOutcome, SetValue, Setting, Setup, TakenView, ToldView, Trail, UnknownPublisher, Verdict,
 };
 pub use self::publisher::Delivery;
 pub use self::sum::sum;
