@@ -469,7 +469,7 @@ impl World {
 
     fn pass(&mut self, duration: Duration) {
         let until = self.now.at + duration;
-        let seconds = usize::try_from(duration.as_secs()).unwrap_or(0) + 1;
+        let seconds = usize::try_from(duration.as_secs()).unwrap_or(0).min(50) + 1;
         let mut count = 0;
         while let Some(at) = self.node.poll_timeout().filter(|at| *at <= until) {
             self.step_to(at.max(self.now.at));

@@ -66,8 +66,9 @@ pub use self::io::{
 };
 pub use self::lately::DropCause;
 pub use self::node::{
-    Census, ChangeView, DeviceExplanation, DroppedView, MailboxExplanation, Node, Said, SetError,
-    SetOutcome, SetValue, Setting, Setup, TakenView, ToldView, Trail, UnknownPublisher, Verdict,
+    Census, ChangeView, DeliveryView, DeviceExplanation, DroppedView, MailboxExplanation, Node,
+    Said, SetError, SetOutcome, SetValue, Setting, Setup, TakenView, ToldView, Trail,
+    UnknownPublisher, Verdict,
 };
 pub use self::publisher::Delivery;
 pub use self::sum::sum;

@@ -235,6 +235,9 @@ pub const CHANGES_REMEMBERED: usize = 16_384;
 /// Names whose last dropped state is remembered: 4096 of some 150 bytes.
 pub const DROPS_REMEMBERED: usize = 4096;
 
+/// Confirmations by one peer that are remembered with their time, of 16 bytes each.
+pub const CONFIRMATIONS_REMEMBERED: usize = 2048;
+
 /// Changes of one name that are shown.
 pub const CHANGES_SHOWN: usize = 20;
 

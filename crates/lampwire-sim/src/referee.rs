@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use lampwire_core::{DeviceView, Event, MailboxView, Time};
-use lampwire_sip::{EntityId, EventPackage, Message, Method, StartLine, StateChange};
+use lampwire_sip::{DeviceState, EntityId, EventPackage, Message, Method, StartLine, StateChange};
 
 use crate::fleet::{Observer, address_of, entity_id_of};
 use crate::model::{Said, Seen};
@@ -374,6 +374,12 @@ impl Referee {
     }
 }
 
+/// The state of a device under an entity id.
+pub(crate) fn state_of(device: &DeviceView, eid: EntityId) -> Option<DeviceState> {
+    let entity = device.entities.iter().find(|it| it.eid == eid)?;
+    Some(entity.state)
+}
+
 impl Observer for Referee {
     fn sent(&mut self, at: Time, from: usize, packet: &Packet) {
         let to = self
@@ -430,6 +436,12 @@ impl Observer for Referee {
             return;
         }
         let outcome = match event {
+            // Told anew, since its node is lost or back: no new value.
+            Event::Device {
+                device,
+                eid,
+                previous,
+            } if state_of(device, *eid) == *previous => Ok(()),
             Event::Device { device, eid, .. } => self.device(index, device, *eid),
             Event::Mailbox { mailbox, .. } => self.mailbox(index, mailbox),
             Event::Peer { .. } | Event::Publication { .. } | Event::Notice(_) => Ok(()),

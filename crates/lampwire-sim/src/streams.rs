@@ -18,6 +18,7 @@ use lampwire_sip::{DeviceState, EntityId};
 use crate::fleet::{address_of, entity_id_of};
 use crate::model::Seen;
 use crate::random::Dice;
+use crate::referee::state_of;
 
 /// What a run came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -444,9 +445,17 @@ impl World {
 
     /// Every change that a node sees of another's devices is held against what was said.
     fn look(&mut self, index: usize, event: &Event) {
-        let Event::Device { device, eid, .. } = event else {
+        let Event::Device {
+            device,
+            eid,
+            previous,
+        } = event
+        else {
             return;
         };
+        if state_of(device, *eid) == *previous {
+            return; // told anew, since its node is lost or back
+        }
         let Some(owner) = (0..self.members.len()).find(|it| entity_id_of(number(it + 1)) == *eid)
         else {
             self.problem = Some(format!("node {index} has heard of {eid}, which nobody is"));

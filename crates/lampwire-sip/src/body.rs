@@ -193,6 +193,8 @@ pub struct Extras<'a> {
     pub life: Option<u64>,
     /// A `refresh`: the newest life of the node that is asked, as the asking one knows it.
     pub seen: Option<u64>,
+    /// A `refresh`, and a `dumped` that answers it: which round of asking it is.
+    pub round: Option<u64>,
     /// A `refresh`: the filter of what is wanted (POSIX extended, without case), empty for everything.
     pub filter: Option<Cow<'a, str>>,
 }
@@ -217,6 +219,7 @@ impl Extras<'_> {
             lost: self.lost,
             life: self.life,
             seen: self.seen,
+            round: self.round,
         }
     }
 
@@ -233,6 +236,9 @@ impl Extras<'_> {
         }
         if let Some(seen) = self.seen {
             let _ = write!(out, ",\"seen\":{seen}");
+        }
+        if let Some(round) = self.round {
+            let _ = write!(out, ",\"round\":{round}");
         }
         if let Some(filter) = &self.filter {
             out.extend_from_slice(b",\"filter\":");
@@ -342,6 +348,7 @@ impl<'a> StateChange<'a> {
             lost: members.lost.0,
             life: members.life.natural(),
             seen: members.seen.natural(),
+            round: members.round.natural(),
             filter: members.filter.0,
         };
         let change = match (&*kind, event) {
@@ -494,6 +501,7 @@ struct Members<'a> {
     life: Number,
     seq: Number,
     seen: Number,
+    round: Number,
     lost: Truth,
     filter: Text<'a>,
 }
@@ -562,6 +570,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
                         "life" => members.life = map.next_value()?,
                         "seq" => members.seq = map.next_value()?,
                         "seen" => members.seen = map.next_value()?,
+                        "round" => members.round = map.next_value()?,
                         "lost" => members.lost = map.next_value()?,
                         "filter" => members.filter = map.next_value()?,
                         _ => {
@@ -770,6 +779,7 @@ mod tests {
         let of_a_refresh = Extras {
             life: Some(5),
             seen: Some(4),
+            round: Some(3),
             filter: Some("^PJSIP/\"1".into()),
             ..Extras::default()
         };

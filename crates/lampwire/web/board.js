@@ -61,8 +61,6 @@ class Grid {
       cell.style.height = `${height}px`;
       cell.style.left = `${(index % columns) * (width + GAP)}px`;
       cell.style.top = `${Math.floor(index / columns) * step}px`;
-      cell.setAttribute("aria-posinset", index + 1);
-      cell.setAttribute("aria-setsize", items.length);
       this.update(cell, item);
       if (item.changed && item.changed !== cell.changed && performance.now() - item.changed < 1200) {
         cell.classList.remove("flash");
@@ -75,7 +73,7 @@ class Grid {
 }
 
 const parts = (extra) => {
-  const cell = h("button", { class: "cell", role: "listitem" }, lamp("UNKNOWN"), h("span", null, h("span", { class: "name" }), h("span", { class: "more" })), extra);
+  const cell = h("button", { class: "cell" }, lamp("UNKNOWN"), h("span", null, h("span", { class: "name" }), h("span", { class: "more" })), extra);
   const find = (selector) => cell.querySelector(selector);
   // Not on the element itself: a button has a `name` of its own.
   cell.parts = { lamp: find("svg"), name: find(".name"), more: find(".more"), number: find(".number") };

@@ -35,8 +35,8 @@ const told = (names) => (it) => {
   const ours = it.values.filter((value) => value.delivery !== "not-told");
   const about = it.why != null ? h("span", { class: "warn" }, it.why)
     : ours.length === 0 ? h("span", { class: "dim" }, "nothing that is ours to tell")
-    : h("span", null, ours.map((value, index) => [index > 0 && ", ", `${names[value.eid] ?? value.eid} `, h("span", { class: TOLD[value.delivery] }, value.delivery)]));
-  const answer = it.last_answer && h("span", { class: "dim" }, `last answer ${it.last_answer.status}, ${ago(it.last_answer.at)}`);
+    : h("span", null, ours.map((value, index) => [index > 0 && ", ", `${names[value.eid] ?? value.eid} `, h("span", { class: TOLD[value.delivery] }, value.delivery, value.confirmed_at && ` ${ago(value.confirmed_at)}`)]));
+  const answer = it.last_answer?.status >= 300 && h("span", { class: "dim" }, `last answer ${it.last_answer.status} ${it.last_answer.reason}, ${ago(it.last_answer.at)}`);
   return h("li", null, h("b", null, it.peer ?? it.publisher), about, answer);
 };
 
@@ -120,12 +120,22 @@ export const ask = (kind) => {
   drawer().querySelector("input").focus();
 };
 
-/** Draws it anew where it is about this name. */
+let asking = false;
+let stale = false;
+
+/** Draws it anew where it is about this name. However fast that changes, one answer is waited for at a time. */
 export const again = async (kind, name) => {
-  const asked = open;
-  if (asked?.kind !== kind || (name != null && asked.name !== name)) return;
-  const found = await get(`explain/${path(asked.kind, asked.name)}`).catch(() => null);
-  if (found && open === asked) draw(asked.kind, found);
+  if (open?.kind !== kind || open.name !== name) return;
+  stale = true;
+  if (asking) return;
+  asking = true;
+  while (stale && open) {
+    stale = false;
+    const asked = open;
+    const found = await get(`explain/${path(asked.kind, asked.name)}`).catch(() => null);
+    if (found && open === asked) draw(asked.kind, found);
+  }
+  asking = false;
 };
 
 /** What is open, if anything is. */

@@ -1,5 +1,6 @@
 //! Who tells whom what, as a picture: SVG for people, DOT for other programs. Both are text made here, of one look at the links.
 
+use std::collections::HashMap;
 use std::fmt::{self, Write as _};
 
 use lampwire_sip::EventPackage;
@@ -79,6 +80,7 @@ impl Look {
 /// The links by sender and receiver, in order.
 fn arrows(web: &Web) -> Vec<Arrow> {
     let mut arrows: Vec<Arrow> = Vec::new();
+    let mut places: HashMap<(usize, usize), usize> = HashMap::new();
     for link in &web.links {
         let what = match link.event {
             EventPackage::DeviceState => "devices",
@@ -92,22 +94,23 @@ fn arrows(web: &Web) -> Vec<Arrow> {
             Verdict::Filtered(code) | Verdict::Fails(code) => format!("{what}: {code}"),
         };
         let look = Look::of(link.verdict);
-        match arrows
-            .iter_mut()
-            .find(|arrow| (arrow.from, arrow.to) == (link.from, link.to))
-        {
+        let place = places.get(&(link.from, link.to)).copied();
+        match place.and_then(|place| arrows.get_mut(place)) {
             Some(arrow) => {
                 if !arrow.lines.contains(&line) {
                     arrow.lines.push(line);
                 }
                 arrow.worst = arrow.worst.max(look);
             }
-            None => arrows.push(Arrow {
-                from: link.from,
-                to: link.to,
-                lines: vec![line],
-                worst: look,
-            }),
+            None => {
+                places.insert((link.from, link.to), arrows.len());
+                arrows.push(Arrow {
+                    from: link.from,
+                    to: link.to,
+                    lines: vec![line],
+                    worst: look,
+                });
+            }
         }
     }
     arrows

@@ -39,7 +39,7 @@ pub enum Verdict {
 pub(super) struct Receiver<'a> {
     pub(super) instance: &'a Instance,
     identifier: Identifier,
-    auths: HashMap<&'a str, &'a Auth>,
+    pub(super) auths: HashMap<&'a str, &'a Auth>,
 }
 
 /// A publish and where it leads.
@@ -49,6 +49,8 @@ pub(super) struct Request<'a> {
     pub(super) publish: &'a OutboundPublish,
     /// Where it comes from, as far as that is known.
     pub(super) source: Option<IpAddr>,
+    /// The sender's credentials by name.
+    pub(super) auths: &'a HashMap<&'a str, &'a Auth>,
 }
 
 /// What was found out about one link.
@@ -223,12 +225,11 @@ impl<'a> Receiver<'a> {
         let from = Uri::parse(from).ok()?;
         let from_user = from.user_unescaped();
         let from_host = host_text(from.host);
-        let auths = by_name(&request.from.config);
         let usernames: Vec<&str> = request
             .publish
             .outbound_auth
             .iter()
-            .filter_map(|name| Some(auths.get(name.as_str())?.username.as_str()))
+            .filter_map(|name| Some(request.auths.get(name.as_str())?.username.as_str()))
             .collect();
         let uri = uri.to_string();
         let event = request.publish.event.as_str();
@@ -343,11 +344,10 @@ impl<'a> Receiver<'a> {
         }
         let (a, b) = (quote(&request.from.name), quote(&self.instance.name));
         let publish = request.publish;
-        let auths = by_name(&request.from.config);
         let answers: Vec<&Auth> = publish
             .outbound_auth
             .iter()
-            .filter_map(|name| auths.get(name.as_str()).copied())
+            .filter_map(|name| request.auths.get(name.as_str()).copied())
             .collect();
         if answers.is_empty() {
             let silent = match request.from.kind {
@@ -469,7 +469,11 @@ impl<'a> Receiver<'a> {
         takes: Option<&Filter>,
         findings: &mut Findings,
     ) -> Verdict {
-        let Some(takes) = takes else {
+        // Where names are rewritten on the way, the two filters speak of different names.
+        let rewritten = [&request.from.config, &self.instance.config]
+            .into_iter()
+            .any(|config| !config.rewrites.is_empty());
+        let Some(takes) = takes.filter(|_| !rewritten) else {
             return Verdict::Works;
         };
         let (a, b) = (quote(&request.from.name), quote(&self.instance.name));

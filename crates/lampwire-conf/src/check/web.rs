@@ -213,6 +213,7 @@ impl Checker<'_> {
         let request = Request {
             from: sender,
             publish,
+            auths: &receivers[from].auths,
             source: match publish.outbound_proxy {
                 Some(_) => None,
                 None => self.places.source(sender, from, publish, &host),

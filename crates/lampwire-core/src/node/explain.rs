@@ -69,9 +69,20 @@ pub struct ToldView {
     /// Whether its filter wants the name.
     pub verdict: Verdict,
     /// For each entity's value, whether the peer has it. Empty where the filter does not want the name.
-    pub values: Vec<(EntityId, Delivery)>,
+    pub values: Vec<DeliveryView>,
     /// The peer's last final answer, whatever it was about.
     pub last_answer: Option<AnswerView>,
+}
+
+/// Whether a peer has one entity's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeliveryView {
+    /// The entity.
+    pub eid: EntityId,
+    /// Whether it has come to the peer.
+    pub delivery: Delivery,
+    /// When the peer last confirmed it, where that is remembered.
+    pub confirmed_at: Option<WallTime>,
 }
 
 /// Whether an asterisk-publication takes states of a name.
@@ -248,15 +259,21 @@ impl Node {
             .filter(|_| verdict == Verdict::Wanted)
             .into_iter()
             .flat_map(|known| self.table.entities(known));
-        let mut values: Vec<(EntityId, Delivery)> = cells
+        let mut values: Vec<DeliveryView> = cells
             .filter_map(|cell| {
                 // The journal holds the newest entry of each cell for ever.
                 let entry = self.table.entries_from(cell.rev).next()?;
                 let delivery = publisher.delivery(&self.table, &self.filters, &entry);
-                Some((self.table.eid(cell.eid), delivery))
+                Some(DeliveryView {
+                    eid: self.table.eid(cell.eid),
+                    delivery,
+                    confirmed_at: publisher
+                        .confirmed_at(cell.rev)
+                        .filter(|_| delivery == Delivery::Confirmed),
+                })
             })
             .collect();
-        values.sort_by_key(|(eid, _)| *eid);
+        values.sort_by_key(|value| value.eid);
         ToldView {
             publisher: publish.name.clone(),
             peer: publisher.peer.map(|peer| self.peers.get(peer).name.clone()),

@@ -1,7 +1,7 @@
 //! The hub: who hears of whom, when a node is lost and what then becomes of its states.
 
 use lampwire_conf::RetractAs;
-use lampwire_sip::{EntityId, Extras, StateChange, Version};
+use lampwire_sip::{EntityId, EventPackage, Extras, StateChange, Version};
 
 use super::Node;
 use crate::io::Level;
@@ -345,6 +345,9 @@ impl Node {
         let Some(sweep) = self.peers.get(id).sweep else {
             return;
         };
+        if self.peers.get(id).life.is_some() {
+            return; // a Lampwire says when its dump is over
+        }
         let asking = self
             .publishers
             .iter()
@@ -385,8 +388,10 @@ impl Node {
     }
 
     /// A Lampwire peer says that its dump is over.
-    pub(super) fn dumped(&mut self, now: Now, id: PeerId) {
+    pub(super) fn dumped(&mut self, now: Now, id: PeerId, round: Option<u64>) {
+        // An older one answers an earlier question.
         if let Some(sweep) = self.peers.get(id).sweep
+            && round.is_some_and(|round| round >= u64::from(sweep.round))
             && self.refusals_of(id) == sweep.refused
         {
             self.sweep_peer(now, id, sweep.round);
@@ -464,7 +469,14 @@ impl Node {
     // ---- what another Lampwire tells of itself
 
     /// A peer asks for everything: what it tells of itself by that. True if it is to be told all.
-    pub(super) fn asked_by(&mut self, now: Now, id: PeerId, eid: EntityId, extras: &Extras<'_>) {
+    pub(super) fn asked_by(
+        &mut self,
+        now: Now,
+        id: PeerId,
+        event: EventPackage,
+        eid: EntityId,
+        extras: &Extras<'_>,
+    ) {
         self.learn_own(now, id, eid);
         if let Some(seen) = extras.seen
             && seen >= self.table.life()
@@ -476,6 +488,8 @@ impl Node {
         let lampwire = extras.life.is_some();
         let before = std::mem::replace(&mut self.peers.get_mut(id).life, extras.life);
         if before.is_some_and(|before| Some(before) != extras.life) {
+            // Whatever was asked of its earlier life is not answered any more.
+            self.peers.get_mut(id).sweep = None;
             self.begin_sweep(now, id);
         }
         let filter = extras
@@ -491,7 +505,7 @@ impl Node {
             .collect();
         self.each_publisher(now, |publisher, ctx| {
             if publisher.peer == Some(id) {
-                publisher.know(lampwire, filter.as_ref());
+                publisher.know(lampwire, event, extras.round, filter.as_ref());
                 for beat in beats.iter().filter(|_| ctx.config.lampwire.relay) {
                     publisher.beat(ctx, *beat);
                 }

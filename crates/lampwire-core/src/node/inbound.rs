@@ -360,14 +360,16 @@ impl Node {
             (Some(StateChange::Refresh { eid }), Some(extras)) => {
                 self.counters.refreshes_received += 1;
                 if let Some(peer) = peer {
-                    self.asked_by(now, peer, *eid, extras);
+                    self.asked_by(now, peer, checked.event, *eid, extras);
                     let publisher = self.peers.get(peer).publisher(checked.event);
                     refresh = publisher.map(|id| usize::from(id.0));
                 }
             }
-            (Some(StateChange::Dumped { .. }), _) => {
+            (Some(StateChange::Dumped { .. }), Some(extras))
+                if checked.event == EventPackage::DeviceState =>
+            {
                 if let Some(peer) = peer {
-                    self.dumped(now, peer);
+                    self.dumped(now, peer, extras.round);
                 }
             }
             (

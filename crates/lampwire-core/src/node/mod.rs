@@ -49,8 +49,8 @@ use crate::transaction::server::ServerTransactions;
 
 pub use self::census::Census;
 pub use self::explain::{
-    ChangeView, DeviceExplanation, DroppedView, MailboxExplanation, Said, TakenView, ToldView,
-    Trail, Verdict,
+    ChangeView, DeliveryView, DeviceExplanation, DroppedView, MailboxExplanation, Said, TakenView,
+    ToldView, Trail, Verdict,
 };
 use self::hub::Retelling;
 use self::inbound::Origin;
@@ -242,13 +242,13 @@ impl Node {
         self.bound = bound.iter().copied().collect();
         self.life = Life::Running;
         self.identify_names();
+        let round = self.table.begin_round();
         // What was missed between two lives is asked for; after an end in order nothing was.
         let ask = self.restored != Some(true);
         self.each_publisher(now, |publisher, ctx| publisher.start(ctx, ask));
         self.wait_for_losses();
         let asked = self.publishers.iter().filter(|it| it.is_asking());
         let asked: Vec<PeerId> = asked.filter_map(|it| it.peer).collect();
-        let round = self.table.begin_round();
         for peer in asked {
             self.note_asked(now, peer);
             if self.peers.get(peer).restored {

@@ -25,6 +25,7 @@ impl Publisher {
         match lane.job.take() {
             Some(Job::State { cell, rev, .. }) => {
                 self.counters.confirmed += 1;
+                self.confirmations.note(rev, ctx.now.wall);
                 lane.idle_since = ctx.now.at;
                 if lane
                     .exceptions
@@ -35,7 +36,10 @@ impl Publisher {
                 }
             }
             Some(Job::AskRefresh) => self.asking = false,
-            Some(Job::Mark) => self.mark_due = false,
+            Some(Job::Mark) => {
+                // Another may have been asked for meanwhile.
+                self.mark_due.take_if(|round| Some(*round) == flight.beat);
+            }
             Some(Job::Beat(by)) => {
                 // A newer one may have come meanwhile.
                 self.beats
@@ -73,7 +77,7 @@ impl Publisher {
         self.recovered(ctx);
         self.pump(ctx, index);
         self.pump_waiting(ctx);
-        if self.mark_due && index != 0 {
+        if self.mark_due.is_some() && index != 0 {
             self.pump(ctx, 0);
         }
     }
@@ -145,7 +149,10 @@ impl Publisher {
         let known = flight.epoch != self.epoch;
         lane.begin_anew(ctx.random);
         lane.restarts_in_a_row += 1;
-        if matches!(lane.job, Some(Job::KeepAlive | Job::Close)) {
+        if matches!(
+            lane.job,
+            Some(Job::KeepAlive | Job::Close | Job::Mark | Job::Beat(_))
+        ) {
             lane.job = None;
         }
         if lane.restarts_in_a_row > limits::RESTARTS_IN_A_ROW {
@@ -264,7 +271,7 @@ impl Publisher {
             Some(Job::Mark | Job::Beat(_)) => {
                 // It has no bearing on any state, and is not worth a pause.
                 lane.job = None;
-                self.mark_due = false;
+                self.mark_due = None;
                 self.beats.clear();
                 self.recovered(ctx);
                 self.pump(ctx, index);

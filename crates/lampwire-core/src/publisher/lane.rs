@@ -99,7 +99,7 @@ pub(crate) struct Flight {
     pub(crate) highest_tag: Option<u64>,
     /// It was sent more than once.
     pub(crate) copied: bool,
-    /// The number of the beat that it carries.
+    /// The number of the beat, or of the round, that it carries.
     pub(crate) beat: Option<u64>,
 }
 
@@ -321,12 +321,9 @@ impl Lane {
         match job {
             Job::State { cell, rev, .. } if table.cell(cell).rev != rev => None,
             Job::KeepAlive | Job::Close if self.tag.is_none() => None,
-            Job::State { .. }
-            | Job::AskRefresh
-            | Job::Mark
-            | Job::Beat(_)
-            | Job::KeepAlive
-            | Job::Close => Some(job),
+            // Whether there is still cause for them is found out anew.
+            Job::Mark | Job::Beat(_) => None,
+            Job::State { .. } | Job::AskRefresh | Job::KeepAlive | Job::Close => Some(job),
         }
     }
 

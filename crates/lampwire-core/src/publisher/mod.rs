@@ -23,6 +23,7 @@ use self::lane::{Flight, Job, Lane, Leave, Next};
 use self::pace::Pace;
 use self::place::Place;
 use self::probe::Probe;
+use self::told::Confirmations;
 pub use self::told::Delivery;
 use crate::auth::client::ClientAuth;
 use crate::counters::Histogram;
@@ -126,10 +127,13 @@ pub(crate) struct Publisher {
     highest_tag: Option<u64>,
     pace: Pace,
     refusals_in_a_row: u32,
+    confirmations: Confirmations,
     /// The peer is a Lampwire: it knows what a beat is.
     lampwire: bool,
-    /// It is to be told that it has been told everything.
-    mark_due: bool,
+    /// It is to be told that it has been told everything, as it asked for in this round.
+    mark_due: Option<u64>,
+    /// The last change before the end of that dump: what it left out since a newer value was to be told lies before this.
+    dumped_at: Option<Rev>,
     /// The newest beat of each hub that the peer has not confirmed.
     beats: BTreeMap<EntityId, Version>,
     /// The last request had no answer at all.
@@ -246,8 +250,10 @@ impl Publisher {
             highest_tag: None,
             pace: Pace::new(publish.rate_limit, publish.lanes),
             refusals_in_a_row: 0,
+            confirmations: Confirmations::default(),
             lampwire: false,
-            mark_due: false,
+            mark_due: None,
+            dumped_at: None,
             beats: BTreeMap::new(),
             unanswered: false,
             restored: false,
@@ -349,7 +355,6 @@ impl Publisher {
 
     /// The peer asks for everything it should hold.
     pub(crate) fn say_all(&mut self, ctx: &mut Context<'_>) {
-        self.mark_due = self.lampwire;
         for lane in &mut self.lanes {
             lane.say_all(ctx.table.head());
         }
@@ -390,8 +395,19 @@ impl Publisher {
     }
 
     /// What the peer has told of itself by its `refresh`.
-    pub(crate) fn know(&mut self, lampwire: bool, filter: Option<&Filter>) {
+    pub(crate) fn know(
+        &mut self,
+        lampwire: bool,
+        event: EventPackage,
+        round: Option<u64>,
+        filter: Option<&Filter>,
+    ) {
         self.lampwire = lampwire;
+        if self.event != event {
+            return; // it says nothing about what this one tells
+        }
+        self.mark_due = round.filter(|_| lampwire);
+        self.dumped_at = None;
         self.settings.pushed = filter.cloned();
     }
 
@@ -896,7 +912,7 @@ impl Publisher {
             if let Some((by, _)) = self.beats.first_key_value() {
                 return Next::Job(Job::Beat(*by));
             }
-            if self.mark_due && self.lanes.iter().all(Lane::has_dumped) {
+            if self.mark_due.is_some() && self.has_said_all(ctx.table.head()) {
                 return Next::Job(Job::Mark);
             }
         }
@@ -912,6 +928,15 @@ impl Publisher {
         } else {
             Next::Nothing
         }
+    }
+
+    /// Whether the peer has confirmed everything that it asked for: what was dumped, and what was told by newer values instead.
+    fn has_said_all(&mut self, head: Rev) -> bool {
+        if self.dumped_at.is_none() && self.lanes.iter().all(Lane::has_dumped) {
+            self.dumped_at = Some(head);
+        }
+        self.dumped_at
+            .is_some_and(|at| self.lanes.iter().all(|lane| lane.confirmed(head) >= at))
     }
 
     /// Writes the request for the lane's job and sends it.
@@ -978,6 +1003,7 @@ impl Publisher {
                     Job::Beat(by) => self.beats.get(&by).copied(),
                     _ => None,
                 },
+                round: self.mark_due,
                 peer: self.peer,
                 peer_eid: self.settings.peer_eid,
             },
@@ -995,6 +1021,7 @@ impl Publisher {
             copied: false,
             beat: match job {
                 Job::Beat(by) => self.beats.get(&by).map(|beat| beat.seq),
+                Job::Mark => self.mark_due,
                 _ => None,
             },
         });

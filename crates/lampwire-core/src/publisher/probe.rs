@@ -187,6 +187,7 @@ impl Publisher {
                 expires: 0,
                 job: None,
                 beat: None,
+                round: None,
                 peer: None,
                 peer_eid: None,
             },

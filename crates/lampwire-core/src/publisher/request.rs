@@ -33,6 +33,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) job: Option<Job>,
     /// The beat that a `Job::Beat` carries.
     pub(crate) beat: Option<Version>,
+    /// The round of asking that a `Job::Mark` ends.
+    pub(crate) round: Option<u64>,
     /// The peer, which may have names of its own.
     pub(crate) peer: Option<PeerId>,
     /// The entity id of the peer, where it is known.
@@ -227,6 +229,7 @@ fn body(ctx: &Context<'_>, parts: &Parts<'_>) -> Vec<u8> {
             let extras = Extras {
                 life: Some(ctx.table.life()),
                 seen: parts.peer_eid.and_then(|eid| ctx.table.newest_life(eid)),
+                round: Some(u64::from(ctx.table.round())),
                 filter: Some(match parts.peer {
                     Some(peer) if ctx.rewrites.concern(peer) => "".into(),
                     Some(_) | None => wanted(ctx.config, parts.publish).into(),
@@ -235,7 +238,13 @@ fn body(ctx: &Context<'_>, parts: &Parts<'_>) -> Vec<u8> {
             };
             StateChange::Refresh { eid: ctx.entity_id }.write_with_extras(&extras, &mut body);
         }
-        Some(Job::Mark) => StateChange::Dumped { eid: ctx.entity_id }.write(&mut body),
+        Some(Job::Mark) => {
+            let extras = Extras {
+                round: parts.round,
+                ..Extras::default()
+            };
+            StateChange::Dumped { eid: ctx.entity_id }.write_with_extras(&extras, &mut body);
+        }
         Some(Job::Beat(eid)) => {
             let extras = Extras {
                 version: parts.beat,

@@ -1,11 +1,14 @@
 //! What a publisher's peer has been told of one value. Nothing here changes anything.
 
+use std::collections::VecDeque;
+
 use lampwire_conf::Filter;
 
 use super::{Publisher, State};
 use crate::filters::{FilterId, Filters};
-use crate::table::{Entry, Kind, Table};
-use crate::time::Time;
+use crate::limits;
+use crate::table::{Entry, Kind, Rev, Table};
+use crate::time::{Time, WallTime};
 
 /// Whether a value has come to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +35,28 @@ impl Delivery {
     }
 }
 
+/// The newest confirmations of values, by their revisions.
+#[derive(Debug, Default)]
+pub(crate) struct Confirmations(VecDeque<(Rev, WallTime)>);
+
+impl Confirmations {
+    /// The peer has confirmed the value of this revision.
+    pub(crate) fn note(&mut self, rev: Rev, at: WallTime) {
+        if self.0.len() >= limits::CONFIRMATIONS_REMEMBERED {
+            self.0.pop_front();
+        }
+        self.0.push_back((rev, at));
+    }
+}
+
 impl Publisher {
+    /// When the peer last confirmed the value of a revision, where that is remembered.
+    pub(crate) fn confirmed_at(&self, rev: Rev) -> Option<WallTime> {
+        let newest_first = self.confirmations.0.iter().rev();
+        let mut of_rev = newest_first.filter(|(confirmed, _)| *confirmed == rev);
+        of_rev.next().map(|(_, at)| *at)
+    }
+
     /// The kind of values it tells of.
     pub(crate) const fn kind(&self) -> Kind {
         self.settings.kind

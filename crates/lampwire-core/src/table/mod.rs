@@ -482,6 +482,11 @@ impl Table {
         self.stampers[0].1
     }
 
+    /// The round of asking that is on.
+    pub(crate) const fn round(&self) -> u32 {
+        self.round
+    }
+
     /// Begins a round of asking; what is said from now on has this number or a higher one.
     pub(crate) fn begin_round(&mut self) -> u32 {
         self.round = self.round.saturating_add(1);

@@ -22,7 +22,9 @@ fn a_value_waits_until_the_peer_has_confirmed_it() {
     bench.set("Custom:door", DeviceState::InUse);
     let told = |bench: &Bench| {
         let explained = bench.node.explain_device("Custom:door").unwrap();
-        explained.trail.publishers[0].values.clone()
+        let values = explained.trail.publishers[0].values.iter();
+        let of = values.map(|it| (it.eid, it.delivery));
+        of.collect::<Vec<_>>()
     };
     let own = NODE_EID.parse().unwrap();
     assert_eq!(told(&bench), [(own, Delivery::Waiting)]);
@@ -34,6 +36,9 @@ fn a_value_waits_until_the_peer_has_confirmed_it() {
         bench.grant(&request, "t1");
     }
     assert_eq!(told(&bench), [(own, Delivery::Confirmed)]);
+    let explained = bench.node.explain_device("Custom:door").unwrap();
+    let confirmed_at = explained.trail.publishers[0].values[0].confirmed_at;
+    assert_eq!(confirmed_at, Some(bench.now.wall));
     bench.ask(&Request::saying("Custom:door", "RINGING"));
     let both = told(&bench);
     let peer = PEER_EID.parse().unwrap();

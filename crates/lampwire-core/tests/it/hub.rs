@@ -256,7 +256,12 @@ fn a_filter_of_another_lampwire_is_applied_here() {
         tell(&mut bench, A, device(A.2, "Wanted/1", "INUSE", "")),
         told(&[("b", "Wanted/1 INUSE 0a"), ("c", "Wanted/1 INUSE 0a")])
     );
-    let everything = refresh(&mut bench, B, r#","life":1,"filter":"""#);
+    // It is about devices only.
+    assert_eq!(
+        tell(&mut bench, A, mailbox(A.2, "100", 1, 0)),
+        told(&[("b", "100 1/0 0a"), ("c", "100 1/0 0a")])
+    );
+    let everything = refresh(&mut bench, B, r#","life":1,"round":3,"filter":"""#);
     assert_eq!(
         everything,
         told(&[
@@ -539,11 +544,10 @@ fn a_lampwire_that_restarted_loses_what_one_marked_dump_leaves_out() {
     }
     refresh(&mut bench, C, r#","life":2"#);
     tell(&mut bench, C, device(C.2, "x", "INUSE", ""));
-    let heard = tell(
-        &mut bench,
-        C,
-        format!(r#"{{"type":"dumped","eid":"{}"}}"#, C.2),
-    );
+    // The end of an earlier dump is none of this one.
+    let dumped = |round: u64| format!(r#"{{"type":"dumped","eid":"{}","round":{round}}}"#, C.2);
+    assert_eq!(tell(&mut bench, C, dumped(0)), []);
+    let heard = tell(&mut bench, C, dumped(99));
     assert_eq!(
         heard,
         told(&[("a", "gone INVALID 0c"), ("b", "gone INVALID 0c")])

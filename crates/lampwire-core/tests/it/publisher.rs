@@ -48,7 +48,9 @@ fn at_start_the_peer_is_asked_for_everything_over_each_publish() {
     for request in &requests {
         assert_eq!(
             request.body(),
-            format!(r#"{{"type":"refresh","eid":"{NODE_EID}","life":1767225600000,"filter":""}}"#)
+            format!(
+                r#"{{"type":"refresh","eid":"{NODE_EID}","life":1767225600000,"round":1,"filter":""}}"#
+            )
         );
         assert_eq!(request.to, "127.0.0.2:5060".parse().unwrap());
         assert_eq!(request.header("SIP-If-Match"), None);

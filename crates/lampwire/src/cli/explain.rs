@@ -147,7 +147,13 @@ impl Arguments {
                 (None, true) => vec![row("-".to_owned(), "nothing to tell")],
                 (None, false) => {
                     let values = it.values.iter();
-                    values.map(|it| row(it.eid.clone(), &it.delivery)).collect()
+                    values
+                        .map(|it| {
+                            let at = it.confirmed_at.as_deref();
+                            let at = at.map(|at| format!(" {}", ago(at))).unwrap_or_default();
+                            row(it.eid.clone(), &(it.delivery.clone() + &at))
+                        })
+                        .collect()
                 }
             }
         });

@@ -41,6 +41,13 @@ fn check(method: &Method, uri: &Uri, headers: &HeaderMap, is_open: bool) -> Resu
         );
         return Err(Problem::new(StatusCode::FORBIDDEN, "wrong-host", detail));
     }
+    // What browsers say of whose request it is; a page of another site has nothing to ask here, but it may lead to our page.
+    let said = |name: &str| headers.get(name).map(|it| it.as_bytes());
+    if said("sec-fetch-site") == Some(b"cross-site") && said("sec-fetch-mode") != Some(b"navigate")
+    {
+        let detail = "a page of another site may ask nothing here";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "other-origin", detail));
+    }
     let Some(origin) = headers.get(header::ORIGIN) else {
         return Ok(());
     };
@@ -106,6 +113,20 @@ mod tests {
             assert!(!asked(Method::GET, host, None, true), "{host}");
             assert!(asked(Method::GET, host, None, false), "{host}");
         }
+    }
+
+    #[test]
+    fn a_page_of_another_site_may_lead_here_and_ask_nothing() {
+        let asked = |site: &str, mode: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, "127.0.0.1:7060".parse().unwrap());
+            headers.insert("sec-fetch-site", site.parse().unwrap());
+            headers.insert("sec-fetch-mode", mode.parse().unwrap());
+            check(&Method::GET, &Uri::from_static("/"), &headers, true).is_ok()
+        };
+        assert!(asked("cross-site", "navigate"));
+        assert!(asked("same-origin", "cors") && asked("none", "navigate"));
+        assert!(!asked("cross-site", "cors") && !asked("cross-site", "no-cors"));
     }
 
     #[test]

@@ -295,12 +295,10 @@ mod tests {
             ("topology=\"hub\"\nhub=\"c\"", "no peer is called"),
             ("topology=\"hub\"\nhub=\"a\"", "passes nothing on"),
         ] {
-            let error = format!(
-                "{:#}",
-                Plan::parse(&format!("{text}\n{TWO}"))
-                    .err()
-                    .map_or_else(|| Plan::parse(text).unwrap_err(), |error| error,)
-            );
+            // Some are wrong by themselves, others only before two peers.
+            let error = Plan::parse(&format!("{text}\n{TWO}")).err();
+            let error = error.unwrap_or_else(|| Plan::parse(text).unwrap_err());
+            let error = format!("{error:#}");
             assert!(error.contains(words), "{words}: {error}");
         }
         for (line, words) in [

@@ -37,7 +37,6 @@ impl Lampwire {
     /// Writes the configuration of a node into `directory`; starts nothing.
     pub(crate) fn new(directory: PathBuf, plan: NodePlan) -> Outcome<Self> {
         fs::create_dir_all(&directory).map_err(lab(directory.display()))?;
-        let sections = plan.pjsip_conf();
         let http = ureq::Agent::config_builder()
             .timeout_global(Some(HTTP_PATIENCE))
             .http_status_as_error(false)
@@ -50,15 +49,18 @@ impl Lampwire {
             process: None,
             http,
         };
-        node.configure(&sections, "")?;
+        let sections = node.plan.pjsip_conf();
+        node.configure(&format!("{sections}[lampwire]\ntype=lampwire\n"))?;
         Ok(node)
     }
 
-    /// Gives it other sections than its plan has, and more options of its own. Before its start.
-    pub(crate) fn configure(&self, sections: &str, options: &str) -> Outcome {
+    /// Gives it another configuration than its plan has: sections, `[lampwire]` among them. Before its start.
+    pub(crate) fn configure(&self, sections: &str) -> Outcome {
+        let NodePlan {
+            entity_id, address, ..
+        } = self.plan;
         let text = format!(
-            "{sections}[lampwire]\ntype=lampwire\nentity_id={}\nhttp_bind={}:{HTTP_PORT}\nstate_dir=\n{options}",
-            self.plan.entity_id, self.plan.address,
+            "{sections}\n[lampwire](+)\nentity_id={entity_id}\nhttp_bind={address}:{HTTP_PORT}\nstate_dir=\n"
         );
         let file = self.directory.join("lampwire.conf");
         fs::write(&file, text).map_err(lab(file.display()))

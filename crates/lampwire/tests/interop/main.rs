@@ -33,6 +33,7 @@ mod instance;
 mod lampwire;
 mod manager;
 mod page;
+mod plans;
 mod relation;
 mod report;
 mod sip;
@@ -104,6 +105,7 @@ fn main() -> ExitCode {
     let mut trials = trials(&lab, &missing);
     trials.extend(exchanges::trials(&lab, trials.len()));
     trials.extend(page::trials(&lab, trials.len()));
+    trials.extend(plans::trials(&lab, trials.len()));
     trials.extend(manager::trials(&lab, trials.len()));
     trials.extend(required(&missing));
     trials.extend(figures::trials(&lab));

@@ -43,6 +43,11 @@ impl Addresses {
         self.host(4)
     }
 
+    /// Those of a case with more than two nodes, after all the others.
+    pub(crate) fn more(self) -> impl Iterator<Item = IpAddr> {
+        (10..=20).map(move |number| self.host(number))
+    }
+
     /// Further nodes, where a case has more than two: from 5 on.
     pub(crate) fn host(self, number: u8) -> IpAddr {
         IpAddr::V4(Ipv4Addr::new(127, self.block, self.case, number))

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use super::harness::{DEADLINE, Events, Node, Request, address};
+use super::harness::{DEADLINE, Events, Node, Request, address, wait_for};
 
 fn set(node: &Node, device: &str, state: &str) {
     let answer = node.put(
@@ -179,4 +179,36 @@ fn a_reader_that_is_too_slow_is_told_how_much_it_lost() {
         }
     };
     assert!(lost > 0);
+}
+
+#[test]
+fn as_many_follow_as_there_is_room_for_and_none_of_them_holds_the_node_up() {
+    let node = Node::alone();
+    let host = node.url.strip_prefix("http://").unwrap();
+    // They ask and never read.
+    let mut silent: Vec<TcpStream> = (0..128)
+        .map(|_| {
+            let mut stream = TcpStream::connect(host).unwrap();
+            stream
+                .write_all(b"GET /api/v1/events HTTP/1.1\r\nhost: localhost\r\n\r\n")
+                .unwrap();
+            stream
+        })
+        .collect();
+    let streams = |count: usize| {
+        wait_for("the followers to be counted", || {
+            (node.get("/api/v1/status").json["followers"] == count).then_some(())
+        });
+    };
+    streams(128);
+    let problem = node.get("/api/v1/events").problem(503);
+    assert!(problem.contains("128"), "{problem}");
+    for number in 0..500 {
+        set(&node, &format!("Custom:{number}"), "INUSE");
+    }
+    silent.truncate(127);
+    streams(127);
+    let events = Events::follow(&node, None);
+    set(&node, "Custom:last", "INUSE");
+    assert_eq!(events.next().data["device"], "Custom:last");
 }

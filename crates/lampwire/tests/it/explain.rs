@@ -16,6 +16,7 @@ fn a_lamp_is_explained_on_both_nodes() {
         let told = answer["publishers"][0]["values"][0]["delivery"] == "confirmed";
         (told && answer["state"] == "RINGINUSE").then_some(answer)
     });
+    assert!(explained["publishers"][0]["values"][0]["confirmed_at"].is_string());
     assert!(
         explained["sum"]
             .as_str()

@@ -359,7 +359,7 @@ impl Request {
             .unwrap_or_else(|| panic!("no answer to {what}"))
     }
 
-    fn try_send(self) -> Option<Answer> {
+    pub(crate) fn try_send(self) -> Option<Answer> {
         let response = self.begin()?;
         let status = response.status().as_u16();
         let headers = response

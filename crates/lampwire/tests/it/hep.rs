@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
 
 use super::harness::{DEADLINE, Node, address};
-use super::pair::{ONE, TWO, relation, start_two};
+use super::pair::{ONE, TWO, relation};
 
 /// A packet of HEP version 3.
 #[derive(Debug)]
@@ -79,14 +79,19 @@ fn sip_length(message: &str) -> usize {
 
 #[test]
 fn messages_over_udp_are_mirrored_byte_by_byte_both_ways() {
-    let (at_one, at_two, at_collector) = (address(), address(), address());
+    let (at_one, at_two, at_collector, at_other) = (address(), address(), address(), address());
     let collector = UdpSocket::bind((at_collector, 9060)).unwrap();
+    let other = UdpSocket::bind((at_other, 9060)).unwrap();
     let one = Node::start(
         at_one,
         &format!("entity_id={ONE}\nhep_server={at_collector}"),
         &relation("instance1", "instance2", at_two),
     );
-    let _two = start_two(at_two, at_one);
+    let _two = Node::start(
+        at_two,
+        &format!("entity_id={TWO}\nhep_server={at_other}"),
+        &relation("instance2", "instance1", at_one),
+    );
     one.put("/api/v1/devices/Custom%3Adoor", r#"{"state":"INUSE"}"#);
     let (sip_one, sip_two) = (
         SocketAddr::from((at_one, 5060)),
@@ -103,6 +108,14 @@ fn messages_over_udp_are_mirrored_byte_by_byte_both_ways() {
     assert_eq!(
         (sent.source, sent.destination, sent.protocol),
         (sip_one, sip_two, 17)
+    );
+    // What one says it has sent is what the other says it has got.
+    let got = find(&other, "the same there", |packet| {
+        packet.message == sent.message
+    });
+    assert_eq!(
+        (got.source, got.destination, got.agent),
+        (sip_one, sip_two, [0, 0, 0, 2])
     );
     assert_eq!(sent.agent, [0, 0, 0, 1]);
     let call_id = sent

@@ -17,6 +17,7 @@ mod manager;
 mod metrics;
 mod pair;
 mod plan;
+mod predicted;
 mod refusals;
 mod scan;
 mod sip;

@@ -227,6 +227,15 @@ pub(crate) fn it_looks_as_it_should(program: &Path) {
     live(&mut browser);
     browser.until(&cell("PJSIP/1004", "RINGINUSE"));
     browser.until("document.querySelector('#count-lamps').innerText === '92' && document.querySelector('#count-mailboxes').innerText === '12'");
+    for (device, state) in [
+        ("PJSIP/1006", "RINGING"),
+        ("PJSIP/1006", "INUSE"),
+        ("Custom:Front door", "INUSE"),
+        ("PJSIP/1006", "NOT_INUSE"),
+    ] {
+        set(&two, device, state);
+    }
+    browser.until(&cell("Custom:Front door", "INUSE"));
     for (name, width, height, dark) in [
         ("light", WIDTH, HEIGHT, false),
         ("dark", WIDTH, HEIGHT, true),

@@ -1,7 +1,7 @@
 //! Answers to `GET /api/v1/explain/...`: why a lamp is lit, or is not.
 
 use lampwire_core as core;
-use lampwire_core::{Delivery, DropCause, Source, Verdict, WallTime};
+use lampwire_core::{DropCause, Source, Verdict, WallTime};
 use lampwire_sip::{DeviceState, EntityId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -107,6 +107,8 @@ pub(crate) struct ToldValue {
     pub(crate) eid: String,
     /// `confirmed`, `waiting`, `refused`, or `not-told`: it came from another node.
     pub(crate) delivery: String,
+    /// When the peer last confirmed it, as far as it is remembered.
+    pub(crate) confirmed_at: Option<String>,
 }
 
 /// Whether an asterisk-publication takes states of this name.
@@ -383,9 +385,10 @@ impl From<core::Trail> for Trail {
 
 impl From<core::ToldView> for Told {
     fn from(view: core::ToldView) -> Self {
-        let value = |(eid, delivery): (EntityId, Delivery)| ToldValue {
-            eid: eid.to_string(),
-            delivery: delivery.as_str().to_owned(),
+        let value = |value: core::DeliveryView| ToldValue {
+            eid: value.eid.to_string(),
+            delivery: value.delivery.as_str().to_owned(),
+            confirmed_at: value.confirmed_at.map(|at| at.to_string()),
         };
         let (filter, why) = kept_out(&view.verdict);
         Self {

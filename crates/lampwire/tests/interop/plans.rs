@@ -1,0 +1,251 @@
+//! What `lampwire plan` writes, run: real Asterisks, and a Lampwire as their hub, started with it as it is.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use libtest_mimic::{Failed, Trial};
+
+use crate::asterisk::{Asterisk, MAILBOXES, Release};
+use crate::instance::{Failure, Instance, Outcome, lab, wait_until};
+use crate::lampwire::{Lampwire, program};
+use crate::relation::{Addresses, NodePlan, Relation};
+use crate::{Lab, PATIENCE, tails};
+
+/// One plan.
+#[derive(Clone, Copy)]
+struct Shape {
+    name: &'static str,
+    /// How many Asterisks, up to six.
+    asterisks: usize,
+    hub: bool,
+    digest: bool,
+    tls: bool,
+}
+
+/// The names and entity ids of the Asterisks.
+const NODES: [(&str, &str); 6] = [
+    ("office1", "02:00:00:00:00:01"),
+    ("office2", "02:00:00:00:00:02"),
+    ("office3", "02:00:00:00:00:03"),
+    ("office4", "02:00:00:00:00:04"),
+    ("office5", "02:00:00:00:00:05"),
+    ("office6", "02:00:00:00:00:06"),
+];
+/// Those of the hub.
+const HUB: (&str, &str) = ("hub1", "02:00:00:00:00:09");
+
+const SHAPES: &[Shape] = &[
+    Shape {
+        name: "mesh_by_address",
+        asterisks: 2,
+        hub: false,
+        digest: false,
+        tls: false,
+    },
+    Shape {
+        name: "mesh_by_digest",
+        asterisks: 2,
+        hub: false,
+        digest: true,
+        tls: false,
+    },
+    Shape {
+        name: "mesh_by_digest_and_tls",
+        asterisks: 2,
+        hub: false,
+        digest: true,
+        tls: true,
+    },
+    Shape {
+        name: "hub_by_digest",
+        asterisks: 2,
+        hub: true,
+        digest: true,
+        tls: false,
+    },
+    Shape {
+        name: "hub_by_digest_and_tls",
+        asterisks: 2,
+        hub: true,
+        digest: true,
+        tls: true,
+    },
+    Shape {
+        name: "mesh_of_five",
+        asterisks: 5,
+        hub: false,
+        digest: true,
+        tls: false,
+    },
+    Shape {
+        name: "hub_and_six",
+        asterisks: 6,
+        hub: true,
+        digest: true,
+        tls: false,
+    },
+];
+
+/// The trials: each shape with Asterisks of each release.
+pub(crate) fn trials(lab_: &Arc<Lab>, first_number: usize) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for release in Release::ALL {
+        for shape in SHAPES {
+            let number = u8::try_from(first_number + trials.len()).expect("fewer than 256 trials");
+            let name = format!("{release}::plan::{}", shape.name);
+            let lab_ = Arc::clone(lab_);
+            trials.push(match lab_.found.contains_key(&release) {
+                true => Trial::test(name, move || {
+                    run(&lab_, release, *shape, number).map_err(Failed::from)
+                }),
+                false => Trial::test(format!("{name} ({release} is missing)"), || Ok(()))
+                    .with_ignored_flag(true),
+            });
+        }
+    }
+    trials
+}
+
+fn run(lab_: &Lab, release: Release, shape: Shape, number: u8) -> Result<(), String> {
+    let mut nodes: Vec<Box<dyn Instance>> = Vec::new();
+    let outcome = exchange(lab_, release, shape, number, &mut nodes);
+    let logs: Vec<PathBuf> = nodes.iter().flat_map(|node| node.logs()).collect();
+    outcome.map_err(|failure| format!("{failure}\n{}", tails(&logs)))
+}
+
+/// Plans, starts all with what was written, and looks whether each hears what the other says.
+fn exchange(
+    lab_: &Lab,
+    release: Release,
+    shape: Shape,
+    number: u8,
+    nodes: &mut Vec<Box<dyn Instance>>,
+) -> Outcome {
+    let addresses = Addresses::new(lab_.block, number);
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("interop")
+        .join(format!("{}-{release}-plan-{}", lab_.block, shape.name));
+    if directory.exists() {
+        fs::remove_dir_all(&directory).map_err(lab(directory.display()))?;
+    }
+    fs::create_dir_all(&directory).map_err(lab(directory.display()))?;
+    let relation = Relation::default();
+    let node_plan = |(name, entity_id), address| {
+        let mut plan = relation.subject_plan(addresses, &directory);
+        (plan.name, plan.entity_id, plan.address) = (name, entity_id, address);
+        plan
+    };
+    let plans: Vec<NodePlan> = NODES
+        .into_iter()
+        .zip(addresses.more())
+        .take(shape.asterisks)
+        .map(|(node, address)| node_plan(node, address))
+        .collect();
+    let hub = node_plan(HUB, addresses.relay());
+
+    let mut peers = format!(
+        "topology = \"{}\"\nauth = \"{}\"\ntls = {}\n",
+        if shape.hub { "hub" } else { "mesh" },
+        if shape.digest { "digest" } else { "none" },
+        shape.tls
+    );
+    let hub_directory = directory.join("hub1");
+    if shape.hub {
+        let _ = writeln!(
+            peers,
+            "hub = \"hub1\"\n[[peer]]\nname = \"hub1\"\naddress = \"{}\"\nkind = \"lampwire\"\ndirectory = \"{}\"",
+            hub.address,
+            hub_directory.display()
+        );
+    }
+    for plan in &plans {
+        let _ = writeln!(
+            peers,
+            "[[peer]]\nname = \"{}\"\naddress = \"{}\"\ndirectory = \"/mnt\"\ndevices = \"^Custom:\"",
+            plan.name, plan.address
+        );
+    }
+    let out = planned(&directory, &peers)?;
+
+    if shape.hub {
+        let node = Lampwire::new(hub_directory.clone(), hub)?;
+        node.configure(&text(&out.join("hub1/lampwire.conf"))?)?;
+        copy_certificates(&out.join("hub1"), &hub_directory)?;
+        nodes.push(Box::new(node));
+    }
+    let root = lab_
+        .found
+        .get(&release)
+        .ok_or_else(|| Failure::Lab(format!("{release} is missing")))?;
+    let third_party = SocketAddr::new(addresses.third_party(), 0);
+    for plan in plans {
+        let (from, place) = (out.join(plan.name), directory.join(plan.name));
+        let node = Asterisk::new(release, root, place.clone(), plan, third_party)?;
+        let mailboxes: Vec<String> = MAILBOXES.iter().map(|&name| name.to_owned()).collect();
+        node.configure(&text(&from.join("pjsip.conf"))?, &mailboxes)?;
+        copy_certificates(&from, &place)?;
+        nodes.push(Box::new(node));
+    }
+    for node in nodes.iter_mut() {
+        node.start()?;
+    }
+
+    let last = nodes.len() - 1;
+    let first = nodes.len() - shape.asterisks;
+    for (from, device) in [(first, "Custom:there"), (last, "Custom:back")] {
+        for state in ["INUSE", "RINGING", "NOT_INUSE"] {
+            nodes[from].set_device(device, state)?;
+            for to in (first..=last).filter(|to| *to != from) {
+                let what = format!("{device} at {}", nodes[to].name());
+                let node = &mut nodes[to];
+                wait_until(PATIENCE, &what, &state.to_owned(), || node.device(device))?;
+            }
+        }
+    }
+    // The phone system of these tests speaks UDP.
+    if !shape.tls {
+        let (mailbox, counts) = (MAILBOXES[0], (3, 4));
+        nodes[first].set_mailbox(mailbox, counts)?;
+        let node = &mut nodes[last];
+        wait_until(PATIENCE, mailbox, &counts, || node.mailbox(mailbox))?;
+    }
+    Ok(())
+}
+
+/// Runs `lampwire plan`; gives the directory that it has written.
+fn planned(directory: &Path, peers: &str) -> Outcome<PathBuf> {
+    let (file, out) = (directory.join("PEERS.toml"), directory.join("plan"));
+    fs::write(&file, peers).map_err(lab(file.display()))?;
+    let planned = Command::new(program())
+        .arg("plan")
+        .arg(&file)
+        .arg("-o")
+        .arg(&out)
+        .output()
+        .map_err(lab("lampwire plan"))?;
+    if !planned.status.success() {
+        let said = String::from_utf8_lossy(&planned.stderr).into_owned();
+        return Err(Failure::Expectation(format!("lampwire plan: {said}")));
+    }
+    Ok(out)
+}
+
+fn copy_certificates(from: &Path, to: &Path) -> Outcome {
+    let (from, to) = (from.join("tls"), to.join("tls"));
+    if !from.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(&to).map_err(lab(to.display()))?;
+    for name in ["certificate.pem", "key.pem", "authority.pem"] {
+        fs::copy(from.join(name), to.join(name)).map_err(lab(name))?;
+    }
+    Ok(())
+}
+
+fn text(path: &Path) -> Outcome<String> {
+    fs::read_to_string(path).map_err(lab(path.display()))
+}
