@@ -390,8 +390,9 @@ impl Node {
     /// A Lampwire peer says that its dump is over.
     pub(super) fn dumped(&mut self, now: Now, id: PeerId, round: Option<u64>) {
         // An older one answers an earlier question.
+        let round = round.and_then(|round| self.table.round_meant(round));
         if let Some(sweep) = self.peers.get(id).sweep
-            && round.is_some_and(|round| round >= u64::from(sweep.round))
+            && round.is_some_and(|round| round >= sweep.round)
             && self.refusals_of(id) == sweep.refused
         {
             self.sweep_peer(now, id, sweep.round);

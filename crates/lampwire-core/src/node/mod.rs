@@ -202,6 +202,7 @@ impl Node {
                         RetractAs::Keep => None,
                     },
                     owners: config.lampwire.relay,
+                    key_of_rounds: Random::new(&seed, "rounds").next_u32(),
                 },
             ),
             filters,

@@ -132,6 +132,8 @@ pub(crate) struct Publisher {
     lampwire: bool,
     /// It is to be told that it has been told everything, as it asked for in this round.
     mark_due: Option<u64>,
+    /// The round in which it has just asked; the dump for it begins with `say_all`.
+    round_asked: Option<u64>,
     /// The last change before the end of that dump: what it left out since a newer value was to be told lies before this.
     dumped_at: Option<Rev>,
     /// The newest beat of each hub that the peer has not confirmed.
@@ -253,6 +255,7 @@ impl Publisher {
             confirmations: Confirmations::default(),
             lampwire: false,
             mark_due: None,
+            round_asked: None,
             dumped_at: None,
             beats: BTreeMap::new(),
             unanswered: false,
@@ -355,6 +358,10 @@ impl Publisher {
 
     /// The peer asks for everything it should hold.
     pub(crate) fn say_all(&mut self, ctx: &mut Context<'_>) {
+        if let Some(round) = self.round_asked.take() {
+            self.mark_due = Some(round);
+            self.dumped_at = None;
+        }
         for lane in &mut self.lanes {
             lane.say_all(ctx.table.head());
         }
@@ -406,8 +413,7 @@ impl Publisher {
         if self.event != event {
             return; // it says nothing about what this one tells
         }
-        self.mark_due = round.filter(|_| lampwire);
-        self.dumped_at = None;
+        self.round_asked = round.filter(|_| lampwire);
         self.settings.pushed = filter.cloned();
     }
 

@@ -229,7 +229,7 @@ fn body(ctx: &Context<'_>, parts: &Parts<'_>) -> Vec<u8> {
             let extras = Extras {
                 life: Some(ctx.table.life()),
                 seen: parts.peer_eid.and_then(|eid| ctx.table.newest_life(eid)),
-                round: Some(u64::from(ctx.table.round())),
+                round: Some(ctx.table.round()),
                 filter: Some(match parts.peer {
                     Some(peer) if ctx.rewrites.concern(peer) => "".into(),
                     Some(_) | None => wanted(ctx.config, parts.publish).into(),

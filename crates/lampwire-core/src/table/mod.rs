@@ -248,6 +248,8 @@ pub(crate) struct Rules {
     pub(crate) retract_as: Option<DeviceState>,
     /// One owner's value is a mailbox's (as on a hub), and not the last writer's (as on an Asterisk).
     pub(crate) owners: bool,
+    /// Random, another in each life.
+    pub(crate) key_of_rounds: u32,
 }
 
 /// Cells, names, entity ids and the journal of changes.
@@ -268,6 +270,8 @@ pub(crate) struct Table {
     owners: bool,
     /// How often any peer has been asked for everything.
     round: u32,
+    /// Another one in each life.
+    key_of_rounds: u32,
     pub(crate) names: Names,
     journal: Journal,
     /// Devices and mailboxes by the endpoint that holds them.
@@ -282,6 +286,7 @@ impl Table {
             retract_as: rules.retract_as.map(Value::device),
             owners: rules.owners,
             round: 0,
+            key_of_rounds: rules.key_of_rounds >> 1,
             cells: Vec::new(),
             free: Vec::new(),
             dead: Vec::new(),
@@ -482,9 +487,16 @@ impl Table {
         self.stampers[0].1
     }
 
-    /// The round of asking that is on.
-    pub(crate) const fn round(&self) -> u32 {
-        self.round
+    /// The round of asking that is on, as peers are told it: no two lives of a node have the same rounds, so that the end of a dump that an
+    /// earlier life asked for is not taken for the end of another.
+    pub(crate) const fn round(&self) -> u64 {
+        (self.key_of_rounds as u64) << 32 | self.round as u64
+    }
+
+    /// Which round a peer means; `None`: one of an earlier life.
+    pub(crate) fn round_meant(&self, told: u64) -> Option<u32> {
+        (told >> 32 == u64::from(self.key_of_rounds))
+            .then(|| u32::try_from(told & u64::from(u32::MAX)).unwrap_or(0))
     }
 
     /// Begins a round of asking; what is said from now on has this number or a higher one.

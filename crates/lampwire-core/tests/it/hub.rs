@@ -542,15 +542,50 @@ fn a_lampwire_that_restarted_loses_what_one_marked_dump_leaves_out() {
     for name in ["x", "gone"] {
         tell(&mut bench, C, device(C.2, name, "INUSE", ""));
     }
-    refresh(&mut bench, C, r#","life":2"#);
+    // Its refresh makes us ask; the round stands in what we ask.
+    let refreshed = of(
+        C,
+        format!(r#"{{"type":"refresh","eid":"{}","life":2}}"#, C.2),
+    );
+    assert_eq!(bench.ask(&refreshed).status(), 200);
+    let requests = bench.requests();
+    let asked = requests
+        .iter()
+        .find(|it| it.to == C.1.parse().unwrap() && it.body().contains("\"refresh\""));
+    let body = asked.unwrap().body();
+    let at = body.find("\"round\":").unwrap() + 8;
+    let round: u64 = body[at..].split(',').next().unwrap().parse().unwrap();
+    for request in &requests {
+        bench.grant(request, "tag");
+    }
+    settle(&mut bench);
     tell(&mut bench, C, device(C.2, "x", "INUSE", ""));
     // The end of an earlier dump is none of this one.
     let dumped = |round: u64| format!(r#"{{"type":"dumped","eid":"{}","round":{round}}}"#, C.2);
-    assert_eq!(tell(&mut bench, C, dumped(0)), []);
-    let heard = tell(&mut bench, C, dumped(99));
+    assert_eq!(tell(&mut bench, C, dumped(round - 1)), []);
+    let heard = tell(&mut bench, C, dumped(round));
     assert_eq!(
         heard,
         told(&[("a", "gone INVALID 0c"), ("b", "gone INVALID 0c")])
+    );
+}
+
+#[test]
+fn the_end_of_a_dump_comes_after_it_also_where_its_asker_is_asked_at_the_same_moment() {
+    let mut bench = acquainted("");
+    tell(&mut bench, A, device(A.2, "x", "INUSE", ""));
+    tell(&mut bench, C, device(C.2, "y", "INUSE", ""));
+    let heard = refresh(&mut bench, C, r#","life":2,"round":7"#);
+    let heard: Vec<_> = heard
+        .iter()
+        .filter(|(to, what)| *to == "c" && !what.starts_with("beat"))
+        .collect();
+    assert_eq!(
+        heard
+            .iter()
+            .map(|(_, what)| what.as_str())
+            .collect::<Vec<_>>(),
+        ["x INUSE 0a", "dumped 01"]
     );
 }
 
