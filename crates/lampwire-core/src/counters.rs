@@ -62,6 +62,8 @@ pub struct Counters {
     pub returns: u64,
     /// Devices taken back because their node no longer has them.
     pub swept: u64,
+    /// States that were set here for a time and not renewed.
+    pub expired: u64,
     /// Publications that ran out.
     pub publications_expired: u64,
 }

@@ -67,7 +67,8 @@ pub use self::io::{
 pub use self::lately::DropCause;
 pub use self::node::{
     Census, ChangeView, DeliveryView, DeviceExplanation, DroppedView, MailboxExplanation, Node,
-    Said, SetError, SetOutcome, Setup, TakenView, ToldView, Trail, UnknownPublisher, Verdict,
+    Said, SetError, SetOutcome, SetValue, Setting, Setup, TakenView, ToldView, Trail,
+    UnknownPublisher, Verdict,
 };
 pub use self::publisher::Delivery;
 pub use self::sum::sum;

@@ -259,10 +259,13 @@ pub const AMI_BOOTING: Duration = Duration::from_secs(60);
 pub const AMI_WRITES: usize = 32;
 
 /// States that are read of one Asterisk: more than any has telephones. About 30 MB while a list comes in.
-pub const AMI_STATES: usize = 200_000;
+pub const AMI_STATES: u32 = 200_000;
 
 /// The longest name of a `Custom:` device that is written, in bytes behind `Custom:`. Asterisk 16 has 256 for it with its family and two slashes.
 pub const AMI_DATABASE_KEY: usize = 235;
 
 /// Characters of a reason that an Asterisk gives that go to the log.
 pub const AMI_REASON: usize = 200;
+
+/// States that have run out and are taken back in one turn, so that a program that has died with a hundred thousand holds up nobody else.
+pub const EXPIRED_AT_A_TIME: usize = 1024;

@@ -5,6 +5,7 @@
 //! costs nothing but that values in between are passed over.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use lampwire_sip::{DeviceState, EntityId, EventPackage, Version};
 
@@ -72,6 +73,8 @@ pub struct KeptState {
     pub rev: u64,
     /// When it was said first.
     pub updated_at: WallTime,
+    /// For how long it lives since it was set, where it is one of this node's that is to be renewed.
+    pub ttl: Option<Duration>,
 }
 
 /// A state or counts.

@@ -39,6 +39,8 @@ pub(crate) enum Timer {
     Losses,
     /// More devices are to be told anew.
     Retelling,
+    /// States that were set here for a time may have run out.
+    Renewals,
     /// Deleted values may have been confirmed by everyone.
     Tombstones,
     /// Entity ids that were left by their servers may be due to be taken back.

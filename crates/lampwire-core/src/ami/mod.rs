@@ -585,9 +585,11 @@ impl Link {
 
     fn take_device(&mut self, device: &str, state: DeviceState) -> Result<(), Trouble> {
         let live = self.step == Step::Live;
-        if let Some(name) = self.sink.as_ref().and_then(|sink| sink.name_behind(device)) {
-            if !live {
-                self.gathered.written.insert(name.into(), state);
+        let behind = self.sink.as_ref().and_then(|sink| sink.name_behind(device));
+        if let Some(name) = behind {
+            match &mut self.sink {
+                Some(sink) if live => sink.seen(name, state),
+                _ => drop(self.gathered.written.insert(name.into(), state)),
             }
         } else if self.wants_device(device) {
             match live {
@@ -606,7 +608,7 @@ impl Link {
     fn check_gathered(&self) -> Result<(), Trouble> {
         let gathered = &self.gathered;
         let count = gathered.devices.len() + gathered.mailboxes.len() + gathered.written.len();
-        match count <= limits::AMI_STATES {
+        match count <= limits::AMI_STATES as usize {
             true => Ok(()),
             false => Err(Trouble::Refused(
                 "narrow device_state_filter= and mailbox_state_filter=",

@@ -95,6 +95,19 @@ impl Sink {
         }
     }
 
+    /// One of its devices has changed there. What somebody else has made of it is put right.
+    pub(crate) fn seen(&mut self, name: &str, state: DeviceState) {
+        let subject = (Kind::Device, Arc::from(name));
+        let (held, state) = (self.held.get(&subject), Wanted::Device(state));
+        let is_gone = held.is_none() && state == Wanted::Device(DeviceState::Invalid);
+        let full = self.dirty.len() >= limits::AMI_STATES as usize;
+        // While a write is on its way, the answer to it says what to look at again.
+        if held != Some(&state) && !is_gone && !full && !self.busy.contains(&subject) {
+            self.held.insert(subject.clone(), state);
+            self.dirty.insert(subject);
+        }
+    }
+
     /// A name may be another than the Asterisk has it.
     pub(crate) fn note(&mut self, kind: Kind, name: &Arc<str>) {
         if !(kind == Kind::Mailbox && self.no_mailboxes) {

@@ -17,9 +17,15 @@ use crate::limits;
 use crate::peer::PeerId;
 use crate::random::Random;
 use crate::sum;
-use crate::table::{Assertion, Change, Kind, Source, Table, Value};
+use crate::table::{Assertion, Change, Holder, Kind, MaxStates, Source, Table, Value};
 use crate::time::Now;
 use crate::timers::Timer;
+
+/// What one Asterisk may hold in the table.
+const MAX: MaxStates = MaxStates {
+    devices: limits::AMI_STATES,
+    mailboxes: limits::AMI_STATES,
+};
 
 impl Node {
     /// The links of a configuration.
@@ -264,6 +270,9 @@ impl Node {
         let Some(eid) = self.peers.get(id).entity_id else {
             return;
         };
+        // Those of an endpoint are counted under its number; these follow.
+        let index = self.peers.get(id).ami.map(usize::from);
+        let holder = index.and_then(|it| Holder::of_endpoint(self.config.endpoints.len() + it));
         let applied = self.table.apply(&Assertion {
             kind,
             name,
@@ -272,7 +281,7 @@ impl Node {
             cachable: true,
             source: Source::Ami,
             peer: Some(id),
-            holder: None,
+            holder: holder.map(|holder| (holder, MAX)),
             version: None,
             at: now.wall,
         });

@@ -110,6 +110,11 @@ impl Node {
         let Ok(eid) = self.table.restore(&restored) else {
             return;
         };
+        if let Some(ttl) = state.ttl {
+            // Whoever renews it may not have been able to while we were away.
+            let key = (kind, state.name.as_str().into(), state.entity_id);
+            self.let_live(now, key, ttl);
+        }
         // What was set here is nobody's to be heard of again, under whatever entity id.
         if state.entity_id != self.entity_id && state.source != Source::Local {
             let hold = now.at + self.config.lampwire.hold_time;
@@ -258,6 +263,7 @@ impl Node {
             owner: name.owner == Some(id),
             rev: cell.rev.number(),
             updated_at: cell.updated_at,
+            ttl: self.renewals.ttl(name.kind, &name.text, entity_id),
         }))
     }
 

@@ -12,6 +12,7 @@ mod keep;
 mod missed;
 mod own;
 mod query;
+mod renewal;
 mod streams;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -54,7 +55,8 @@ pub use self::explain::{
 use self::hub::Retelling;
 use self::inbound::Origin;
 use self::keep::Kept;
-pub use self::own::{SetError, SetOutcome, UnknownPublisher};
+pub use self::own::{SetError, SetOutcome, SetValue, Setting, UnknownPublisher};
+use self::renewal::Renewals;
 
 /// What a node is made from.
 #[derive(Clone)]
@@ -112,6 +114,8 @@ pub struct Node {
     restored: Option<bool>,
     /// Entity ids whose devices are being told anew.
     retelling: VecDeque<Retelling>,
+    /// States that were set here for a time.
+    renewals: Renewals,
     /// The number of our last beat.
     beats: u64,
     /// Endpoints (by index) and the entity id under which they may not speak, as it was reported.
@@ -213,6 +217,7 @@ impl Node {
             kept: Kept::default(),
             restored: None,
             retelling: VecDeque::new(),
+            renewals: Renewals::default(),
             beats: 0,
             directory: Directory::default(),
             flows: Flows::new(config.global.keep_alive_interval),
@@ -394,6 +399,7 @@ impl Node {
                 }
                 Timer::Losses => self.look_at_all(now),
                 Timer::Retelling => self.go_on_retelling(now),
+                Timer::Renewals => self.take_back_expired(now),
                 Timer::Tombstones => self.sweep(now),
                 Timer::EntityIdsLeft => self.take_back_left(now),
                 Timer::Names => {

@@ -1,6 +1,9 @@
 //! States that are set on this node itself.
 
-use lampwire_sip::{DeviceState, valid_name};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use lampwire_sip::{DeviceState, EntityId, valid_name};
 
 use super::Node;
 use crate::publisher::Publisher;
@@ -18,6 +21,45 @@ pub enum SetOutcome {
     Same,
 }
 
+/// A state that is to be set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The device's or mailbox's name.
+    pub name: String,
+    /// What it is to be.
+    pub value: SetValue,
+    /// After this time it is taken back, unless it is set again; `None`: it stays.
+    pub ttl: Option<Duration>,
+}
+
+/// What a name is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetValue {
+    /// A device's state. What is not cachable is told once and shown, but neither summed nor dumped.
+    Device {
+        /// The state.
+        state: DeviceState,
+        /// It is kept.
+        cachable: bool,
+    },
+    /// A mailbox's counts.
+    Mailbox {
+        /// New messages.
+        new: u16,
+        /// Old messages.
+        old: u16,
+    },
+}
+
+impl SetValue {
+    const fn kind(self) -> Kind {
+        match self {
+            Self::Device { .. } => Kind::Device,
+            Self::Mailbox { .. } => Kind::Mailbox,
+        }
+    }
+}
+
 /// Why a state was not set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -28,6 +70,9 @@ pub enum SetError {
     /// This node has set no such state.
     #[error("this node has not set {0:?}; only the node that set a state can take it back")]
     NotOurs(String),
+    /// One list has a name twice.
+    #[error("{0:?} stands twice in the list")]
+    Twice(String),
     /// A bound was met.
     #[error("{0}")]
     Full(#[from] TableFull),
@@ -58,7 +103,7 @@ impl Node {
         state: DeviceState,
         cachable: bool,
     ) -> Result<SetOutcome, SetError> {
-        self.set(now, Kind::Device, device, Value::device(state), cachable)
+        self.set(now, device, SetValue::Device { state, cachable })
     }
 
     /// Sets a mailbox's counts under this node's entity id.
@@ -72,7 +117,7 @@ impl Node {
         new: u16,
         old: u16,
     ) -> Result<SetOutcome, SetError> {
-        self.set(now, Kind::Mailbox, mailbox, Value::mailbox(new, old), true)
+        self.set(now, mailbox, SetValue::Mailbox { new, old })
     }
 
     /// Takes back a device's state that was set here: INVALID goes to every peer that has it, and then nothing is left.
@@ -80,7 +125,7 @@ impl Node {
     /// # Errors
     /// This node has not set it, or is ending.
     pub fn unset_device(&mut self, now: Now, device: &str) -> Result<(), SetError> {
-        self.unset(now, Kind::Device, device)
+        self.unset(now, Kind::Device, device, self.entity_id)
     }
 
     /// Takes back a mailbox's counts that were set here: 0/0 goes to every peer that has them, and then nothing is left.
@@ -88,7 +133,77 @@ impl Node {
     /// # Errors
     /// This node has not set it, or is ending.
     pub fn unset_mailbox(&mut self, now: Now, mailbox: &str) -> Result<(), SetError> {
-        self.unset(now, Kind::Mailbox, mailbox)
+        self.unset(now, Kind::Mailbox, mailbox, self.entity_id)
+    }
+
+    /// Takes back a device's state that was set here under an entity id; `None`: the node's own.
+    ///
+    /// # Errors
+    /// As for `unset_device`.
+    pub fn unset_device_of(
+        &mut self,
+        now: Now,
+        eid: Option<EntityId>,
+        device: &str,
+    ) -> Result<(), SetError> {
+        self.unset(now, Kind::Device, device, eid.unwrap_or(self.entity_id))
+    }
+
+    /// Takes back a mailbox's counts that were set here under an entity id; `None`: the node's own.
+    ///
+    /// # Errors
+    /// As for `unset_mailbox`.
+    pub fn unset_mailbox_of(
+        &mut self,
+        now: Now,
+        eid: Option<EntityId>,
+        mailbox: &str,
+    ) -> Result<(), SetError> {
+        self.unset(now, Kind::Mailbox, mailbox, eid.unwrap_or(self.entity_id))
+    }
+
+    /// Sets states under an entity id that is spoken for here (`None`: the node's own): all of them, or none. What it did, in their order.
+    ///
+    /// # Errors
+    /// The place of the first that cannot be set, and why. Nothing is changed then.
+    pub fn set_states(
+        &mut self,
+        now: Now,
+        eid: Option<EntityId>,
+        settings: &[Setting],
+    ) -> Result<Vec<SetOutcome>, (usize, SetError)> {
+        if self.is_ending() {
+            return Err((0, SetError::Stopping));
+        }
+        let eid = eid.unwrap_or(self.entity_id);
+        let mut names = BTreeSet::new();
+        for (index, setting) in settings.iter().enumerate() {
+            let first = names.insert((setting.value.kind(), setting.name.as_str()));
+            self.check_setting(now, eid, setting, first)
+                .map_err(|error| (index, error))?;
+        }
+        // One alone was looked at above.
+        if settings.len() > 1 && !self.table.has_room_for_more(settings.len()) {
+            return Err((0, TableFull::Cells.into()));
+        }
+        let mut outcomes = Vec::with_capacity(settings.len());
+        for (index, setting) in settings.iter().enumerate() {
+            let applied = self.table.apply(&local(now, eid, setting));
+            // Never: there was room for all.
+            let applied = applied.map_err(|full| (index, full.into()))?;
+            self.renew(now, eid, setting);
+            let Some(change) = applied else {
+                outcomes.push(SetOutcome::Same);
+                continue;
+            };
+            self.fan_out(now, change);
+            outcomes.push(match change.previous {
+                Some(_) => SetOutcome::Changed,
+                None => SetOutcome::Created,
+            });
+        }
+        self.settle(now);
+        Ok(outcomes)
     }
 
     /// Asks the peers for all they have: over the publish of that name, or over each one that an asterisk-publication names. How many are
@@ -132,52 +247,62 @@ impl Node {
         Ok(asked)
     }
 
-    fn set(
-        &mut self,
+    fn check_setting(
+        &self,
         now: Now,
-        kind: Kind,
-        name: &str,
-        value: Value,
-        cachable: bool,
-    ) -> Result<SetOutcome, SetError> {
-        if self.is_ending() {
-            return Err(SetError::Stopping);
-        }
+        eid: EntityId,
+        setting: &Setting,
+        first: bool,
+    ) -> Result<(), SetError> {
+        let name = setting.name.as_str();
         valid_name(name).map_err(|error| SetError::Name(error.to_string()))?;
-        let change = self.table.apply(&Assertion {
-            kind,
-            name,
-            eid: self.entity_id,
-            value,
-            cachable,
-            source: Source::Local,
-            peer: None,
-            holder: None,
-            version: None,
-            at: now.wall,
-        })?;
-        let Some(change) = change else {
-            return Ok(SetOutcome::Same);
-        };
-        self.fan_out(now, change);
-        self.settle(now);
-        Ok(if change.previous.is_some() {
-            SetOutcome::Changed
-        } else {
-            SetOutcome::Created
-        })
+        if !first {
+            return Err(SetError::Twice(name.to_owned()));
+        }
+        Ok(self.table.check_room(&local(now, eid, setting))?)
     }
 
-    fn unset(&mut self, now: Now, kind: Kind, name: &str) -> Result<(), SetError> {
+    fn set(&mut self, now: Now, name: &str, value: SetValue) -> Result<SetOutcome, SetError> {
+        let setting = Setting {
+            name: name.to_owned(),
+            value,
+            ttl: None,
+        };
+        let outcomes = self.set_states(now, None, &[setting]);
+        let outcomes = outcomes.map_err(|(_, error)| error)?;
+        Ok(outcomes.first().copied().unwrap_or(SetOutcome::Same))
+    }
+
+    fn unset(&mut self, now: Now, kind: Kind, name: &str, eid: EntityId) -> Result<(), SetError> {
         if self.is_ending() {
             return Err(SetError::Stopping);
         }
         let change = self
             .table
-            .delete(kind, name, self.entity_id, now.wall)
+            .delete(kind, name, eid, now.wall)
             .ok_or_else(|| SetError::NotOurs(name.to_owned()))?;
+        self.renewals.forget(kind, name, eid);
         self.fan_out(now, change);
         self.settle(now);
         Ok(())
+    }
+}
+
+fn local<'a>(now: Now, eid: EntityId, setting: &'a Setting) -> Assertion<'a> {
+    let (value, cachable) = match setting.value {
+        SetValue::Device { state, cachable } => (Value::device(state), cachable),
+        SetValue::Mailbox { new, old } => (Value::mailbox(new, old), true),
+    };
+    Assertion {
+        kind: setting.value.kind(),
+        name: &setting.name,
+        eid,
+        value,
+        cachable,
+        source: Source::Local,
+        peer: None,
+        holder: None,
+        version: None,
+        at: now.wall,
     }
 }

@@ -303,6 +303,11 @@ impl Table {
         !self.free.is_empty() || self.cells.len() < limits::CELLS
     }
 
+    /// Whether so many more would fit.
+    pub(crate) fn has_room_for_more(&self, count: usize) -> bool {
+        self.free.len() + limits::CELLS.saturating_sub(self.cells.len()) >= count
+    }
+
     /// Whether an endpoint may hold another device and another mailbox.
     pub(crate) fn has_room_for(&self, endpoint: usize, max: MaxStates) -> bool {
         let held = self.held.get(endpoint).copied().unwrap_or_default();

@@ -770,3 +770,77 @@ fn a_restarted_node_goes_on_with_what_it_knew_of_an_asterisk() {
     assert_eq!(bench.lamp("PJSIP/2"), None);
     assert_eq!(told(&mut bench, &mut asterisk), ["PJSIP/2 INVALID 16"]);
 }
+
+#[test]
+fn what_somebody_else_makes_of_a_lamp_is_put_right() {
+    let mut asterisk = Asterisk::new(&[]);
+    let mut bench = node("sink=yes\n", &mut asterisk);
+    peer_says(&mut bench, &mut asterisk, "PJSIP/1", "INUSE");
+    for (name, state) in [("PJSIP/1", "NOT_INUSE"), ("nobody", "BUSY")] {
+        asterisk
+            .database
+            .insert(format!("remote-{name}"), state.into());
+        let text = format!(
+            "Event: DeviceStateChange\r\nDevice: Custom:remote-{name}\r\nState: {state}\r\n\r\n"
+        );
+        asterisk.say(&mut bench, &text);
+        asterisk.run(&mut bench);
+        assert_eq!(asterisk.database(), [("remote-PJSIP/1", "INUSE")]);
+    }
+}
+
+/// An hour of changes on both sides, with a cut in it now and then: nothing is said more often than it changed, and nothing comes back.
+#[test]
+fn nothing_echoes_in_an_hour() {
+    let mut asterisk = Asterisk::new(&[]);
+    let text = format!("{RELATION}{SOURCE}sink=yes\n")
+        .replace("type=lampwire\n", "type=lampwire\nrelay=yes\n");
+    let mut bench = Bench::new(&text);
+    asterisk.run(&mut bench);
+    peer_says(&mut bench, &mut asterisk, "PJSIP/p0", "INUSE");
+    told(&mut bench, &mut asterisk);
+    asterisk.asked();
+    let states = ["INUSE", "NOT_INUSE", "RINGING", "BUSY", "UNAVAILABLE"];
+    let (mut told_count, mut written, mut changes) = (0, 0, [0, 0]);
+    for second in 0..3600usize {
+        let device = second * 7919 % 11;
+        let state = states[second * 104_729 % 31 % states.len()];
+        if second % 2 == 0 {
+            changes[0] += 1;
+            asterisk.set(&mut bench, &format!("PJSIP/a{device}"), state);
+        } else {
+            changes[1] += 1;
+            peer_says(
+                &mut bench,
+                &mut asterisk,
+                &format!("PJSIP/p{device}"),
+                state,
+            );
+        }
+        if second % 600 == 599 {
+            asterisk.end(&mut bench);
+        }
+        pass(&mut bench, &mut asterisk, Duration::from_secs(1));
+        told_count += told(&mut bench, &mut asterisk).len();
+        written += asterisk
+            .asked()
+            .iter()
+            .filter(|it| it.starts_with("Setvar"))
+            .count();
+    }
+    assert!(
+        told_count <= changes[0] && written <= changes[1],
+        "{told_count} {written}"
+    );
+    pass(&mut bench, &mut asterisk, Duration::from_secs(60));
+    assert!(asterisk.asked().iter().all(|it| it == "Ping"));
+    assert!(told(&mut bench, &mut asterisk).is_empty());
+    assert_eq!(asterisk.database.len(), 11);
+    for (key, state) in asterisk.database() {
+        let name = key.strip_prefix("remote-PJSIP/p").unwrap();
+        assert_eq!(bench.lamp(&format!("PJSIP/p{name}")), Some(state));
+    }
+    for (name, state) in &asterisk.devices {
+        assert_eq!(bench.lamp(name), Some(state.as_str()));
+    }
+}

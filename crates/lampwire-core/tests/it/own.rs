@@ -1,6 +1,8 @@
 //! States that are set on the node itself, and what it shows.
 
-use lampwire_core::{Event, SetError, SetOutcome};
+use std::time::Duration;
+
+use lampwire_core::{Event, SetError, SetOutcome, SetValue, Setting};
 use lampwire_sip::DeviceState;
 
 use crate::bench::{Bench, Request, TAKES_ONLY};
@@ -131,4 +133,82 @@ fn watchers_see_each_change_with_what_was_before() {
             (DeviceState::Busy, Some(DeviceState::InUse))
         ]
     );
+}
+
+fn device(name: &str, state: DeviceState, ttl: Option<u64>) -> Setting {
+    Setting {
+        name: name.to_owned(),
+        value: SetValue::Device {
+            state,
+            cachable: true,
+        },
+        ttl: ttl.map(Duration::from_secs),
+    }
+}
+
+#[test]
+fn what_is_not_renewed_in_time_is_taken_back() {
+    let mut bench = Bench::new(TAKES_ONLY);
+    let eid = Some("02:00:00:00:00:77".parse().unwrap());
+    let set = |bench: &mut Bench, ttl| {
+        let setting = device("Custom:door", DeviceState::InUse, ttl);
+        bench.node.set_states(bench.now, eid, &[setting]).unwrap()
+    };
+    assert_eq!(set(&mut bench, Some(10)), [SetOutcome::Created]);
+    bench.pass(Duration::from_secs(9));
+    assert_eq!(set(&mut bench, Some(10)), [SetOutcome::Same]);
+    bench.pass(Duration::from_secs(9));
+    assert_eq!(bench.lamp("Custom:door"), Some("INUSE"));
+    // Over a restart it has its whole time again.
+    let mut bench = bench.restarted(TAKES_ONLY, false);
+    bench.pass(Duration::from_secs(9));
+    assert_eq!(bench.lamp("Custom:door"), Some("INUSE"));
+    bench.pass(Duration::from_secs(2));
+    assert_eq!(bench.lamp("Custom:door"), None);
+    assert_eq!(bench.node.counters().expired, 1);
+    // Without a time it stays, and a time that was is forgotten.
+    set(&mut bench, Some(10));
+    set(&mut bench, None);
+    bench.pass(Duration::from_secs(1000));
+    assert_eq!(bench.lamp("Custom:door"), Some("INUSE"));
+    let mut bench = bench.restarted(TAKES_ONLY, true);
+    bench.pass(Duration::from_secs(1000));
+    assert_eq!(
+        bench.lamp("Custom:door"),
+        Some("INUSE"),
+        "it is nobody's to be lost"
+    );
+    assert!(bench.node.unset_device(bench.now, "Custom:door").is_err());
+    bench
+        .node
+        .unset_device_of(bench.now, eid, "Custom:door")
+        .unwrap();
+    assert_eq!(bench.lamp("Custom:door"), None);
+}
+
+#[test]
+fn a_list_is_set_wholly_or_not() {
+    let mut bench = Bench::new(TAKES_ONLY);
+    let mailbox = Setting {
+        name: "a".to_owned(),
+        value: SetValue::Mailbox { new: 1, old: 0 },
+        ttl: None,
+    };
+    let good = [
+        device("a", DeviceState::InUse, None),
+        mailbox,
+        device("b", DeviceState::Busy, Some(5)),
+    ];
+    for (wrong, place) in [("a", 3), ("", 3), ("x\ny", 3)] {
+        let mut list = good.to_vec();
+        list.push(device(wrong, DeviceState::Busy, None));
+        list.push(device("", DeviceState::Busy, None));
+        let refused = bench.node.set_states(bench.now, None, &list).unwrap_err();
+        assert_eq!(refused.0, place);
+        assert_eq!(bench.lamp("a"), None);
+    }
+    let done = bench.node.set_states(bench.now, None, &good).unwrap();
+    assert_eq!(done, [SetOutcome::Created; 3]);
+    assert_eq!(bench.lamp("b"), Some("BUSY"));
+    assert_eq!(bench.node.set_states(bench.now, None, &[]), Ok(vec![]));
 }

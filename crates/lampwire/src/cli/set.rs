@@ -54,6 +54,7 @@ impl Arguments {
                 &SetDevice {
                     state: state.clone(),
                     cachable: !not_cachable,
+                    ttl: None,
                 },
             ),
             What::Mailbox { id, new, old, node } => node.client()?.put(
@@ -61,6 +62,7 @@ impl Arguments {
                 &SetMailbox {
                     new: *new,
                     old: *old,
+                    ttl: None,
                 },
             ),
         }

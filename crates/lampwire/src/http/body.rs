@@ -17,7 +17,19 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        parse(&read(request).await?).map(Self)
+        parse(&read(request, limits::BODY_BYTES_MAX).await?).map(Self)
+    }
+}
+
+/// The same of a list, which may be longer.
+#[derive(Debug)]
+pub(crate) struct List<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for List<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        parse(&read(request, limits::LIST_BYTES_MAX).await?).map(Self)
     }
 }
 
@@ -29,7 +41,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for OptionalJson<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let bytes = read(request).await?;
+        let bytes = read(request, limits::BODY_BYTES_MAX).await?;
         if bytes.is_empty() {
             Ok(Self(None))
         } else {
@@ -39,12 +51,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for OptionalJson<T> {
 }
 
 /// The body's bytes, of a request that does not declare something else than JSON.
-async fn read(request: Request) -> Result<Bytes, Problem> {
+async fn read(request: Request, longest: usize) -> Result<Bytes, Problem> {
     let declared_length = header_text(request.headers(), header::CONTENT_LENGTH)
         .and_then(|length| length.parse::<u64>().ok())
         .unwrap_or(0);
-    if declared_length > limits::BODY_BYTES_MAX as u64 {
-        return Err(too_large());
+    if declared_length > longest as u64 {
+        return Err(too_large(longest));
     }
     if declared_length > 0 && !is_json(request.headers()) {
         return Err(Problem::new(
@@ -53,12 +65,12 @@ async fn read(request: Request) -> Result<Bytes, Problem> {
             "the body is to be JSON: send Content-Type: application/json",
         ));
     }
-    let reading = to_bytes(request.into_body(), limits::BODY_BYTES_MAX);
+    let reading = to_bytes(request.into_body(), longest);
     match tokio::time::timeout(limits::BODY_TIME_MAX, reading).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) => match std::error::Error::source(&error) {
             // The only error that axum itself makes of a body that arrives.
-            Some(cause) if cause.to_string().contains("length limit") => Err(too_large()),
+            Some(cause) if cause.to_string().contains("length limit") => Err(too_large(longest)),
             Some(_) | None => Err(Problem::bad_request(
                 "bad-body",
                 "the body did not arrive whole",
@@ -86,11 +98,11 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     })
 }
 
-fn too_large() -> Problem {
+fn too_large(longest: usize) -> Problem {
     Problem::new(
         StatusCode::PAYLOAD_TOO_LARGE,
         "too-large",
-        format!("the body may have {} bytes at most", limits::BODY_BYTES_MAX),
+        format!("the body may have {longest} bytes at most"),
     )
 }
 

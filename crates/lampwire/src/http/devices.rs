@@ -4,16 +4,17 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use lampwire_core::SetOutcome;
+use lampwire_core::{SetOutcome, SetValue, Setting};
 use lampwire_sip::DeviceState;
 
 use super::Service;
 use super::body;
+use super::client::{Subject, Who};
 use super::problem::Problem;
 use super::query::{ListQuery, Name};
 use super::refusal::refused;
 use super::types::ProblemDocument;
-use super::types::{Device, Devices, SetDevice};
+use super::types::{Device, Devices, SetDevice, lifetime};
 
 /// GET of all.
 #[utoipa::path(get, path = "/api/v1/devices", tag = "states", operation_id = "list_devices",
@@ -55,34 +56,28 @@ pub(crate) async fn show(
         (status = 422, description = "no such state, or no such member", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn set(
     State(service): State<Service>,
+    who: Who,
     Name(name): Name,
     body::Json(wanted): body::Json<SetDevice>,
 ) -> Result<Response, Problem> {
-    let Some(state) = DeviceState::parse(&wanted.state) else {
-        let words: Vec<_> = DeviceState::ALL
-            .iter()
-            .map(|state| state.as_str())
-            .collect();
-        return Err(Problem::unprocessable(
-            "unknown-state",
-            format!(
-                "{:?} is no device state: give one of {}",
-                wanted.state,
-                words.join(", ")
-            ),
-        ));
+    let setting = Setting {
+        value: SetValue::Device {
+            state: state_of(&wanted.state)?,
+            cachable: wanted.cachable,
+        },
+        ttl: lifetime(wanted.ttl)?,
+        name,
     };
+    let eid = who.may_set(&service, Subject::Device(&setting.name))?;
     let (outcome, view) = service
         .node
         .ask(move |node, now| {
-            let outcome = node.set_device(now, &name, state, wanted.cachable);
-            (outcome, node.device(&name))
+            let outcome = node.set_states(now, eid, std::slice::from_ref(&setting));
+            (outcome, node.device(&setting.name))
         })
         .await?;
-    let status = match outcome.map_err(refused)? {
-        SetOutcome::Created => StatusCode::CREATED,
-        SetOutcome::Changed | SetOutcome::Same => StatusCode::OK,
-    };
+    let outcome = outcome.map_err(|(_, error)| refused(error))?;
+    let status = status_of(&outcome);
     // What is not cachable is told to the peers and not kept.
     Ok(match view {
         Some(view) => (status, Json(Device::from(view))).into_response(),
@@ -96,14 +91,39 @@ pub(crate) async fn set(
     responses((status = 204, description = "taken back"), (status = 404, description = "this node says nothing of it", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn unset(
     State(service): State<Service>,
+    who: Who,
     Name(name): Name,
 ) -> Result<StatusCode, Problem> {
+    let eid = who.may_set(&service, Subject::Device(&name))?;
     service
         .node
-        .ask(move |node, now| node.unset_device(now, &name))
+        .ask(move |node, now| node.unset_device_of(now, eid, &name))
         .await?
         .map_err(refused)?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The state of a word.
+pub(crate) fn state_of(word: &str) -> Result<DeviceState, Problem> {
+    DeviceState::parse(word).ok_or_else(|| {
+        let words: Vec<_> = DeviceState::ALL
+            .iter()
+            .map(|state| state.as_str())
+            .collect();
+        let words = words.join(", ");
+        Problem::unprocessable(
+            "unknown-state",
+            format!("{word:?} is no device state: give one of {words}"),
+        )
+    })
+}
+
+/// 201 for what is new, 200 for the rest.
+pub(crate) fn status_of(outcomes: &[SetOutcome]) -> StatusCode {
+    match outcomes {
+        [SetOutcome::Created] => StatusCode::CREATED,
+        _ => StatusCode::OK,
+    }
 }
 
 fn unknown(name: &str) -> Problem {

@@ -5,6 +5,15 @@ use std::time::Duration;
 /// The longest body that is read, in bytes. The largest honest one has some three hundred.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 
+/// The same of a list of states: [`STATES_AT_A_TIME`] with the longest names, each character of them escaped, are not honest.
+pub(crate) const LIST_BYTES_MAX: usize = 512 * 1024;
+
+/// Most states that one request sets: the node does nothing else meanwhile, some 2 ms.
+pub(crate) const STATES_AT_A_TIME: usize = 1000;
+
+/// The longest time after which a state is to be taken back, in seconds: 30 days.
+pub(crate) const TTL_MAX: u32 = 30 * 24 * 60 * 60;
+
 /// How long a client may take to send a request's head, and how long an idle connection is kept: a client that sends a byte a
 /// minute holds a connection no longer than this.
 pub(crate) const HEADER_TIME_MAX: Duration = Duration::from_secs(15);

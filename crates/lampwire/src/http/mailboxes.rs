@@ -4,15 +4,17 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use lampwire_core::SetOutcome;
+use lampwire_core::{SetValue, Setting};
 
 use super::Service;
 use super::body;
+use super::client::{Subject, Who};
+use super::devices::status_of;
 use super::problem::Problem;
 use super::query::{ListQuery, Name};
 use super::refusal::refused;
 use super::types::ProblemDocument;
-use super::types::{Mailbox, Mailboxes, SetMailbox};
+use super::types::{Mailbox, Mailboxes, SetMailbox, lifetime};
 
 /// GET of all.
 #[utoipa::path(get, path = "/api/v1/mailboxes", tag = "states", operation_id = "list_mailboxes",
@@ -57,20 +59,25 @@ pub(crate) async fn show(
         (status = 422, description = "no such state, or no such member", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn set(
     State(service): State<Service>,
+    who: Who,
     Name(name): Name,
     body::Json(wanted): body::Json<SetMailbox>,
 ) -> Result<Response, Problem> {
+    let SetMailbox { new, old, ttl } = wanted;
+    let setting = Setting {
+        value: SetValue::Mailbox { new, old },
+        ttl: lifetime(ttl)?,
+        name,
+    };
+    let eid = who.may_set(&service, Subject::Mailbox(&setting.name))?;
     let (outcome, view) = service
         .node
         .ask(move |node, now| {
-            let outcome = node.set_mailbox(now, &name, wanted.new, wanted.old);
-            (outcome, node.mailbox(&name))
+            let outcome = node.set_states(now, eid, std::slice::from_ref(&setting));
+            (outcome, node.mailbox(&setting.name))
         })
         .await?;
-    let status = match outcome.map_err(refused)? {
-        SetOutcome::Created => StatusCode::CREATED,
-        SetOutcome::Changed | SetOutcome::Same => StatusCode::OK,
-    };
+    let status = status_of(&outcome.map_err(|(_, error)| refused(error))?);
     Ok(match view {
         Some(view) => (status, Json(Mailbox::from(view))).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),
@@ -83,11 +90,13 @@ pub(crate) async fn set(
     responses((status = 204, description = "taken back"), (status = 404, description = "this node says nothing of it", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn unset(
     State(service): State<Service>,
+    who: Who,
     Name(name): Name,
 ) -> Result<StatusCode, Problem> {
+    let eid = who.may_set(&service, Subject::Mailbox(&name))?;
     service
         .node
-        .ask(move |node, now| node.unset_mailbox(now, &name))
+        .ask(move |node, now| node.unset_mailbox_of(now, eid, &name))
         .await?
         .map_err(refused)?;
     Ok(StatusCode::NO_CONTENT)

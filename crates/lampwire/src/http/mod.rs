@@ -16,6 +16,7 @@
 //! All refusals are problem documents. With a token configured, everything under /api, /metrics and /openapi.json wants it.
 
 mod body;
+mod client;
 mod devices;
 mod events;
 mod explain;
@@ -32,6 +33,7 @@ mod query;
 mod refresh;
 mod refusal;
 mod server;
+mod states;
 mod token;
 pub(crate) mod types;
 
@@ -41,7 +43,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 
 use lampwire_conf::Config;
 use lampwire_core::WallTime;
@@ -80,6 +82,7 @@ pub(crate) fn routes(service: Service) -> Router {
                 .put(mailboxes::set)
                 .delete(mailboxes::unset),
         )
+        .route("/states", put(states::set))
         .route("/explain/devices/{*device}", get(explain::device))
         .route("/explain/mailboxes/{*uniqueid}", get(explain::mailbox))
         .route("/status", get(overview::status))
@@ -130,7 +133,7 @@ async fn no_such_route_outside(
     request: axum::extract::Request,
 ) -> Problem {
     if request.uri().path().starts_with("/api")
-        && let Err(refusal) = token::check(&service, request.headers())
+        && let Err(refusal) = client::Who::of(&service, request.headers())
     {
         return refusal;
     }

@@ -10,7 +10,9 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi as _};
 
-use super::{devices, events, explain, health, mailboxes, metrics, overview, refresh, types};
+use super::{
+    devices, events, explain, health, mailboxes, metrics, overview, refresh, states, types,
+};
 
 /// The document.
 #[derive(utoipa::OpenApi)]
@@ -22,7 +24,7 @@ use super::{devices, events, explain, health, mailboxes, metrics, overview, refr
     ),
     paths(
         devices::list, devices::show, devices::set, devices::unset,
-        mailboxes::list, mailboxes::show, mailboxes::set, mailboxes::unset,
+        mailboxes::list, mailboxes::show, mailboxes::set, mailboxes::unset, states::set,
         explain::device, explain::mailbox,
         overview::status, overview::peers, overview::publishers, overview::publications,
         refresh::ask, events::follow,

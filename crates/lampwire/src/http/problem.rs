@@ -23,6 +23,12 @@ impl Problem {
         }
     }
 
+    /// The same of a part of the request.
+    pub(crate) fn at(self, part: &str) -> Self {
+        let detail = format!("{part}: {}", self.detail);
+        Self { detail, ..self }
+    }
+
     /// 400: the request cannot be understood.
     pub(crate) fn bad_request(kind: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, kind, detail)

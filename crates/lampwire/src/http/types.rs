@@ -3,9 +3,14 @@
 
 pub(crate) mod explain;
 
+use std::time::Duration;
+
 use lampwire_core as core;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use super::limits;
+use super::problem::Problem;
 
 /// A device and what each entity says of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -191,6 +196,9 @@ pub(crate) struct SetDevice {
     pub(crate) state: String,
     #[serde(default = "yes")]
     pub(crate) cachable: bool,
+    /// Seconds after which it is taken back unless it is set again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ttl: Option<u32>,
 }
 
 /// Body of `PUT /api/v1/mailboxes/{uniqueid}`.
@@ -200,6 +208,23 @@ pub(crate) struct SetMailbox {
     pub(crate) new: u16,
     #[serde(default)]
     pub(crate) old: u16,
+    /// Seconds after which it is taken back unless it is set again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ttl: Option<u32>,
+}
+
+/// The time after which a state is to be taken back, from 1 s to 30 days.
+pub(crate) fn lifetime(ttl: Option<u32>) -> Result<Option<Duration>, Problem> {
+    match ttl {
+        Some(ttl) if !(1..=limits::TTL_MAX).contains(&ttl) => Err(Problem::unprocessable(
+            "bad-ttl",
+            format!(
+                "ttl is a number of seconds from 1 to {}, not {ttl}",
+                limits::TTL_MAX
+            ),
+        )),
+        ttl => Ok(ttl.map(|ttl| Duration::from_secs(ttl.into()))),
+    }
 }
 
 /// Body of `POST /api/v1/refresh`, which may also be empty.

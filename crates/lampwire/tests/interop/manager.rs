@@ -21,9 +21,12 @@ const CUT: Duration = Duration::from_secs(20);
 /// Changes of the storm after which nothing may have come back.
 const STORM: usize = 300;
 
+/// What is tried in a world that has started.
+type Case = fn(&mut World) -> Outcome;
+
 /// The trials, each on addresses of its own.
 pub(crate) fn trials(lab_: &Arc<Lab>, first_number: usize) -> Vec<Trial> {
-    let cases: [(&str, fn(&mut World) -> Outcome); 3] = [
+    let cases: [(&str, Case); 3] = [
         ("all_lamps_are_right_on_all_three", lamps),
         ("an_asterisk_restarts", restart),
         ("a_cut_of_20_s_while_states_change", cut),
@@ -47,13 +50,7 @@ pub(crate) fn trials(lab_: &Arc<Lab>, first_number: usize) -> Vec<Trial> {
     trials
 }
 
-fn trial(
-    lab_: &Lab,
-    release: Release,
-    number: u8,
-    case: &str,
-    run: fn(&mut World) -> Outcome,
-) -> Result<(), String> {
+fn trial(lab_: &Lab, release: Release, number: u8, case: &str, run: Case) -> Result<(), String> {
     let mut world = World::new(lab_, release, number, case).map_err(|it| it.to_string())?;
     let outcome = world.start().and_then(|()| run(&mut world));
     outcome.map_err(|failure| format!("{failure}\n{}", tails(&world.logs())))

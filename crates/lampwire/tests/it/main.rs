@@ -4,6 +4,7 @@
 
 mod api;
 mod certificates;
+mod clients;
 mod commands;
 mod demo;
 mod door;
@@ -12,6 +13,7 @@ mod exchange;
 mod explain;
 mod harness;
 mod hep;
+mod manager;
 mod metrics;
 mod pair;
 mod plan;
