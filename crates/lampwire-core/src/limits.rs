@@ -235,7 +235,7 @@ pub const CHANGES_REMEMBERED: usize = 16_384;
 /// Names whose last dropped state is remembered: 4096 of some 150 bytes.
 pub const DROPS_REMEMBERED: usize = 4096;
 
-/// Confirmations by one peer that are remembered with their time, of 16 bytes each.
+/// Values that are remembered for each publisher with the time they came and the time the peer confirmed them, 40 bytes each.
 pub const CONFIRMATIONS_REMEMBERED: usize = 2048;
 
 /// Changes of one name that are shown.

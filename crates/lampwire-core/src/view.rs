@@ -175,6 +175,8 @@ pub struct PublisherView {
     pub in_flight: usize,
     /// From a request to its final answer.
     pub round_trips: Histogram,
+    /// From a change to the peer's first confirmation of it.
+    pub confirm_times: Histogram,
     /// The last final answer.
     pub last_answer: Option<AnswerView>,
     /// When it is tried again, where it waits.

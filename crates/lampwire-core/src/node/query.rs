@@ -91,6 +91,7 @@ impl Node {
                 copies: publisher.counters.copies,
                 in_flight: publisher.in_flight(),
                 round_trips: publisher.counters.round_trips,
+                confirm_times: publisher.counters.confirm_times,
                 last_answer: publisher.last_answer().cloned(),
                 retry_at: publisher.retry_at().map(|at| now.wall_at(at)),
             })

@@ -25,7 +25,9 @@ impl Publisher {
         match lane.job.take() {
             Some(Job::State { cell, rev, .. }) => {
                 self.counters.confirmed += 1;
-                self.confirmations.note(rev, ctx.now.wall);
+                if let Some(waited) = self.confirmations.confirmed(rev, ctx.now) {
+                    self.counters.confirm_times.observe(waited);
+                }
                 lane.idle_since = ctx.now.at;
                 if lane
                     .exceptions

@@ -164,6 +164,8 @@ pub(crate) struct PublisherCounters {
     pub(crate) refused: u64,
     /// From a request to its final answer.
     pub(crate) round_trips: Histogram,
+    /// From a change to its confirmation.
+    pub(crate) confirm_times: Histogram,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -352,6 +354,7 @@ impl Publisher {
 
     /// A change that this publisher tells of, on the lane that `lane_for` gave.
     pub(crate) fn note(&mut self, ctx: &mut Context<'_>, lane: u16, rev: Rev) {
+        self.confirmations.came(rev, ctx.now.at);
         self.lanes[usize::from(lane)].note(rev);
         self.pump(ctx, lane);
     }

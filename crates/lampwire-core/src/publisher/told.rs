@@ -1,6 +1,7 @@
 //! What a publisher's peer has been told of one value. Nothing here changes anything.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use lampwire_conf::Filter;
 
@@ -8,7 +9,7 @@ use super::{Publisher, State};
 use crate::filters::{FilterId, Filters};
 use crate::limits;
 use crate::table::{Entry, Kind, Rev, Table};
-use crate::time::{Time, WallTime};
+use crate::time::{Now, Time, WallTime};
 
 /// Whether a value has come to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,24 +36,40 @@ impl Delivery {
     }
 }
 
-/// The newest confirmations of values, by their revisions.
+/// When values came, and when the peer confirmed them, by their revisions: the newest of each.
 #[derive(Debug, Default)]
-pub(crate) struct Confirmations(VecDeque<(Rev, WallTime)>);
+pub(crate) struct Confirmations {
+    /// In the order of revisions; without the time once confirmed.
+    came: VecDeque<(Rev, Option<Time>)>,
+    confirmed: VecDeque<(Rev, WallTime)>,
+}
 
 impl Confirmations {
-    /// The peer has confirmed the value of this revision.
-    pub(crate) fn note(&mut self, rev: Rev, at: WallTime) {
-        if self.0.len() >= limits::CONFIRMATIONS_REMEMBERED {
-            self.0.pop_front();
-        }
-        self.0.push_back((rev, at));
+    /// A value has come that the peer is to be told.
+    pub(crate) fn came(&mut self, rev: Rev, at: Time) {
+        push(&mut self.came, (rev, Some(at)));
     }
+
+    /// The peer has confirmed the value of this revision; how long after it came, where that is remembered and it is the first time.
+    pub(crate) fn confirmed(&mut self, rev: Rev, now: Now) -> Option<Duration> {
+        push(&mut self.confirmed, (rev, now.wall));
+        let index = self.came.partition_point(|(came, _)| *came < rev);
+        let (_, at) = self.came.get_mut(index).filter(|(came, _)| *came == rev)?;
+        at.take().map(|at| now.at.since(at))
+    }
+}
+
+fn push<T>(queue: &mut VecDeque<T>, item: T) {
+    if queue.len() >= limits::CONFIRMATIONS_REMEMBERED {
+        queue.pop_front();
+    }
+    queue.push_back(item);
 }
 
 impl Publisher {
     /// When the peer last confirmed the value of a revision, where that is remembered.
     pub(crate) fn confirmed_at(&self, rev: Rev) -> Option<WallTime> {
-        let newest_first = self.confirmations.0.iter().rev();
+        let newest_first = self.confirmations.confirmed.iter().rev();
         let mut of_rev = newest_first.filter(|(confirmed, _)| *confirmed == rev);
         of_rev.next().map(|(_, at)| *at)
     }

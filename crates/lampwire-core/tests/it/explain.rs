@@ -147,3 +147,23 @@ fn states_are_counted_by_kind_and_source_in_parts() {
         );
     }
 }
+
+#[test]
+fn the_time_from_a_change_to_its_confirmation_is_counted() {
+    let mut bench = Bench::new(RELATION);
+    for request in bench.requests() {
+        bench.grant(&request, "t0");
+    }
+    bench.set("Custom:door", DeviceState::InUse);
+    let request = bench.requests().remove(0);
+    bench.pass(std::time::Duration::from_millis(40));
+    bench.grant(&request, "t1");
+    let publisher = bench.node.publishers(bench.now).remove(0);
+    let times = publisher.confirm_times;
+    assert_eq!(
+        (times.total, times.sum),
+        (1, std::time::Duration::from_millis(40))
+    );
+    // The refresh at the start had an answer too, at once.
+    assert_eq!(publisher.round_trips.total, 2);
+}

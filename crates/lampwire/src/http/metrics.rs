@@ -309,12 +309,24 @@ impl Figures {
                 .iter()
                 .for_each(|it| family.put(&[("publisher", &it.name)], of(it)));
         }
-        let mut family = page.histogram(
-            "lampwire_publisher_round_trip_seconds",
-            "The time from a request to the peer's answer.",
-        );
-        for publisher in &self.publishers {
-            family.put_histogram(("publisher", &publisher.name), &publisher.round_trips);
+        type Times = fn(&PublisherView) -> &Histogram;
+        let histograms: [(&str, &str, Times); 2] = [
+            (
+                "lampwire_publisher_round_trip_seconds",
+                "The time from a request to the peer's answer.",
+                |it| &it.round_trips,
+            ),
+            (
+                "lampwire_publisher_confirm_seconds",
+                "The time from a change to the peer's confirmation.",
+                |it| &it.confirm_times,
+            ),
+        ];
+        for (name, help, of) in histograms {
+            let mut family = page.histogram(name, help);
+            for publisher in &self.publishers {
+                family.put_histogram(("publisher", &publisher.name), of(publisher));
+            }
         }
     }
 

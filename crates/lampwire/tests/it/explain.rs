@@ -1,7 +1,10 @@
 //! Why a lamp is lit, asked over HTTP and on the command line.
 
+use std::net::UdpSocket;
+
 use super::harness::{Node, address, wait_for};
 use super::pair::{ONE, TWO, relation, start_one, start_two};
+use super::sip::Draft;
 
 #[test]
 fn a_lamp_is_explained_on_both_nodes() {
@@ -65,13 +68,20 @@ fn a_lamp_is_explained_on_both_nodes() {
 #[test]
 fn what_a_filter_keeps_out_is_told() {
     let (at_one, at_two) = (address(), address());
-    let one = start_one(at_one, at_two);
     let filter = relation("instance2", "instance1", at_one) + "device_state_filter=^PJSIP/1\n";
     let two = Node::start(at_two, &format!("entity_id={TWO}"), &filter);
     let problem = two.get("/api/v1/explain/devices/PJSIP%2F2001").problem(404);
     assert!(problem.contains("\"^PJSIP/1\""), "{problem}");
-    one.put("/api/v1/devices/PJSIP%2F2001", r#"{"state":"INUSE"}"#);
+    // An Asterisk knows nothing of the filter, and sends it all the same.
+    let body = format!(
+        "{{\"type\":\"devicestate\",\"device\":\"PJSIP/2001\",\"state\":\"INUSE\",\"cachable\":\"1\",\"eid\":\"{ONE}\"}}"
+    );
+    let publish = Draft::publish("instance1", "asterisk-devicestate", body)
+        .set("Via", "SIP/2.0/UDP 127.0.0.1:5060;rport;branch=z9hG4bK1")
+        .bytes();
+    let asterisk = UdpSocket::bind((at_one, 5060)).unwrap();
     let explained = wait_for("a state that was dropped", || {
+        asterisk.send_to(&publish, (at_two, 5060)).unwrap();
         let answer = two.get("/api/v1/explain/devices/PJSIP%2F2001");
         (answer.status == 200).then_some(answer.json)
     });
@@ -87,6 +97,21 @@ fn what_a_filter_keeps_out_is_told() {
         out.contains("NOT TAKEN BY") && out.contains("dropped 1 times"),
         "{out}"
     );
+}
+
+#[test]
+fn what_a_peer_has_not_asked_for_is_told() {
+    let (at_one, at_two) = (address(), address());
+    let one = start_one(at_one, at_two);
+    let filter = relation("instance2", "instance1", at_one) + "device_state_filter=^PJSIP/1\n";
+    let _two = Node::start(at_two, &format!("entity_id={TWO}"), &filter);
+    one.put("/api/v1/devices/PJSIP%2F2001", r#"{"state":"INUSE"}"#);
+    wait_for("a filter that a Lampwire has told", || {
+        let explained = one.get("/api/v1/explain/devices/PJSIP%2F2001").json;
+        let told = &explained["publishers"][0];
+        let why = told["why"].as_str()?.to_owned();
+        (told["wanted"] == false && why.contains("asked only for what \"^PJSIP/1\"")).then_some(())
+    });
 }
 
 #[test]
