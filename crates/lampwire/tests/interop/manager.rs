@@ -120,6 +120,18 @@ impl World {
             plan("middle", middle, "02:00:00:00:00:01"),
         )?;
         lampwire.configure(&format!("{sections}[lampwire]\ntype=lampwire\nrelay=yes\n"))?;
+        let other = addresses.host(8);
+        let mistaken = Lampwire::new(
+            directory.join("mistaken"),
+            plan("mistaken", other, "02:00:00:00:00:08"),
+        )?;
+        mistaken.configure(&format!(
+            "[udp]\ntype=transport\nprotocol=udp\nbind={other}:{SIP_PORT}\n\n\
+             [one]\ntype=ami\nhost={}\nusername={user}\nsecret={user}\n\n\
+             [lampwire]\ntype=lampwire\n",
+            addresses.host(2),
+            user = ami::USER,
+        ))?;
         Ok(Self {
             lampwire,
             mistaken,
