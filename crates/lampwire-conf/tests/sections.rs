@@ -423,3 +423,30 @@ fn many_sections() {
         (10_000, 10_000)
     );
 }
+
+#[test]
+fn asterisks_by_their_manager_interface() {
+    let (config, _) = load(
+        "main.conf",
+        &mut MapSource::new([
+            (
+                "main.conf",
+                "[a]\ntype=ami\nhost=[2001:db8::1]\nusername=u\nsecret=@/secret\ntls=yes\n\
+                 [b]\ntype=ami\nhost=pbx.example\nport=15038\nusername=u\nsecret=s\nsink=yes\nprefix=far/\n\
+                 device_state_filter=^PJSIP/\nmailbox_state_filter=@a$\nmailboxes=2@a, 1@a\nmailboxes=1@a\neid=02:00:00:00:00:0b\n",
+            ),
+            ("/secret", "hunter2\n"),
+        ]),
+    );
+    let [a, b] = config.amis.as_slice() else {
+        panic!("{:?}", config.amis)
+    };
+    assert_eq!((a.host.as_str(), a.port), ("2001:db8::1", 5039));
+    assert!(a.tls && a.verify_server && !a.sink);
+    assert_eq!(a.secret.expose(), "hunter2");
+    assert!(!format!("{a:?}").contains("hunter2"));
+    assert_eq!((b.host.as_str(), b.port), ("pbx.example", 15038));
+    assert_eq!(b.sink_prefix(), "Custom:far/");
+    assert_eq!(b.mailboxes, ["1@a", "2@a"]);
+    assert_eq!(b.eid, "02:00:00:00:00:0b".parse().ok());
+}

@@ -26,10 +26,11 @@ type Case = fn(&mut World) -> Outcome;
 
 /// The trials, each on addresses of its own.
 pub(crate) fn trials(lab_: &Arc<Lab>, first_number: usize) -> Vec<Trial> {
-    let cases: [(&str, Case); 3] = [
+    let cases: [(&str, Case); 4] = [
         ("all_lamps_are_right_on_all_three", lamps),
         ("an_asterisk_restarts", restart),
         ("a_cut_of_20_s_while_states_change", cut),
+        ("one_that_has_the_exchange_is_refused", refused),
     ];
     let mut trials = Vec::new();
     for release in Release::ALL {
@@ -59,6 +60,8 @@ fn trial(lab_: &Lab, release: Release, number: u8, case: &str, run: Case) -> Res
 /// Lampwire in the middle, two Asterisks that publish, and one that is reached by its manager interface.
 struct World {
     lampwire: Lampwire,
+    /// Another, which takes one that publishes for one without the exchange. It is not started.
+    mistaken: Lampwire,
     plain: Asterisk,
     peers: [Asterisk; 2],
     cutter: Cutter,
@@ -117,8 +120,21 @@ impl World {
             plan("middle", middle, "02:00:00:00:00:01"),
         )?;
         lampwire.configure(&format!("{sections}[lampwire]\ntype=lampwire\nrelay=yes\n"))?;
+        let other = addresses.host(8);
+        let mistaken = Lampwire::new(
+            directory.join("mistaken"),
+            plan("mistaken", other, "02:00:00:00:00:08"),
+        )?;
+        mistaken.configure(&format!(
+            "[udp]\ntype=transport\nprotocol=udp\nbind={other}:{SIP_PORT}\n\n\
+             [one]\ntype=ami\nhost={}\nusername={user}\nsecret={user}\n\n\
+             [lampwire]\ntype=lampwire\n",
+            addresses.host(2),
+            user = ami::USER,
+        ))?;
         Ok(Self {
             lampwire,
+            mistaken,
             plain,
             peers: [one?, two?],
             cutter: Cutter::start(SocketAddr::new(addresses.host(7), ami::PORT), interface)?,
@@ -286,6 +302,22 @@ fn cut(world: &mut World) -> Outcome {
     world.everywhere("Custom:z", "BUSY")?;
     eprintln!("right {:.2} s after the cut", begun.elapsed().as_secs_f32());
     Ok(())
+}
+
+fn refused(world: &mut World) -> Outcome {
+    world.peers[0].set_device("Custom:x", "INUSE")?;
+    world.mistaken.start()?;
+    let logs = world.mistaken.logs();
+    wait_until(PATIENCE, "the refusal", &true, || {
+        let log = std::fs::read_to_string(&logs[0]).unwrap_or_default();
+        Ok(Some(
+            log.contains("res_pjsip_publish_asterisk.so is loaded there"),
+        ))
+    })?;
+    match world.mistaken.device("Custom:x")? {
+        None => Ok(()),
+        Some(state) => Err(Failure::Expectation(format!("it was read: {state}"))),
+    }
 }
 
 /// Stands before a manager interface, and holds everything back while it is cut.
