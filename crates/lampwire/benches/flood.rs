@@ -149,6 +149,7 @@ impl Figures {
     fn percentile(&self, percent: f64) -> Duration {
         let mut sorted = self.latencies.clone();
         sorted.sort_unstable();
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a place in a list
         let at = (sorted.len() as f64 * percent / 100.0).ceil() as usize;
         sorted
             .get(at.saturating_sub(1))

@@ -12,7 +12,7 @@ use crate::plan::{self, Plan, Written};
 /// Write the configuration of every server, Asterisk's and Lampwire's, and what to copy where
 ///
 /// PEERS.toml has `topology` ("mesh" or "hub"), `hub` (the name of the peer that is it), `auth` ("digest" or "none"), `tls`, `hints`, and for each
-/// server a [[peer]] with `name`, `address`, `kind` ("asterisk" or "lampwire"), and if wanted `devices` and `mailboxes` (filters of what it sends),
+/// server a `[[peer]]` with `name`, `address`, `kind` ("asterisk" or "lampwire"), and if wanted `devices` and `mailboxes` (filters of what it sends),
 /// `password`, `bind`, `directory` (where its files will lie), `existing_transport`. Run it again after a change: passwords, keys and certificates
 /// stay.
 #[derive(Debug, clap::Args)]

@@ -29,6 +29,7 @@ mod figures;
 #[path = "../it/harness.rs"]
 #[allow(dead_code, reason = "the browser needs a little of it")]
 mod harness;
+mod hub;
 mod instance;
 mod lampwire;
 mod manager;
@@ -107,6 +108,7 @@ fn main() -> ExitCode {
     trials.extend(page::trials(&lab, trials.len()));
     trials.extend(plans::trials(&lab, trials.len()));
     trials.extend(manager::trials(&lab, trials.len()));
+    trials.extend(hub::trials(&lab, trials.len()));
     trials.extend(required(&missing));
     trials.extend(figures::trials(&lab));
     let conclusion = libtest_mimic::run(&arguments, trials);
