@@ -244,6 +244,11 @@ impl Figures {
                 "States that were taken back because their node no longer has them.",
                 self.counters.swept,
             ),
+            (
+                "lampwire_states_expired_total",
+                "States of this node that were set for a time and not renewed.",
+                self.counters.expired,
+            ),
         ] {
             page.counter(name, help).put(&[], count);
         }
