@@ -15,6 +15,7 @@ pub mod asterisk;
 pub mod exchange;
 pub mod fleet;
 pub mod hostile;
+pub mod hubs;
 pub mod member;
 pub mod model;
 pub mod network;

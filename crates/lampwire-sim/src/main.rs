@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use lampwire_sim::scenario;
 
-const USAGE: &str = "usage: lampwire-sim [--streams] [--seeds FIRST..LAST | --seeds SEED]
-(default 1..200, LAST included; --streams: the world of connections instead of that of datagrams)";
+const USAGE: &str = "usage: lampwire-sim [--streams | --hubs] [--seeds FIRST..LAST | --seeds SEED]
+(default 1..200, LAST included; --streams: the world of connections instead of that of datagrams; --hubs: that of hubs)";
 
 fn main() -> ExitCode {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     let streams = arguments.first().is_some_and(|first| first == "--streams");
-    arguments.drain(..usize::from(streams));
+    let hubs = arguments.first().is_some_and(|first| first == "--hubs");
+    arguments.drain(..usize::from(streams || hubs));
     let seeds = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => Some(1..=200),
         ["--seeds", seeds] => parse(seeds),
@@ -23,7 +24,9 @@ fn main() -> ExitCode {
     };
     let began = Instant::now();
     let (mut ran, mut failed, mut counted) = (0u64, 0u64, (0, 0));
-    let words = if streams {
+    let words = if hubs {
+        ("links", "requests for one change")
+    } else if streams {
         ("connections", "broken")
     } else {
         ("changes", "datagrams")
@@ -31,7 +34,9 @@ fn main() -> ExitCode {
     let mut slowest = Duration::ZERO;
     for seed in seeds {
         ran += 1;
-        let outcome = if streams {
+        let outcome = if hubs {
+            lampwire_sim::hubs::run(seed).map(|it| (it.links, it.of_one_change, it.converged_after))
+        } else if streams {
             lampwire_sim::streams::run(seed)
                 .map(|it| (it.connections, it.broken, it.converged_after))
         } else {

@@ -49,9 +49,14 @@ impl Node {
             .hear(now.at, eid, peer, version, extras.lost, known);
         match belief {
             Belief::Taken | Belief::TakenAnew => {}
-            Belief::Stale => self.counters.stale += 1,
+            Belief::Stale => {
+                self.counters.stale += 1;
+                // It is no news, but the peer has it.
+                self.table.note_said(kind, name, eid);
+            }
             Belief::Shadow => self.counters.shadows += 1,
             Belief::StandIn => {
+                self.table.note_said(kind, name, eid);
                 if let Some(version) = version {
                     self.table.set_version(kind, name, eid, version)?;
                 }

@@ -601,6 +601,15 @@ impl Table {
         (end < self.cells.len()).then(|| CellId(u32::try_from(end).expect("bounded by CELLS")))
     }
 
+    /// A value was said again in this round of asking.
+    pub(crate) fn note_said(&mut self, kind: Kind, name: &str, eid: EidId) {
+        if let Some(name) = self.names.find(kind, name)
+            && let (Some(id), _) = self.cells_of(name, eid)
+        {
+            self.cells[id.0 as usize].said = self.round;
+        }
+    }
+
     /// A value has another version, and is as it was.
     pub(crate) fn set_version(
         &mut self,
