@@ -724,6 +724,13 @@ impl Table {
             self.bury(passing);
         }
         let previous = Some(self.cell(id).value);
+        // To be gone is news: what another hub has of it is older.
+        let here = self.journal.head().next().number();
+        let cell = &mut self.cells[id.0 as usize];
+        cell.seq = match cell.stamper {
+            StamperId::HERE => here,
+            _ => cell.seq + 1,
+        };
         let change = self.change(id, Value::deleted(kind), at, previous);
         self.bury(id);
         Some(change)

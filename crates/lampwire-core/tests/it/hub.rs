@@ -571,6 +571,60 @@ fn a_lampwire_that_restarted_loses_what_one_marked_dump_leaves_out() {
 }
 
 #[test]
+fn what_is_taken_back_is_newer_than_what_others_have_of_it() {
+    let mut bench = acquainted("");
+    let version = |bench: &mut Bench, body: String| {
+        assert_eq!(bench.ask(&of(A, body)).status(), 200);
+        let requests = bench.requests();
+        let to_c = requests
+            .iter()
+            .find(|it| it.to == C.1.parse().unwrap())
+            .unwrap();
+        let body = to_c.body().to_owned();
+        for request in &requests {
+            bench.grant(request, "tag");
+        }
+        settle(bench);
+        let at = body.find("\"seq\":").unwrap() + 6;
+        body[at..]
+            .trim_end_matches(|it: char| !it.is_ascii_digit())
+            .split(',')
+            .next()
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+    };
+    let first = version(&mut bench, device(A.2, "x", "INUSE", ""));
+    // Another entity id of the same peer: what it said before is taken back when it has told all anew.
+    let change = device("02:00:00:00:00:aa", "x", "INUSE", "");
+    assert_eq!(
+        bench
+            .ask(&of(
+                A,
+                r#"{"type":"refresh","eid":"02:00:00:00:00:aa"}"#.to_owned()
+            ))
+            .status(),
+        200
+    );
+    settle(&mut bench);
+    tell(&mut bench, A, change);
+    let mut gone = None;
+    for _ in 0..12 {
+        bench.pass(Duration::from_secs(1));
+        for request in bench.requests() {
+            bench.grant(&request, "tag");
+            if request.to == C.1.parse().unwrap() && request.body().contains("INVALID") {
+                gone = Some(request);
+            }
+        }
+    }
+    let gone = gone.expect("it is told that the old one is gone");
+    let at = gone.body().find("\"seq\":").unwrap() + 6;
+    let seq: u64 = gone.body()[at..].trim_end_matches('}').parse().unwrap();
+    assert!(seq > first, "{seq} {first}");
+}
+
+#[test]
 fn the_end_of_a_dump_comes_after_it_also_where_its_asker_is_asked_at_the_same_moment() {
     let mut bench = acquainted("");
     tell(&mut bench, A, device(A.2, "x", "INUSE", ""));

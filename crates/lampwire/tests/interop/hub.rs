@@ -218,8 +218,20 @@ fn relays_and_takes_back(world: &mut World) -> Outcome {
     world.stays(2, &[("Custom:of-1", "INUSE")], Duration::from_millis(500))?;
     // It comes back with what its database has: a second's changes may be missing, and its own part of a sum counts once it is set anew.
     world.peers[0].start()?;
-    let own = world.peers[0].device("Custom:of-0")?.unwrap_or_default();
-    world.show(&[1, 2], "Custom:of-0", &own)?;
+    let (first, others) = world.peers.split_at_mut(1);
+    for other in others {
+        let what = format!(
+            "the same of Custom:of-0 on {} as on the one that died",
+            other.name()
+        );
+        wait_until(PATIENCE, &what, &true, || {
+            let (own, seen) = (
+                first[0].device("Custom:of-0")?,
+                other.device("Custom:of-0")?,
+            );
+            Ok(Some(own.is_some() && own == seen))
+        })?;
+    }
     world.peers[0].set_device("Custom:sum", "BUSY")?;
     world.show(&[0, 1, 2], "Custom:sum", "RINGINUSE")?;
     // What it was told before its death it is told again.
