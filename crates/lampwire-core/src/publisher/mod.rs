@@ -1209,6 +1209,7 @@ fn wants(settings: &Settings, index: u16, table: &Table, filters: &Filters, entr
         && table.names.lane_of(cell.name, settings.lanes) == index
         && (matches!(cell.source, Source::Local | Source::Ami) || may_relay(settings, table, cell))
         && table.is_told(entry.cell)
+        && table.has_version(entry)
         && filters.wants(settings.filter, &table.names, cell.name)
         && settings
             .pushed

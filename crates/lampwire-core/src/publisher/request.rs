@@ -187,7 +187,7 @@ pub(crate) fn user_agent(config: &Config) -> &str {
 fn body(ctx: &Context<'_>, parts: &Parts<'_>) -> Vec<u8> {
     let mut body = Vec::new();
     match parts.job {
-        Some(Job::State { cell, value, .. }) => {
+        Some(Job::State { cell, value, rev }) => {
             let cell = ctx.table.cell(cell);
             let name = ctx.table.names.get(cell.name);
             let eid = ctx.table.eid(cell.eid);
@@ -219,7 +219,7 @@ fn body(ctx: &Context<'_>, parts: &Parts<'_>) -> Vec<u8> {
                 && ctx.table.is_lost(cell.eid)
                 && ctx.config.lampwire.retract_as != RetractAs::Keep;
             let extras = Extras {
-                version: relayed.then(|| ctx.table.version(cell)),
+                version: relayed.then(|| ctx.table.version_at(cell, rev)),
                 lost: relayed && stands_in,
                 ..Extras::default()
             };

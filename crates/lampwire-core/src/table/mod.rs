@@ -477,6 +477,24 @@ impl Table {
         }
     }
 
+    /// The version of what a cell's entry at `rev` told: what this node stamps has the number of its change.
+    pub(crate) fn version_at(&self, cell: &Cell, rev: Rev) -> Version {
+        let version = self.version(cell);
+        match cell.stamper {
+            StamperId::HERE => Version {
+                seq: rev.number(),
+                ..version
+            },
+            _ => version,
+        }
+    }
+
+    /// Whether an entry may be told as it is: of what another node stamped only the newest version is known.
+    pub(crate) fn has_version(&self, entry: &Entry) -> bool {
+        let cell = self.cell(entry.cell);
+        cell.stamper == StamperId::HERE || cell.rev == entry.rev
+    }
+
     /// A newer life of this node than any that others know: what it stamps is not older than what it stamped before.
     pub(crate) fn live_again(&mut self, life: u64) {
         self.stampers[0].1 = life;

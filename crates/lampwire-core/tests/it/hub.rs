@@ -571,6 +571,35 @@ fn a_lampwire_that_restarted_loses_what_one_marked_dump_leaves_out() {
 }
 
 #[test]
+fn a_value_that_was_overtaken_before_it_was_told_has_its_own_older_version() {
+    let mut bench = acquainted("");
+    // Nothing is granted meanwhile: the second change waits behind the first, and the third behind it.
+    let mut requests = Vec::new();
+    for state in ["INUSE", "BUSY", "ONHOLD"] {
+        let said = of(A, device(A.2, "x", state, ""));
+        assert_eq!(bench.ask(&said).status(), 200);
+        requests.extend(bench.requests());
+    }
+    let mut told = Vec::new();
+    while !requests.is_empty() {
+        for request in std::mem::take(&mut requests) {
+            if request.to == C.1.parse().unwrap() && request.body().contains("\"device\"") {
+                let at = request.body().find("\"seq\":").unwrap() + 6;
+                let seq: u64 = request.body()[at..].trim_end_matches('}').parse().unwrap();
+                told.push((short(request.body()), seq));
+            }
+            bench.grant(&request, "tag");
+            requests.extend(bench.requests());
+        }
+    }
+    assert_eq!(told.last().unwrap().0, "x ONHOLD 0a");
+    assert!(
+        told.windows(2).all(|pair| pair[0].1 < pair[1].1),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn what_is_taken_back_is_newer_than_what_others_have_of_it() {
     let mut bench = acquainted("");
     let version = |bench: &mut Bench, body: String| {
