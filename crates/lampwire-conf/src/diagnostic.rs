@@ -96,6 +96,18 @@ impl fmt::Display for Diagnostic {
     }
 }
 
+/// The same with what a terminal would take for a command written out: names and values stand in messages as they were read.
+fn printable(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let written = |char: char| match char.is_control() {
+        true => char.escape_default().to_string(),
+        false => char.to_string(),
+    };
+    text.chars().map(written).collect()
+}
+
 /// Collects the findings of one load: bounded, without repetitions, at last in the order of files and lines.
 #[derive(Default)]
 pub(crate) struct Findings {
@@ -173,6 +185,7 @@ impl Findings {
             }
             return;
         }
+        let (message, help) = (printable(message), help.map(printable));
         if self.seen.insert((at.clone(), code, message.clone())) {
             self.list.push(Diagnostic {
                 severity,

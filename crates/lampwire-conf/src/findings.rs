@@ -27,6 +27,9 @@ pub struct Group {
     pub codes: &'static [Code],
 }
 
+/// The heading of the codes that the relations of several instances can have: those that `several` finds beyond what each has by itself.
+pub const RELATIONS: &str = "Several instances";
+
 /// What is known of the code; None: there is none of that name.
 pub fn code(name: &str) -> Option<&'static Code> {
     GROUPS
@@ -298,12 +301,6 @@ pub const GROUPS: &[Group] = &[
                 "a section has no `type`",
                 NO_OBJECT,
                 "add `type=`",
-            ),
-            warning(
-                "not-served",
-                "an option that this version reads and does not obey",
-                "as if it were not set",
-                "leave it out, or wait for the version that does",
             ),
             warning(
                 "repeated-option",
@@ -708,13 +705,61 @@ pub const GROUPS: &[Group] = &[
         ],
     },
     Group {
-        name: "Several instances",
+        name: RELATIONS,
         codes: &[
             note(
                 "address-inferred",
                 "where an instance is, is not said anywhere",
                 "nothing; if it is wrong, so is what follows from it",
                 "bind a transport to the address, or say it by ADDRESS=FILE",
+            ),
+            error(
+                "ami-and-exchange",
+                "an Asterisk that is read by its manager interface takes part by its own exchange as well",
+                "Lampwire refuses to read it where `res_pjsip_publish_asterisk.so` is loaded: others' states would come back as its own",
+                "remove the section of type=ami and make it a peer, or remove the exchange from its pjsip.conf and noload the module",
+            ),
+            error(
+                "ami-no-tls",
+                "a section of type=ami asks for TLS, and the Asterisk's manager.conf has none",
+                "nobody listens there: the Asterisk is not read, and tried again for ever",
+                "set `tlsenable=yes` and `tlscertfile` in its `[general]`, or `tls=no`",
+            ),
+            error(
+                "ami-no-user",
+                "the Asterisk's manager.conf has no user of that name",
+                "the login is refused, and the Asterisk is not read",
+                "let `username` be the name of a section there",
+            ),
+            error(
+                "ami-not-enabled",
+                "the Asterisk's manager interface is not enabled",
+                "the connection is refused, by TLS too: the Asterisk is not read",
+                "set `enabled=yes` in `[general]` of its manager.conf",
+            ),
+            error(
+                "ami-not-listening",
+                "the Asterisk's manager interface listens at another port or address",
+                "the connection is refused, and the Asterisk is not read",
+                "let `host` and `port` be those of its manager.conf; a port behind `bindaddr` counts for nothing there",
+            ),
+            error(
+                "ami-right-missing",
+                "the user in the Asterisk's manager.conf lacks a right that is needed",
+                "what the right is for is not done: without `read=system`, `write=call`, or `write=command` where `eid` is not set, the Asterisk is not read at all",
+                "add the right; the words are written in small letters, with commas and no blanks between them",
+            ),
+            error(
+                "ami-secret-differs",
+                "the secret is not that of the user in the Asterisk's manager.conf",
+                "the login is refused, and the Asterisk is not read",
+                "let both be the same",
+            ),
+            error(
+                "ami-source-refused",
+                "rules of the user in the Asterisk's manager.conf keep our address out",
+                "the login is refused, and the Asterisk is not read",
+                "permit the address behind the lines that deny it",
             ),
             error(
                 "credentials-differ",
@@ -725,7 +770,7 @@ pub const GROUPS: &[Group] = &[
             warning(
                 "entity-id-differs",
                 "an endpoint is told to have another entity id than its instance has",
-                "what a lost peer's states are retracted under is not what it published under, and lamps stay lit",
+                "a Lampwire warns, and goes by what the peer tells of itself; until it has told it, its states pass for those of somebody behind it, and stay when it is lost",
                 "correct `@entity_id`, or leave it out: it is learned",
             ),
             error(
@@ -851,7 +896,7 @@ pub const GROUPS: &[Group] = &[
             warning(
                 "shared-endpoint",
                 "several instances are taken for the same endpoint",
-                "they cannot be told apart: one's credentials and rules serve all, and a Lampwire refuses the entity id of the second by 403",
+                "they cannot be told apart: one's credentials and rules serve all, and a Lampwire takes the second for the first with another entity id: what the first said is taken back when the second has told all",
                 "give each an endpoint of its own",
             ),
             error(
@@ -868,9 +913,9 @@ pub const GROUPS: &[Group] = &[
             ),
             warning(
                 "unknown-destination",
-                "a publish leads to none of the instances given",
+                "a publish or a section of type=ami leads to none of the instances given",
                 "if none is there, each request times out",
-                "correct server_uri, give that instance's file too, or say where it is by ADDRESS=FILE",
+                "correct server_uri or host, give that instance's file too, or say where it is by ADDRESS=FILE",
             ),
             note(
                 "unknown-source",

@@ -1,6 +1,7 @@
 //! What the fuzz targets and the replay of their corpora run. Not part of the interface.
 
-use crate::{Filter, Identifier, RequestFacts, Severity, Source, load};
+use crate::check::{Address, Instance, Paths, dot, several, svg};
+use crate::{Filter, Identifier, MapSource, RequestFacts, Severity, Source, load};
 
 /// A source in which every name is the text itself, so that a file can include itself under any name.
 struct Everything<'d>(&'d [u8]);
@@ -124,4 +125,62 @@ pub fn filter(data: &[u8]) {
             Err(error) => assert!(error.offset <= pattern.len() && !error.message.is_empty()),
         }
     }
+}
+
+/// Looks at several instances together, as `check` does. The text is as in the corpus of its tests: each file begins with a line `=== NAME`,
+/// or `=== ADDRESS=NAME`.
+pub fn check(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    // Each is met by each, and what includes itself grows.
+    let parts: Vec<(&str, &str)> = text
+        .split("=== ")
+        .skip(1)
+        .take(6)
+        .map(|part| part.split_once('\n').unwrap_or((part, "")))
+        .filter(|(name, _)| !name.is_empty() && !name.contains(char::is_control))
+        .collect();
+    if text.len() > 16 * 1024 || text.to_ascii_lowercase().contains("#include") {
+        return;
+    }
+    let path = |name: &str| {
+        name.rsplit_once('=')
+            .map_or(name, |(_, path)| path)
+            .to_owned()
+    };
+    let mut source = MapSource::new(parts.iter().map(|(name, text)| (path(name), *text)));
+    let of = |ending: &str| {
+        let mut found = parts.iter().map(|(name, _)| path(name));
+        found.find(|path| path.ends_with(ending))
+    };
+    const BESIDE: [&str; 3] = ["asterisk.conf", "sorcery.conf", "manager.conf"];
+    let [asterisk, sorcery, manager] = BESIDE.map(of);
+    let instances: Vec<Instance> = parts
+        .iter()
+        .filter(|(name, _)| !BESIDE.iter().any(|beside| name.ends_with(beside)))
+        .map(|(name, _)| {
+            let address = name
+                .split_once('=')
+                .map(|(address, _)| address.parse::<Address>());
+            let configuration = path(name);
+            let paths = Paths {
+                configuration: &configuration,
+                asterisk: asterisk.as_deref(),
+                sorcery: sorcery.as_deref(),
+                manager: manager.as_deref(),
+            };
+            Instance::read(*name, address.and_then(Result::ok), &paths, &mut source)
+        })
+        .collect();
+    let web = several(&instances);
+    for finding in &web.findings {
+        let line = finding.to_string();
+        assert!(
+            !line.contains(['\n', '\r', '\0']),
+            "a finding is one line: {line:?}"
+        );
+    }
+    assert!(svg(&instances, &web).ends_with("</svg>\n"));
+    assert!(dot(&instances, &web).ends_with("}\n"));
 }

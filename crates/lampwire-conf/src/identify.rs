@@ -131,6 +131,12 @@ impl Identifier {
         }
     }
 
+    /// The same, where the address tells it before anything else of the request is looked at; None: the rest is to be looked at too.
+    pub fn identify_by_source(&self, source: IpAddr) -> Option<usize> {
+        let first = self.order.first().filter(|way| **way == IdentifyBy::Ip)?;
+        self.by_rules(*first, |rules| self.is_source(rules, source))
+    }
+
     /// The request's endpoint as an index into `config.endpoints`; None: nobody's.
     pub fn identify(&self, facts: &RequestFacts<'_>) -> Option<usize> {
         self.order.iter().find_map(|way| match way {

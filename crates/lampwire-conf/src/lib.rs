@@ -29,6 +29,7 @@
 pub mod check;
 mod config;
 mod diagnostic;
+mod difference;
 mod filter;
 pub mod findings;
 #[doc(hidden)]
@@ -46,6 +47,7 @@ mod value;
 
 pub use config::Config;
 pub use diagnostic::{Diagnostic, Location, Severity};
+pub use difference::{Difference, NeedsRestart, SectionChange, What};
 pub use filter::{Filter, FilterError};
 pub use identify::{HeaderValues, Identifier, RequestFacts};
 pub use load::load;

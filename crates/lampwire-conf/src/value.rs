@@ -190,6 +190,18 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// An item of `permit` (else of `deny`); `!` before an address turns its meaning round. An error says what is wrong with the address.
+    pub(crate) fn parse(permit: bool, item: &str) -> Result<Self, <Network as FromStr>::Err> {
+        let (negated, text) = match item.strip_prefix('!') {
+            Some(rest) => (true, rest.trim()),
+            None => (false, item),
+        };
+        Ok(Self {
+            allow: permit != negated,
+            network: text.parse()?,
+        })
+    }
+
     /// What a list of rules says of an address: the last rule that names it decides, and without one it is let in.
     ///
     /// ```

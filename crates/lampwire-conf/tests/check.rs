@@ -1,8 +1,8 @@
 //! The corpus in `tests/check`: wrong configurations of one and of several instances with exactly what `check` says of them, each with a twin
 //! that misses the fault by a hair and gives none of it, and right ones of which nothing is said.
 //!
-//! A file has parts that begin with `=== wrong FILE`, `=== right FILE` (`ADDRESS=FILE` gives its address; `DIRECTORY/asterisk.conf` and
-//! `DIRECTORY/sorcery.conf` belong to `DIRECTORY/pjsip.conf`), and `=== findings`.
+//! A file has parts that begin with `=== wrong FILE`, `=== right FILE` (`ADDRESS=FILE` gives its address; `DIRECTORY/asterisk.conf`,
+//! `DIRECTORY/sorcery.conf` and `DIRECTORY/manager.conf` belong to `DIRECTORY/pjsip.conf`), and `=== findings`.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
@@ -14,6 +14,9 @@ use lampwire_conf::check::{self, Address, Instance, Paths, Web, several};
 use lampwire_conf::findings::{self, GROUPS};
 use lampwire_conf::{MapSource, Severity};
 use proptest::prelude::*;
+
+/// The files of an instance that belong to its pjsip.conf.
+const BESIDE: [&str; 3] = ["asterisk.conf", "sorcery.conf", "manager.conf"];
 
 struct Case {
     name: String,
@@ -73,7 +76,7 @@ fn look_at(files: &[(String, String)]) -> (Vec<Instance>, Web) {
     let mut source = MapSource::new(files.iter().map(|(name, text)| (path(name), text.as_str())));
     let instances: Vec<Instance> = files
         .iter()
-        .filter(|(name, _)| !name.ends_with("asterisk.conf") && !name.ends_with("sorcery.conf"))
+        .filter(|(name, _)| !BESIDE.iter().any(|beside| name.ends_with(beside)))
         .map(|(name, _)| {
             let configuration = path(name);
             let directory = configuration.strip_suffix("/pjsip.conf");
@@ -84,7 +87,7 @@ fn look_at(files: &[(String, String)]) -> (Vec<Instance>, Web) {
                     .any(|(name, _)| path(name) == beside)
                     .then_some(beside)
             };
-            let (asterisk, sorcery) = (beside("asterisk.conf"), beside("sorcery.conf"));
+            let [asterisk, sorcery, manager] = BESIDE.map(beside);
             let address: Option<Address> = name
                 .split_once('=')
                 .map(|(address, _)| address.parse().unwrap());
@@ -92,6 +95,7 @@ fn look_at(files: &[(String, String)]) -> (Vec<Instance>, Web) {
                 configuration: &configuration,
                 asterisk: asterisk.as_deref(),
                 sorcery: sorcery.as_deref(),
+                manager: manager.as_deref(),
             };
             Instance::read(
                 directory.unwrap_or(&configuration),
@@ -185,7 +189,6 @@ fn every_code_is_met() {
         "include-depth",
         "line-too-long",
         "more",
-        "not-served",
         "not-utf-8",
         "too-large",
     ] {
@@ -198,6 +201,32 @@ fn every_code_is_met() {
         .filter(|name| !met.contains(*name))
         .collect();
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// What `several` finds beyond what each has by itself has a code of relations: those are shown on the wire by the tests of the program.
+#[test]
+fn what_relations_have_is_listed_as_theirs() {
+    let relations = GROUPS
+        .iter()
+        .find(|group| group.name == findings::RELATIONS);
+    let codes: BTreeSet<&str> = relations.unwrap().codes.iter().map(|it| it.name).collect();
+    for case in cases() {
+        for files in [&case.wrong, &case.right] {
+            let (instances, web) = look_at(files);
+            let mut own: Vec<String> = instances
+                .iter()
+                .flat_map(|instance| several(std::slice::from_ref(instance)).findings)
+                .map(|found| format!("{found} {}", found.code))
+                .collect();
+            for found in &web.findings {
+                let told = format!("{found} {}", found.code);
+                match own.iter().position(|it| *it == told) {
+                    Some(at) => drop(own.swap_remove(at)),
+                    None => assert!(codes.contains(found.code), "{}: {told}", case.name),
+                }
+            }
+        }
+    }
 }
 
 /// An error in one never hides the others' own findings.

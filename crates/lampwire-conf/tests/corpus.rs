@@ -35,3 +35,8 @@ fn configuration() {
 fn filter() {
     replay("filter", fuzzing::filter);
 }
+
+#[test]
+fn check() {
+    replay("check", fuzzing::check);
+}

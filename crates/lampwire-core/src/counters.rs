@@ -52,8 +52,8 @@ pub struct Counters {
     pub refreshes_received: u64,
     /// Relayed states that are no newer than what is known: the other copies of what goes round a circle of hubs.
     pub stale: u64,
-    /// Relayed states that are not looked at because another hub's word on their entity id is believed.
-    pub shadows: u64,
+    /// Relayed states that are known to be gone, so that whoever told them was told so.
+    pub gone: u64,
     /// Relayed states that this node itself had stamped.
     pub echoes: u64,
     /// Entity ids that were lost.
@@ -105,6 +105,27 @@ impl Answered {
             },
             status,
         }
+    }
+}
+
+impl Counters {
+    /// Endpoints have other places. Answers to those that are no more are counted no more.
+    pub(crate) fn renew(&mut self, place: impl Fn(usize) -> Option<usize>) {
+        let answered = std::mem::take(&mut self.answered);
+        let moved = answered.into_iter().filter_map(|(answered, count)| {
+            let endpoint = match answered.endpoint {
+                None => None,
+                Some(endpoint) => Some(place(endpoint)?),
+            };
+            Some((
+                Answered {
+                    endpoint,
+                    ..answered
+                },
+                count,
+            ))
+        });
+        self.answered = moved.collect();
     }
 }
 

@@ -134,6 +134,55 @@ impl Speakers {
         }
     }
 
+    /// Endpoints have other places, and perhaps other entity ids by the configuration. What those said that are no more is forgotten.
+    pub(crate) fn renew(&mut self, config: &Config, place: impl Fn(usize) -> Option<usize>) {
+        let before = std::mem::replace(self, Self::new(config));
+        self.left = before.left;
+        for (index, speaker) in before.list.into_iter().enumerate() {
+            if let Some(at) = place(index) {
+                let configured = config.endpoints[at].entity_id;
+                self.list[at] = Speaker {
+                    own: configured.or(speaker.own),
+                    ..speaker
+                };
+            }
+        }
+        let moved = before.findings.into_iter().filter_map(|finding| {
+            Some(match finding {
+                Finding::Shared {
+                    eid,
+                    endpoints: (one, other),
+                } => {
+                    let (one, other) = (place(one)?, place(other)?);
+                    let endpoints = (one.min(other), one.max(other));
+                    Finding::Shared { eid, endpoints }
+                }
+                Finding::Changed { endpoint, from, to } => Finding::Changed {
+                    endpoint: place(endpoint)?,
+                    from,
+                    to,
+                },
+                Finding::NotAsConfigured {
+                    endpoint,
+                    configured,
+                    told,
+                } => {
+                    let endpoint = place(endpoint)?;
+                    // Where the configuration was corrected, there is nothing to find any more.
+                    if config.endpoints[endpoint].entity_id != Some(configured) {
+                        return None;
+                    }
+                    Finding::NotAsConfigured {
+                        endpoint,
+                        configured,
+                        told,
+                    }
+                }
+            })
+        });
+        self.findings = moved.collect();
+    }
+
     /// Whether an endpoint may speak for one more.
     pub(crate) fn check(&self, endpoint: usize, eid: EntityId) -> Result<(), TooMany> {
         let spoken = &self.list[endpoint].spoken;

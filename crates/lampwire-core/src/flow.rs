@@ -86,6 +86,11 @@ pub(crate) struct Outlet<'a> {
 }
 
 impl Flows {
+    /// From now on connections of ours are kept alive at this pace.
+    pub(crate) const fn set_keep_alive(&mut self, keep_alive: Duration) {
+        self.keep_alive = keep_alive;
+    }
+
     pub(crate) fn new(keep_alive: Duration) -> Self {
         Self {
             list: BTreeMap::new(),

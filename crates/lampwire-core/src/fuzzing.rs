@@ -458,7 +458,10 @@ impl World {
             self.drain();
             records.extend(self.node.closing(self.now));
         }
-        let kept: BTreeMap<_, _> = records.into_iter().map(|it| (it.key(), it)).collect();
+        let kept: BTreeMap<_, _> = records
+            .into_iter()
+            .map(|it| (it.key().into_owned(), it))
+            .collect();
         self.lives = self.lives.wrapping_add(1);
         self.node = Self::born(&self.config, self.now, self.lives);
         self.node.restore(self.now, kept.into_values().collect());

@@ -268,6 +268,24 @@ impl Outbox {
         })
     }
 
+    /// The datagram that leaves after `index` others.
+    pub(crate) fn transmit_at(&self, index: usize) -> Option<Transmit<'_>> {
+        let (transport, remote, range) = self.transmits.get(index)?;
+        Some(Transmit {
+            transport: *transport,
+            remote: *remote,
+            bytes: &self.bytes[range.clone()],
+        })
+    }
+
+    /// The first `count` datagrams have left.
+    pub(crate) fn transmitted(&mut self, count: usize) {
+        self.transmits.drain(..count.min(self.transmits.len()));
+        if self.transmits.is_empty() {
+            self.bytes.clear();
+        }
+    }
+
     pub(crate) fn poll_flow(&mut self) -> Option<FlowCommand> {
         self.flows.pop_front()
     }

@@ -48,21 +48,52 @@ struct Pace {
     waiting: usize,
 }
 
-impl LateAnswers {
-    pub(crate) fn new(config: &Config) -> Self {
-        let pace = |endpoint: &lampwire_conf::Endpoint| Pace {
-            cost: match endpoint.request_rate {
-                0 => Duration::ZERO,
-                rate => Duration::from_secs(1) / rate,
-            },
-            ..Pace::default()
+impl Pace {
+    fn of(endpoint: &lampwire_conf::Endpoint) -> Self {
+        let cost = match endpoint.request_rate {
+            0 => Duration::ZERO,
+            rate => Duration::from_secs(1) / rate,
         };
         Self {
-            endpoints: config.endpoints.iter().map(pace).collect(),
+            cost,
+            ..Self::default()
+        }
+    }
+}
+
+impl LateAnswers {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            endpoints: config.endpoints.iter().map(Pace::of).collect(),
             waiting: BTreeMap::new(),
             keys: BTreeSet::new(),
             next: 0,
         }
+    }
+
+    /// Endpoints have other places and rates. Answers to those that are no more are not sent.
+    pub(crate) fn renew(&mut self, config: &Config, place: impl Fn(usize) -> Option<usize>) {
+        let before = std::mem::take(&mut self.endpoints);
+        self.endpoints = config.endpoints.iter().map(Pace::of).collect();
+        for (index, pace) in before.into_iter().enumerate() {
+            if let Some(at) = place(index) {
+                let cost = self.endpoints[at].cost;
+                self.endpoints[at] = Pace { cost, ..pace };
+            }
+        }
+        let keys = &mut self.keys;
+        self.waiting.retain(|_, late| match place(late.endpoint) {
+            Some(at) => {
+                late.endpoint = at;
+                true
+            }
+            None => {
+                if let Some(key) = &late.key {
+                    keys.remove(key);
+                }
+                false
+            }
+        });
     }
 
     /// Whether an endpoint has so many answers waiting that what it asks now is not looked at: it does not wait for answers at all.

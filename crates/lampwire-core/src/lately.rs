@@ -81,6 +81,19 @@ impl Lately {
         });
     }
 
+    /// Asterisk-publications have other places, and peers are no more.
+    pub(crate) fn renew(&mut self, place: impl Fn(usize) -> Option<usize>, gone: &[PeerId]) {
+        for change in &mut self.changes {
+            change.peer = change.peer.filter(|peer| !gone.contains(peer));
+        }
+        for drop in &mut self.drops {
+            *drop = drop.take().and_then(|dropped| {
+                let rule = place(dropped.rule)?;
+                Some(Dropped { rule, ..dropped })
+            });
+        }
+    }
+
     /// The newest changes of a name, newest first, at most `limit`.
     pub(crate) fn changes_of<'a>(
         &'a self,

@@ -1,17 +1,16 @@
-//! Who tells of an entity id, and what becomes of its states when nobody does any more.
+//! Who tells of an entity id at first hand and what becomes of its states when nobody does any more; and which other hubs are heard.
 //!
-//! A lease belongs to a peer and an entity id, never to one publication. An entity id lives as long as one of the ways by which it is heard
-//! does: its own node's publications here, or another hub that hears it. When the last way is gone it is held for a while, then lost.
+//! A lease belongs to a peer and an entity id, never to one publication. An entity id that is heard at first hand lives as long as one of the
+//! peers by which it is heard is there. When the last is gone it is held for a while, then lost, and this node, which stamped its states, says
+//! so of them.
 //!
-//! Where several hubs hear one node, each stamps what it hears, and their numbers cannot be compared. So one of them is believed, the home, for
-//! as long as it is heard of; what others stamp is a shadow that is not looked at until the home is gone.
-//!
-//! Hubs in a circle would each believe that the next one still hears a hub that is long dead. So a hub shows itself by beats whose numbers
-//! rise: they pass through all hubs, no circle can make one, and a hub of which none comes is not heard whatever its neighbours say.
+//! What another hub has stamped lives as long as that hub does. Hubs in a circle would each believe that the next one still hears a hub that is
+//! long dead. So a hub shows itself by beats whose numbers rise: they pass through all hubs, no circle can make one, and a hub of which none
+//! comes is held and then lost like any node, whatever its neighbours say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use lampwire_sip::{EntityId, Version};
+use lampwire_sip::EntityId;
 
 use crate::limits;
 use crate::peer::PeerId;
@@ -23,46 +22,32 @@ use crate::time::Time;
 pub(crate) struct Leases {
     list: BTreeMap<EidId, Lease>,
     hubs: BTreeMap<EntityId, Hub>,
+    /// Peers that have told of anything.
+    tellers: BTreeSet<PeerId>,
 }
 
 /// One entity id's.
 #[derive(Debug)]
 struct Lease {
-    /// By peer. As many at most as there are peers.
-    ways: BTreeMap<PeerId, Way>,
-    /// Whose stamps are believed.
-    home: Stamper,
-    /// What the home said last of the entity id: the number of that, and whether it holds the node to be lost.
-    said: Option<((u64, u64), bool)>,
+    /// The peers by which it is heard at first hand, and whether each is there. As many at most as there are peers.
+    ways: BTreeMap<PeerId, bool>,
     life: Life,
 }
 
-/// A way by which an entity id is heard.
-#[derive(Clone, Copy, Debug)]
-struct Way {
-    by: Stamper,
-    /// The peer is there.
-    open: bool,
-}
-
 /// Another hub, by its beats.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Hub {
-    life: u64,
     beat: u64,
-    /// When that beat came.
+    /// When that beat came, or when it was first heard of.
     at: Time,
+    life: Life,
+    /// Everything that it stamped up to this number is known here, or known to be gone.
+    complete: Option<u64>,
+    /// Up to which number each peer has told all that it knows.
+    told: BTreeMap<PeerId, u64>,
 }
 
-/// Who stamps what comes by a way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stamper {
-    /// This node: it hears the entity id at first hand.
-    Here,
-    Hub(EntityId),
-}
-
-/// Whether an entity id's node is there.
+/// Whether a node or a hub is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Life {
     Alive,
@@ -71,22 +56,7 @@ pub(crate) enum Life {
     Lost,
 }
 
-/// What is to be done with a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Belief {
-    /// It is taken.
-    Taken,
-    /// It is taken, and whoever told it is asked for everything: the home is another now.
-    TakenAnew,
-    /// It is older than what is known, or the same.
-    Stale,
-    /// Another's stamps are believed.
-    Shadow,
-    /// The node behind it is lost, and what came stands in for its value.
-    StandIn,
-}
-
-/// What changed in the life of an entity id.
+/// What changed in the life of a node or a hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// It is held from now on.
@@ -99,67 +69,46 @@ pub(crate) enum Turn {
     Back,
 }
 
+impl Life {
+    /// What follows from being heard, or not. `lost_at` is when it will be lost if it is not heard of from now on.
+    fn turn(&mut self, now: Time, heard: bool, lost_at: Time) -> Option<Turn> {
+        let (life, turn) = match (heard, *self) {
+            (true, Self::Alive) | (false, Self::Lost) => return None,
+            (true, Self::Held(_)) => (Self::Alive, Turn::Kept),
+            (true, Self::Lost) => (Self::Alive, Turn::Back),
+            (false, Self::Held(at)) if at > now => return None,
+            (false, Self::Held(_)) => (Self::Lost, Turn::Lost),
+            (false, Self::Alive) if lost_at <= now => (Self::Lost, Turn::Lost),
+            (false, Self::Alive) => (Self::Held(lost_at), Turn::Held(lost_at)),
+        };
+        *self = life;
+        Some(turn)
+    }
+}
+
 impl Leases {
-    /// A peer tells of an entity id: whether that is believed. `known` is the version of the value that it would replace.
-    pub(crate) fn hear(
-        &mut self,
-        now: Time,
-        eid: EidId,
-        peer: PeerId,
-        version: Option<Version>,
-        lost: bool,
-        known: Option<Version>,
-    ) -> Belief {
-        let by = version.map_or(Stamper::Here, |version| Stamper::Hub(version.by));
-        if let Some(Version { by, life, .. }) = version {
-            // A hub that was never heard of has just shown itself.
-            let hub = Hub {
-                life,
-                beat: 0,
-                at: now,
-            };
-            self.hubs.entry(by).or_insert(hub);
-        }
-        let Self { list, hubs } = self;
-        let lease = list.entry(eid).or_insert_with(|| Lease {
+    /// A peer tells something, at first hand or not.
+    pub(crate) fn note_teller(&mut self, peer: PeerId) {
+        self.tellers.insert(peer);
+    }
+
+    /// Whether this peer has told of anything.
+    pub(crate) fn tells(&self, peer: PeerId) -> bool {
+        self.tellers.contains(&peer)
+    }
+
+    // ---- nodes that are heard at first hand
+
+    /// A peer tells of an entity id at first hand. True if nobody that is there did before.
+    pub(crate) fn hear(&mut self, eid: EidId, peer: PeerId) -> bool {
+        self.tellers.insert(peer);
+        let lease = self.list.entry(eid).or_insert(Lease {
             ways: BTreeMap::new(),
-            home: by,
-            said: None,
             life: Life::Alive,
         });
-        lease.ways.insert(peer, Way { by, open: true });
-        let Some(version) = version else {
-            // What comes straight from the entity id's own node is always believed.
-            lease.home = Stamper::Here;
-            lease.said = None;
-            return Belief::Taken;
-        };
-        let mut anew = false;
-        if lease.home != by {
-            let home_is_heard = lease
-                .ways
-                .values()
-                .any(|way| way.by == lease.home && way.is_heard(now, hubs))
-                && !lease.said.is_some_and(|(_, lost)| lost);
-            if home_is_heard {
-                return Belief::Shadow;
-            }
-            lease.home = by;
-            lease.said = None;
-            anew = true;
-        }
-        let number = (version.life, version.seq);
-        if lease.said.is_none_or(|(before, _)| number > before) {
-            lease.said = Some((number, lost));
-        }
-        if lost {
-            return Belief::StandIn;
-        }
-        match known.filter(|known| known.by == version.by) {
-            _ if anew => Belief::TakenAnew,
-            Some(known) if number <= (known.life, known.seq) => Belief::Stale,
-            Some(_) | None => Belief::Taken,
-        }
+        let opened = !lease.is_heard();
+        lease.ways.insert(peer, true);
+        opened
     }
 
     /// An entity id of an earlier life: held until it is heard of again, or lost as it was.
@@ -167,53 +116,145 @@ impl Leases {
         &mut self,
         eid: EidId,
         peer: Option<PeerId>,
-        version: Option<Version>,
         lost: bool,
         held_until: Time,
     ) {
-        let by = version.map_or(Stamper::Here, |version| Stamper::Hub(version.by));
-        let lease = self.list.entry(eid).or_insert_with(|| Lease {
+        let lease = self.list.entry(eid).or_insert(Lease {
             ways: BTreeMap::new(),
-            home: by,
-            said: None,
             life: match lost {
                 true => Life::Lost,
                 false => Life::Held(held_until),
             },
         });
         if let Some(peer) = peer {
-            lease.ways.insert(peer, Way { by, open: false });
+            self.tellers.insert(peer);
+            lease.ways.insert(peer, false);
         }
     }
 
+    /// A peer is there, or is not: the entity ids that it tells of, to be looked at by [`Self::look`].
+    pub(crate) fn set_open(&mut self, peer: PeerId, open: bool) -> Vec<EidId> {
+        let mut concerned = Vec::new();
+        for (eid, lease) in &mut self.list {
+            if let Some(way) = lease.ways.get_mut(&peer)
+                && *way != open
+            {
+                *way = open;
+                concerned.push(*eid);
+            }
+        }
+        concerned
+    }
+
+    /// The peer that tells of an entity id at first hand and is there; the first where several do.
+    pub(crate) fn open_way(&self, eid: EidId) -> Option<PeerId> {
+        let ways = &self.list.get(&eid)?.ways;
+        ways.iter().find(|(_, open)| **open).map(|(peer, _)| *peer)
+    }
+
+    /// A peer is no more: the entity ids that it told of at first hand, each with the peers that still do.
+    pub(crate) fn forget(&mut self, peer: PeerId) -> Vec<(EidId, Vec<PeerId>)> {
+        self.tellers.remove(&peer);
+        self.forget_told(peer);
+        let mut concerned = Vec::new();
+        self.list.retain(|eid, lease| {
+            let was_one = lease.ways.remove(&peer).is_some();
+            if was_one {
+                concerned.push((*eid, lease.ways.keys().copied().collect()));
+            }
+            // One of an earlier life may have no way yet.
+            !(was_one && lease.ways.is_empty())
+        });
+        concerned
+    }
+
+    /// What is taken of peers is another: what was complete may be no more.
+    pub(crate) fn forget_complete(&mut self) {
+        for hub in self.hubs.values_mut() {
+            hub.complete = None;
+            hub.told.clear();
+        }
+    }
+
+    /// Whether an entity id is that of a hub.
+    pub(crate) fn is_hub(&self, eid: EntityId) -> bool {
+        self.hubs.contains_key(&eid)
+    }
+
+    /// All entity ids that are heard at first hand.
+    pub(crate) fn all(&self) -> Vec<EidId> {
+        self.list.keys().copied().collect()
+    }
+
+    /// What has become of an entity id, now that something about its ways, or the time, is another. `lost_at` is when it will be lost if it
+    /// is not heard of from now on.
+    pub(crate) fn look(&mut self, now: Time, eid: EidId, lost_at: Time) -> Option<Turn> {
+        let lease = self.list.get_mut(&eid)?;
+        let heard = lease.is_heard();
+        lease.life.turn(now, heard, lost_at)
+    }
+
+    /// When the next node or hub that is held is lost.
+    pub(crate) fn next_loss(&self) -> Option<Time> {
+        let nodes = self.list.values().map(|lease| lease.life);
+        let lives = nodes.chain(self.hubs.values().map(|hub| hub.life));
+        let held = lives.filter_map(|life| match life {
+            Life::Held(at) => Some(at),
+            Life::Alive | Life::Lost => None,
+        });
+        held.min()
+    }
+
+    // ---- hubs
+
+    /// A hub has stamped something: if it was never heard of, it has just shown itself. False: there is no room for another.
+    pub(crate) fn note_hub(&mut self, now: Time, by: EntityId) -> bool {
+        if self.hubs.contains_key(&by) {
+            return true;
+        }
+        let room = self.hubs.len() < limits::HUBS;
+        if room {
+            self.hubs.insert(by, Hub::new(now, 0));
+        }
+        room
+    }
+
     /// A beat of a hub's; true if it is newer than any before, so that it goes on to others.
-    pub(crate) fn beat(&mut self, now: Time, by: EntityId, life: u64, beat: u64) -> bool {
-        let hub = Hub {
-            life,
-            beat,
-            at: now,
-        };
+    pub(crate) fn beat(&mut self, now: Time, by: EntityId, beat: u64) -> bool {
         let full = self.hubs.len() >= limits::HUBS;
         match self.hubs.get_mut(&by) {
-            Some(known) if (known.life, known.beat) >= (life, beat) => false,
+            Some(known) if known.beat >= beat => false,
             Some(known) => {
-                *known = hub;
+                (known.beat, known.at) = (beat, now);
                 true
             }
             None if !full => {
-                self.hubs.insert(by, hub);
+                self.hubs.insert(by, Hub::new(now, beat));
                 true
             }
             None => false,
         }
     }
 
+    /// The newest number of a hub's that is known here, of its beats and of what others have told all of.
+    pub(crate) fn newest_of(&self, by: EntityId) -> Option<u64> {
+        let hub = self.hubs.get(&by)?;
+        let told = hub.told.values().copied().max();
+        Some(hub.beat.max(hub.complete.max(told).unwrap_or(0)))
+    }
+
+    /// The newest number of a hub's, where this beat is so much older that it is none that was late.
+    pub(crate) fn far_ahead(&self, by: EntityId, beat: u64) -> Option<u64> {
+        let newest = self.newest_of(by)?;
+        (newest.saturating_sub(beat) > limits::BEATS_LATE).then_some(newest)
+    }
+
     /// The newest beat of each hub that is heard.
-    pub(crate) fn beats(&self, now: Time) -> impl Iterator<Item = (EntityId, u64, u64)> + '_ {
+    pub(crate) fn beats(&self, now: Time) -> impl Iterator<Item = (EntityId, u64)> + '_ {
         self.hubs
             .iter()
             .filter(move |(_, hub)| hub.is_heard(now) && hub.beat > 0)
-            .map(|(by, hub)| (*by, hub.life, hub.beat))
+            .map(|(by, hub)| (*by, hub.beat))
     }
 
     /// When the next hub falls silent, if no beat of it comes until then.
@@ -222,78 +263,77 @@ impl Leases {
         ends.filter(|end| *end > now).min()
     }
 
-    /// A peer is there, or is not: the entity ids that it tells of, to be looked at by [`Self::look`].
-    pub(crate) fn set_open(&mut self, peer: PeerId, open: bool) -> Vec<EidId> {
-        let mut concerned = Vec::new();
-        for (eid, lease) in &mut self.list {
-            if let Some(way) = lease.ways.get_mut(&peer)
-                && way.open != open
-            {
-                way.open = open;
-                concerned.push(*eid);
+    /// What a hub's life is. One that there was no room for is taken to be there.
+    pub(crate) fn hub_life(&self, by: EntityId) -> Life {
+        self.hubs.get(&by).map_or(Life::Alive, |hub| hub.life)
+    }
+
+    /// All hubs.
+    pub(crate) fn all_hubs(&self) -> Vec<EntityId> {
+        self.hubs.keys().copied().collect()
+    }
+
+    /// What has become of a hub.
+    pub(crate) fn look_at_hub(
+        &mut self,
+        now: Time,
+        by: EntityId,
+        lost_at: Time,
+    ) -> Option<(Turn, Life)> {
+        let hub = self.hubs.get_mut(&by)?;
+        let heard = hub.is_heard(now);
+        let turn = hub.life.turn(now, heard, lost_at)?;
+        Some((turn, hub.life))
+    }
+
+    // ---- what is known to be complete
+
+    /// A peer says that it has told all that it knows of what a hub has stamped, up to a number; `full`: of all names.
+    pub(crate) fn note_complete(&mut self, by: EntityId, peer: PeerId, seq: u64, full: bool) {
+        if let Some(hub) = self.hubs.get_mut(&by) {
+            let told = hub.told.entry(peer).or_default();
+            *told = seq.max(*told);
+            if full {
+                hub.complete = hub.complete.max(Some(seq));
             }
         }
-        concerned
     }
 
-    /// All entity ids that anybody tells of.
-    pub(crate) fn all(&self) -> Vec<EidId> {
-        self.list.keys().copied().collect()
+    /// Up to which number everything that a hub has stamped is known here.
+    pub(crate) fn complete(&self, by: EntityId) -> Option<u64> {
+        self.hubs.get(&by)?.complete
     }
 
-    /// Whether this peer tells of anything.
-    pub(crate) fn tells(&self, peer: PeerId) -> bool {
-        self.list
-            .values()
-            .any(|lease| lease.ways.contains_key(&peer))
+    /// Up to which number a peer has told all that it knows of what a hub has stamped.
+    pub(crate) fn told(&self, by: EntityId, peer: PeerId) -> Option<u64> {
+        self.hubs.get(&by)?.told.get(&peer).copied()
     }
 
-    /// What has become of an entity id, now that something about its ways, or the time, is another. `lost_at` is when it will be lost if it
-    /// is not heard of from now on.
-    pub(crate) fn look(&mut self, now: Time, eid: EidId, lost_at: Time) -> Option<Turn> {
-        let Self { list, hubs } = self;
-        let lease = list.get_mut(&eid)?;
-        let given_up = lease.said.is_some_and(|(_, lost)| lost);
-        let heard = lease
-            .ways
-            .values()
-            .any(|way| way.is_heard(now, hubs) && !(given_up && way.by == lease.home));
-        let (life, turn) = match (heard, lease.life) {
-            (true, Life::Alive) => return None,
-            (true, Life::Held(_)) => (Life::Alive, Turn::Kept),
-            (true, Life::Lost) => (Life::Alive, Turn::Back),
-            (false, Life::Lost) => return None,
-            (false, Life::Held(at)) if at > now && !given_up => return None,
-            // Where the home has given it up, that has held it already.
-            (false, Life::Held(_)) => (Life::Lost, Turn::Lost),
-            (false, Life::Alive) if given_up || lost_at <= now => (Life::Lost, Turn::Lost),
-            (false, Life::Alive) => (Life::Held(lost_at), Turn::Held(lost_at)),
-        };
-        lease.life = life;
-        Some(turn)
-    }
-
-    /// When the next entity id that is held is lost.
-    pub(crate) fn next_loss(&self) -> Option<Time> {
-        let held = self.list.values().filter_map(|lease| match lease.life {
-            Life::Held(at) => Some(at),
-            Life::Alive | Life::Lost => None,
-        });
-        held.min()
+    /// A peer has begun anew: what it said of its earlier life says nothing of this one.
+    pub(crate) fn forget_told(&mut self, peer: PeerId) {
+        for hub in self.hubs.values_mut() {
+            hub.told.remove(&peer);
+        }
     }
 }
 
-impl Way {
-    fn is_heard(&self, now: Time, hubs: &BTreeMap<EntityId, Hub>) -> bool {
-        self.open
-            && match self.by {
-                Stamper::Here => true,
-                Stamper::Hub(by) => hubs.get(&by).is_some_and(|hub| hub.is_heard(now)),
-            }
+impl Lease {
+    fn is_heard(&self) -> bool {
+        self.ways.values().any(|open| *open)
     }
 }
 
 impl Hub {
+    const fn new(at: Time, beat: u64) -> Self {
+        Self {
+            beat,
+            at,
+            life: Life::Alive,
+            complete: None,
+            told: BTreeMap::new(),
+        }
+    }
+
     fn is_heard(&self, now: Time) -> bool {
         now < self.at + limits::HUB_SILENT
     }
@@ -308,17 +348,11 @@ mod tests {
 
     const P: PeerId = PeerId(0);
     const Q: PeerId = PeerId(1);
+    const NOW: Time = Time::from_micros(1_000_000);
+    const HOLD: Duration = Duration::from_secs(60);
 
     fn hub(number: u8) -> EntityId {
         EntityId::from([2, 0, 0, 0, 9, number])
-    }
-
-    fn stamped(by: u8, seq: u64) -> Option<Version> {
-        Some(Version {
-            by: hub(by),
-            life: 1,
-            seq,
-        })
     }
 
     fn eid() -> EidId {
@@ -328,107 +362,75 @@ mod tests {
             .expect("room")
     }
 
-    const NOW: Time = Time::from_micros(1_000_000);
-    const HOLD: Duration = Duration::from_secs(60);
-
     #[test]
-    fn first_hand_is_believed_and_others_are_shadows_while_it_lasts() {
+    fn a_node_is_held_when_its_last_way_is_gone_and_then_lost() {
         let (mut leases, eid) = (Leases::default(), eid());
-        assert_eq!(leases.hear(NOW, eid, P, None, false, None), Belief::Taken);
-        assert_eq!(
-            leases.hear(NOW, eid, Q, stamped(1, 5), false, None),
-            Belief::Shadow
-        );
+        assert!(leases.hear(eid, P));
+        assert!(!leases.hear(eid, Q), "it was heard already");
         assert_eq!(leases.set_open(P, false), [eid]);
-        assert_eq!(leases.look(NOW, eid, NOW + HOLD), None, "the hub hears it");
         assert_eq!(
-            leases.hear(NOW, eid, Q, stamped(1, 6), false, None),
-            Belief::TakenAnew
-        );
-        assert_eq!(
-            leases.hear(NOW, eid, Q, stamped(1, 6), false, stamped(1, 6)),
-            Belief::Stale
-        );
-        assert_eq!(
-            leases.hear(NOW, eid, P, None, false, stamped(1, 6)),
-            Belief::Taken
-        );
-    }
-
-    #[test]
-    fn one_hub_is_home_until_it_falls_silent_whatever_its_neighbours_say() {
-        let (mut leases, eid) = (Leases::default(), eid());
-        assert_eq!(
-            leases.hear(NOW, eid, P, stamped(1, 5), false, None),
-            Belief::Taken
-        );
-        assert_eq!(
-            leases.hear(NOW, eid, Q, stamped(1, 5), false, stamped(1, 5)),
-            Belief::Stale
-        );
-        assert_eq!(
-            leases.hear(NOW, eid, Q, stamped(2, 9), false, stamped(1, 5)),
-            Belief::Shadow
-        );
-        let later = NOW + limits::HUB_SILENT;
-        assert_eq!(leases.next_silence(NOW), Some(later));
-        leases.beat(later, hub(2), 1, 1);
-        assert_eq!(
-            leases.look(later, eid, later + HOLD),
+            leases.look(NOW, eid, NOW + HOLD),
             None,
-            "the other hub hears it"
+            "the other is there"
         );
-        assert_eq!(
-            leases.hear(later, eid, Q, stamped(2, 10), false, stamped(1, 5)),
-            Belief::TakenAnew
-        );
-        // In a circle both ways lead to the dead hub: neither is one.
-        let (mut leases, eid) = (Leases::default(), eid);
-        for peer in [P, Q] {
-            leases.hear(NOW, eid, peer, stamped(1, 5), false, None);
-        }
-        assert_eq!(
-            leases.look(later, eid, later + HOLD),
-            Some(Turn::Held(later + HOLD))
-        );
-        assert_eq!(leases.next_loss(), Some(later + HOLD));
-        assert_eq!(
-            leases.look(later + HOLD, eid, later + HOLD * 2),
-            Some(Turn::Lost)
-        );
-        assert!(leases.beat(later + HOLD, hub(1), 1, 7));
-        assert_eq!(leases.look(later + HOLD, eid, later), Some(Turn::Back));
+        assert_eq!(leases.open_way(eid), Some(Q));
+        leases.set_open(Q, false);
+        let lost_at = NOW + HOLD;
+        assert_eq!(leases.look(NOW, eid, lost_at), Some(Turn::Held(lost_at)));
+        assert_eq!(leases.next_loss(), Some(lost_at));
+        leases.set_open(P, true);
+        assert_eq!(leases.look(NOW, eid, lost_at), Some(Turn::Kept));
+        leases.set_open(P, false);
+        leases.look(NOW, eid, lost_at);
+        assert_eq!(leases.look(lost_at, eid, lost_at + HOLD), Some(Turn::Lost));
+        assert!(leases.hear(eid, P));
+        assert_eq!(leases.look(lost_at, eid, lost_at + HOLD), Some(Turn::Back));
     }
 
     #[test]
-    fn what_its_home_gives_up_is_lost_at_once_and_an_older_word_changes_nothing() {
-        let (mut leases, eid) = (Leases::default(), eid());
-        leases.hear(NOW, eid, P, stamped(1, 5), false, None);
-        leases.hear(NOW, eid, Q, stamped(1, 5), false, None);
+    fn a_hub_of_which_no_beat_comes_is_held_and_then_lost() {
+        let mut leases = Leases::default();
+        assert!(leases.note_hub(NOW, hub(1)));
+        let silent = NOW + limits::HUB_SILENT;
+        assert_eq!(leases.next_silence(NOW), Some(silent));
+        assert_eq!(leases.look_at_hub(NOW, hub(1), NOW + HOLD), None);
+        let held = Life::Held(silent + HOLD);
         assert_eq!(
-            leases.hear(NOW, eid, P, stamped(1, 8), true, stamped(1, 5)),
-            Belief::StandIn
+            leases.look_at_hub(silent, hub(1), silent + HOLD),
+            Some((Turn::Held(silent + HOLD), held))
         );
-        assert_eq!(leases.look(NOW, eid, NOW + HOLD), Some(Turn::Lost));
         assert_eq!(
-            leases.hear(NOW, eid, Q, stamped(1, 7), false, stamped(1, 5)),
-            Belief::Taken
+            leases.look_at_hub(silent + HOLD, hub(1), silent),
+            Some((Turn::Lost, Life::Lost))
         );
-        assert_eq!(leases.look(NOW, eid, NOW + HOLD), None);
-        leases.hear(NOW, eid, P, stamped(1, 9), false, stamped(1, 7));
-        assert_eq!(leases.look(NOW, eid, NOW + HOLD), Some(Turn::Back));
-        leases.hear(NOW, eid, Q, stamped(1, 8), true, stamped(1, 9));
-        assert_eq!(leases.look(NOW, eid, NOW + HOLD), None);
+        assert!(leases.beat(silent + HOLD, hub(1), 7));
+        assert_eq!(
+            leases.look_at_hub(silent + HOLD, hub(1), silent),
+            Some((Turn::Back, Life::Alive))
+        );
     }
 
     #[test]
     fn a_beat_goes_on_once() {
         let mut leases = Leases::default();
-        assert!(leases.beat(NOW, hub(1), 1, 3));
-        assert!(!leases.beat(NOW, hub(1), 1, 3));
-        assert!(!leases.beat(NOW, hub(1), 1, 2));
-        assert!(leases.beat(NOW, hub(1), 2, 1), "a new life");
-        assert!(!leases.beat(NOW, hub(1), 1, 9));
-        assert_eq!(leases.beats(NOW).collect::<Vec<_>>(), [(hub(1), 2, 1)]);
+        assert!(leases.beat(NOW, hub(1), 3));
+        assert!(!leases.beat(NOW, hub(1), 3));
+        assert!(!leases.beat(NOW, hub(1), 2));
+        assert_eq!(leases.beats(NOW).collect::<Vec<_>>(), [(hub(1), 3)]);
+    }
+
+    #[test]
+    fn only_what_is_told_of_all_names_makes_complete() {
+        let mut leases = Leases::default();
+        leases.note_hub(NOW, hub(1));
+        leases.note_complete(hub(1), P, 5, false);
+        assert_eq!(
+            (leases.complete(hub(1)), leases.told(hub(1), P)),
+            (None, Some(5))
+        );
+        leases.note_complete(hub(1), Q, 4, true);
+        assert_eq!(leases.complete(hub(1)), Some(4));
+        leases.forget_told(P);
+        assert_eq!(leases.told(hub(1), P), None);
     }
 }

@@ -38,6 +38,7 @@ mod filters;
 mod flow;
 #[doc(hidden)]
 pub mod fuzzing;
+mod hex;
 mod io;
 mod late;
 mod lately;
@@ -67,8 +68,8 @@ pub use self::io::{
 pub use self::lately::DropCause;
 pub use self::node::{
     Census, ChangeView, DeliveryView, DeviceExplanation, DroppedView, MailboxExplanation, Node,
-    Said, SetError, SetOutcome, SetValue, Setting, Setup, TakenView, ToldView, Trail,
-    UnknownPublisher, Verdict,
+    NotReloaded, RelationChange, RelationTurn, ReloadReport, ReloadWarning, Said, SetError,
+    SetOutcome, SetValue, Setting, Setup, TakenView, ToldView, Trail, UnknownPublisher, Verdict,
 };
 pub use self::publisher::Delivery;
 pub use self::sum::sum;

@@ -19,11 +19,26 @@ pub const ENTITY_IDS: usize = 10_000;
 /// Entity ids that may speak for one name: the sum walks them all. The largest mesh that Asterisk users report has a few dozen nodes.
 pub const ENTITIES_OF_A_NAME: usize = 256;
 
+/// How far a hub's beat may be behind its newest one and be merely late, and how far what one peer has seen of a hub may be behind what
+/// another has: what it stamps in a minute at 50,000 changes a second, which share its numbers. That is less than three seconds of its clock.
+pub const BEATS_LATE: u64 = 3_000_000;
+
+/// How far a peer's clock may be ahead: more than any drift, and so little that nobody can take the numbers of all future for himself. What
+/// this node stamps above such a number is within the bound of others again after a millisecond.
+pub const CLOCKS_APART: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// A clock that shows less than this, in milliseconds since 1970 (January 2026), has not been set yet, as on a board without a battery.
+pub const CLOCK_IS_SET: u64 = 1_767_225_600_000;
+
 /// Publications (RFC 3903 event state) held in all: 50 peers with 128 lanes and both events come to 12,800.
 pub const PUBLICATIONS: usize = 20_000;
 
 /// Publications held for one endpoint: 128 lanes for each of two events, and as many again while a restarted peer's old ones run out.
 pub const PUBLICATIONS_OF_AN_ENDPOINT: usize = 512;
+
+/// An endpoint at that bound loses the publication that it has not used for the longest, if it has not for this long: a server that is killed
+/// each few minutes would else be kept out by what its earlier lives have left. Long enough that no publication that just began is lost.
+pub const PUBLICATION_LEFT: Duration = Duration::from_secs(60);
 
 /// How long a tag is still known after its publication's expiry. A stock Asterisk sends its refresh exactly when the publication
 /// expires, and gives the tag up for good where it is answered 412.
@@ -39,6 +54,10 @@ pub const TRANSACTIONS: usize = 65_536;
 /// Nonces whose counts are remembered: a stock Asterisk uses a new one for each request, so this is what 2,000 requests a second use in
 /// the 32 s that a nonce is good. Beyond it the oldest is taken for used up. About 5 MB.
 pub const NONCES: usize = 65_536;
+
+/// Bytes of what the sender of a publication is known again by, kept so that a reload which would silence it can say so. Names and URIs of peers
+/// are far shorter; one that is longer is not looked at by that.
+pub const SENDER_BYTES: usize = 512;
 
 /// Sets of credentials of one request that are looked at: one for each of three algorithms in a few realms.
 pub const CREDENTIALS_OF_A_REQUEST: usize = 8;
@@ -200,6 +219,14 @@ pub const FLOW_IDLE: Duration = Duration::from_secs(600);
 /// A request that is longer than this goes by TCP where the configuration allows (RFC 3261 18.1.1).
 pub const DATAGRAM_COMFORTABLE: usize = 1300;
 
+/// How much longer the lines above a body may be than those of the request before: a tag that grows, one more digit, a header of credentials
+/// with another nonce.
+pub const HEAD_GROWS: usize = 80;
+
+/// The longest body of many states on a connection, in bytes: some 600 states, which the peer takes in within a millisecond or two, and a dump of
+/// ten thousand takes a few round trips.
+pub const BESIDE_ON_STREAM: usize = 16 * 1024;
+
 /// How long long requests go by UDP after a peer has refused them by TCP.
 pub const TCP_REFUSED_FOR: Duration = Duration::from_secs(300);
 
@@ -214,6 +241,13 @@ pub const HUB_BEAT: Duration = Duration::from_secs(5);
 
 /// A hub of which no beat has come for this time is not heard any more: three were lost, with every copy of them.
 pub const HUB_SILENT: Duration = Duration::from_secs(20);
+
+/// How often a peer is asked again for all that it has when it then said nothing, or only news, so that it may not have been an answer: one
+/// that never answers would be asked for ever.
+pub const DUMPS_DOUBTED: u8 = 3;
+
+/// The pause between two canaries to a peer: often enough for a minute's picture, and one request more in the pause of two probes.
+pub const CANARY_EVERY: Duration = Duration::from_secs(10);
 
 /// Hubs that are known by their beats.
 pub const HUBS: usize = 1024;

@@ -32,6 +32,8 @@ pub(crate) struct Peer {
     pub(crate) last_heard: Option<WallTime>,
     /// The time from our last request to its answer.
     pub(crate) round_trip: Option<Duration>,
+    /// How long the last canary took there and back.
+    pub(crate) canary: Option<Duration>,
     /// What we refused to it since it was last asked for everything.
     pub(crate) missed: Option<Missed>,
     /// When it was last asked for everything.
@@ -54,8 +56,18 @@ pub(crate) struct Peer {
     pub(crate) restored: bool,
     /// When it started, where it is a Lampwire.
     pub(crate) life: Option<u64>,
+    /// The round of asking in which that became known.
+    pub(crate) known_since: u32,
+    /// Up to which of its own numbers it has told all that it says of itself and that is taken of it.
+    pub(crate) told_of_itself: Option<u64>,
     /// What it no longer has is being found out.
     pub(crate) sweep: Option<Sweep>,
+    /// It said nothing when it was asked for all it has, in that round.
+    pub(crate) unswept: Option<u32>,
+    /// How often it has been asked again for that reason.
+    pub(crate) doubts: u8,
+    /// It has told all since this round of asking, and of some that it left out it cannot be said yet whether they are gone.
+    pub(crate) undecided: Option<u32>,
 }
 
 /// How far it has been found out what a peer no longer has.
@@ -68,8 +80,10 @@ pub(crate) struct Sweep {
     pub(crate) refused: u64,
     /// How many it had repeated by the time this dump was asked for.
     pub(crate) repeats: u64,
-    /// One dump is over, and this is the second.
-    pub(crate) second: bool,
+    /// One dump is over, and this is the second, asked for in that round.
+    pub(crate) second: Option<u32>,
+    /// When it is over, another begins: what was not its to say when this one began is now.
+    pub(crate) again: bool,
 }
 
 /// States of a peer that we refused, and which it will not say again by itself (a stock Asterisk drops what it is refused).
@@ -108,6 +122,12 @@ impl Peer {
         !(self.away || self.ended || self.restored)
     }
 
+    fn shares_a_publisher(&self, other: &Self) -> bool {
+        let same = |one: Option<PublisherId>, other| one.is_some() && one == other;
+        same(self.device_publisher, other.device_publisher)
+            || same(self.mailbox_publisher, other.mailbox_publisher)
+    }
+
     /// The publish that tells this peer of `event`.
     pub(crate) const fn publisher(&self, event: EventPackage) -> Option<PublisherId> {
         match event {
@@ -120,28 +140,28 @@ impl Peer {
 /// All peers, and who is whose.
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
+    /// By number. A peer keeps its number for as long as it is configured, whatever becomes of its name and place.
     list: Vec<Peer>,
+    /// In the order of the configuration.
+    order: Vec<PeerId>,
     of_asterisk_publication: BTreeMap<String, PeerId>,
-    of_publisher: Vec<Option<PeerId>>,
+    of_publisher: BTreeMap<PublisherId, PeerId>,
     /// Peers that have come or gone since it was last told.
     changed: Vec<PeerId>,
 }
 
 impl Peers {
-    /// The peers of a configuration. An asterisk-publication that neither takes nor sends anything is one too: what it is named by may
-    /// still publish to it.
-    pub(crate) fn of(config: &Config) -> Self {
-        let mut peers = Self {
-            of_publisher: vec![None; config.outbound_publishes.len()],
-            ..Self::default()
-        };
+    /// The peers of a configuration whose publishes have these numbers, one for each. An asterisk-publication that neither takes nor sends
+    /// anything is one too: what it is named by may still publish to it.
+    pub(crate) fn of(config: &Config, publishers: &[PublisherId]) -> Self {
+        let mut peers = Self::default();
         let publisher_of = |name: &Option<String>| {
             let name = name.as_deref()?;
             let index = config
                 .outbound_publishes
                 .iter()
                 .position(|publish| publish.name == name)?;
-            u16::try_from(index).ok().map(PublisherId)
+            publishers.get(index).copied()
         };
         for publication in &config.asterisk_publications {
             let endpoints = config
@@ -164,9 +184,9 @@ impl Peers {
                 .of_asterisk_publication
                 .insert(publication.name.clone(), id);
         }
-        for (index, publish) in config.outbound_publishes.iter().enumerate() {
-            if peers.of_publisher[index].is_none() {
-                let publisher = u16::try_from(index).ok().map(PublisherId);
+        for (publish, id) in config.outbound_publishes.iter().zip(publishers) {
+            if !peers.of_publisher.contains_key(id) {
+                let publisher = Some(*id);
                 let (device, mailbox) = match publish.event {
                     EventPackage::DeviceState => (publisher, None),
                     EventPackage::Mwi => (None, publisher),
@@ -197,6 +217,78 @@ impl Peers {
         peers
     }
 
+    /// Goes on by another configuration. A peer is known again by its name, or else by a publisher of its, or where `akin` says that what
+    /// was under the first name is under the second now. Gives those that are no more from now on; their numbers are given to others by the next reload.
+    pub(crate) fn renew(
+        &mut self,
+        config: &Config,
+        publishers: &[PublisherId],
+        akin: impl Fn(&str, &str) -> bool,
+    ) -> Vec<PeerId> {
+        let fresh = Self::of(config, publishers);
+        let mut gone = std::mem::take(&mut self.order);
+        let mut known: Vec<Option<PeerId>> = vec![None; fresh.list.len()];
+        for by_name in [true, false] {
+            for (known, new) in known.iter_mut().zip(&fresh.list) {
+                let is_it = |id: &PeerId| {
+                    let old = self.get(*id);
+                    match (old.ami.is_some(), by_name) {
+                        (is_ami, _) if is_ami != new.ami.is_some() => false,
+                        (_, true) => old.name == new.name,
+                        (true, false) => false,
+                        (false, false) => old.shares_a_publisher(new) || akin(&old.name, &new.name),
+                    }
+                };
+                if known.is_none()
+                    && let Some(index) = gone.iter().position(is_it)
+                {
+                    *known = Some(gone.remove(index));
+                }
+            }
+        }
+        // Numbers that nobody has: not of those that go on, nor of those that are just going.
+        let mut free = (0..).map(PeerId).filter({
+            let taken: Vec<PeerId> = known.iter().flatten().chain(&gone).copied().collect();
+            move |id| !taken.contains(id)
+        });
+        let mut number = Vec::new();
+        for (known, new) in known.into_iter().zip(fresh.list) {
+            let id = match known {
+                Some(id) => {
+                    let old = self.get_mut(id);
+                    old.entity_id = new.entity_id.or(old.entity_id);
+                    old.name = new.name;
+                    old.device_publisher = new.device_publisher;
+                    old.mailbox_publisher = new.mailbox_publisher;
+                    old.endpoints = new.endpoints;
+                    old.ami = new.ami;
+                    id
+                }
+                None => {
+                    let id = free.next().expect("sections are bounded below 65,536");
+                    match self.list.get_mut(usize::from(id.0)) {
+                        Some(place) => *place = new,
+                        None => self.list.push(new),
+                    }
+                    id
+                }
+            };
+            number.push(id);
+        }
+        let renumbered = |id: &PeerId| number[usize::from(id.0)];
+        let names = fresh.of_asterisk_publication.iter();
+        self.of_asterisk_publication = names
+            .map(|(name, id)| (name.clone(), renumbered(id)))
+            .collect();
+        let publishers = fresh.of_publisher.iter();
+        self.of_publisher = publishers
+            .map(|(publisher, id)| (*publisher, renumbered(id)))
+            .collect();
+        self.order = number;
+        self.changed.retain(|id| !gone.contains(id));
+        gone
+    }
+
     fn add(
         &mut self,
         name: &str,
@@ -206,8 +298,9 @@ impl Peers {
     ) -> PeerId {
         let id = PeerId(u16::try_from(self.list.len()).expect("sections are bounded below 65,536"));
         for publisher in [device_publisher, mailbox_publisher].into_iter().flatten() {
-            self.of_publisher[usize::from(publisher.0)].get_or_insert(id);
+            self.of_publisher.entry(publisher).or_insert(id);
         }
+        self.order.push(id);
         self.list.push(Peer {
             name: name.to_owned(),
             device_publisher,
@@ -217,6 +310,7 @@ impl Peers {
             entity_id: None,
             last_heard: None,
             round_trip: None,
+            canary: None,
             missed: None,
             asked_at: None,
             challenged: None,
@@ -228,7 +322,12 @@ impl Peers {
             repeats: 0,
             restored: false,
             life: None,
+            known_since: 0,
+            told_of_itself: None,
             sweep: None,
+            unswept: None,
+            doubts: 0,
+            undecided: None,
         });
         id
     }
@@ -238,7 +337,7 @@ impl Peers {
     }
 
     pub(crate) fn of_publisher(&self, publisher: PublisherId) -> Option<PeerId> {
-        self.of_publisher[usize::from(publisher.0)]
+        self.of_publisher.get(&publisher).copied()
     }
 
     /// A peer has come or gone: whoever watches is to be told.
@@ -251,6 +350,11 @@ impl Peers {
     /// The peers that have come or gone since this was last asked.
     pub(crate) fn take_changed(&mut self) -> Vec<PeerId> {
         std::mem::take(&mut self.changed)
+    }
+
+    /// Whether a peer is still configured.
+    pub(crate) fn has(&self, id: PeerId) -> bool {
+        self.order.contains(&id)
     }
 
     /// The peer of a name.
@@ -269,6 +373,6 @@ impl Peers {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (PeerId, &Peer)> + '_ {
-        (0..).map(PeerId).zip(&self.list)
+        self.order.iter().map(|id| (*id, self.get(*id)))
     }
 }

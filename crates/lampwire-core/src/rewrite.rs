@@ -44,6 +44,18 @@ impl Rewrites {
         indexes.iter().map(|index| &config.rewrites[*index])
     }
 
+    /// What a peer is told otherwise; two that are alike tell alike.
+    pub(crate) fn told(&self, config: &Config, peer: Option<PeerId>) -> Vec<Rules> {
+        let all = peer.into_iter().flat_map(|peer| self.of(config, peer));
+        all.filter(|it| it.outbound).map(rules_of).collect()
+    }
+
+    /// What is heard otherwise of a peer.
+    pub(crate) fn heard(&self, config: &Config, peer: PeerId) -> Vec<Rules> {
+        let all = self.of(config, peer);
+        all.filter(|it| it.inbound).map(rules_of).collect()
+    }
+
     /// What a peer tells, under our names.
     ///
     /// # Errors
@@ -77,8 +89,10 @@ impl Rewrites {
                     *uniqueid = Cow::Owned(name);
                 }
             }
-            StateChange::Refresh { .. } | StateChange::Dumped { .. } | StateChange::Beat { .. } => {
-            }
+            StateChange::Refresh { .. }
+            | StateChange::Dumped { .. }
+            | StateChange::Beat { .. }
+            | StateChange::Canary { .. } => {}
         }
         Ok(change)
     }
@@ -117,4 +131,21 @@ impl Rewrites {
             .find(|(_, ours)| *ours == state)
             .map_or(state, |(theirs, _)| *theirs)
     }
+}
+
+/// Devices, mailboxes and states of one section.
+pub(crate) type Rules = (
+    Vec<Renaming>,
+    Vec<Renaming>,
+    Vec<(DeviceState, DeviceState)>,
+);
+
+fn rules_of(rewrite: &Rewrite) -> Rules {
+    let Rewrite {
+        devices,
+        mailboxes,
+        states,
+        ..
+    } = rewrite;
+    (devices.clone(), mailboxes.clone(), states.clone())
 }

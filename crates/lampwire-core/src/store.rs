@@ -19,15 +19,6 @@ pub enum Record {
     Life(u64),
     /// A value. Those that are not to be cached are not kept.
     State(KeptState),
-    /// A value that is no more.
-    Gone {
-        /// Device or mailbox.
-        mailbox: bool,
-        /// Its name.
-        name: String,
-        /// Whose it was.
-        entity_id: EntityId,
-    },
     /// A peer's publication here. It is kept together with every state that came under its tag, or after them.
     Publication(KeptPublication),
     /// A peer's publication that has ended, by its number.
@@ -40,13 +31,6 @@ pub enum Record {
         name: String,
         /// Its own.
         entity_id: EntityId,
-    },
-    /// Whether an entity id's node is lost.
-    Lost {
-        /// Whose.
-        entity_id: EntityId,
-        /// It is; false: it is back.
-        lost: bool,
     },
     /// The node ended in order: nothing that peers said has been missed.
     Closed(bool),
@@ -67,6 +51,10 @@ pub struct KeptState {
     pub peer: Option<String>,
     /// Which version it is.
     pub version: Version,
+    /// Its node is lost.
+    pub lost: bool,
+    /// It was deleted, and some peer may not have been told so yet.
+    pub gone: bool,
     /// It is the value that counts of its mailbox.
     pub owner: bool,
     /// The node's number of the change. No two are the same.
@@ -137,54 +125,57 @@ pub struct KeptLane {
 
 impl Record {
     /// What makes two records concern the same thing.
-    pub fn key(&self) -> RecordKey {
+    pub fn key(&self) -> RecordKey<&str> {
         match self {
             Self::Life(_) => RecordKey::Life,
             Self::State(state) => RecordKey::State(
                 matches!(state.value, KeptValue::Mailbox { .. }),
-                state.name.clone(),
+                &state.name,
                 state.entity_id,
             ),
-            Self::Gone {
-                mailbox,
-                name,
-                entity_id,
-            } => RecordKey::State(*mailbox, name.clone(), *entity_id),
             Self::Publication(publication) => RecordKey::Publication(publication.id),
             Self::PublicationGone(id) => RecordKey::Publication(*id),
-            Self::Lane(lane) => RecordKey::Lane(lane.publish.clone(), lane.lane),
-            Self::Peer { name, .. } => RecordKey::Peer(name.clone()),
-            Self::Lost { entity_id, .. } => RecordKey::Lost(*entity_id),
+            Self::Lane(lane) => RecordKey::Lane(&lane.publish, lane.lane),
+            Self::Peer { name, .. } => RecordKey::Peer(name),
             Self::Closed(_) => RecordKey::Closed,
         }
     }
 
     /// Whether it says that there is nothing, so that it need not be kept in a snapshot.
     pub const fn is_absence(&self) -> bool {
-        matches!(
-            self,
-            Self::Gone { .. } | Self::PublicationGone(_) | Self::Lost { lost: false, .. }
-        )
+        matches!(self, Self::PublicationGone(_))
     }
 }
 
 /// What a record concerns.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum RecordKey {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RecordKey<Text> {
     /// The node's life.
     Life,
     /// Mailbox or not, name, entity id.
-    State(bool, String, EntityId),
+    State(bool, Text, EntityId),
     /// Its number.
     Publication(u32),
     /// The outbound-publish's name and the lane's number.
-    Lane(String, u16),
+    Lane(Text, u16),
     /// Its name.
-    Peer(String),
-    /// Whose.
-    Lost(EntityId),
+    Peer(Text),
     /// How the node ended.
     Closed,
+}
+
+impl RecordKey<&str> {
+    /// The same, with texts of its own.
+    pub fn into_owned(self) -> RecordKey<String> {
+        match self {
+            Self::Life => RecordKey::Life,
+            Self::State(mailbox, name, id) => RecordKey::State(mailbox, name.to_owned(), id),
+            Self::Publication(id) => RecordKey::Publication(id),
+            Self::Lane(publish, lane) => RecordKey::Lane(publish.to_owned(), lane),
+            Self::Peer(name) => RecordKey::Peer(name.to_owned()),
+            Self::Closed => RecordKey::Closed,
+        }
+    }
 }
 
 /// What is to be written, and how far that goes.

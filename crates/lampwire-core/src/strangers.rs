@@ -61,17 +61,19 @@ impl Bucket {
 
 impl Strangers {
     pub(crate) fn new(global: &Global) -> Self {
-        let cost = match global.unidentified_request_count {
-            0 => Duration::ZERO,
-            count => global.unidentified_request_period / count,
-        };
         Self {
-            cost,
+            cost: cost_of_one(global),
             prune_interval: global.unidentified_request_prune_interval,
             sources: BTreeMap::new(),
             others: Bucket::default(),
             busy: Bucket::default(),
         }
+    }
+
+    /// From now on as another configuration says.
+    pub(crate) fn renew(&mut self, global: &Global) {
+        self.cost = cost_of_one(global);
+        self.prune_interval = global.unidentified_request_prune_interval;
     }
 
     /// A request that is nobody's, or not proven to be anybody's, has come from this address. `of_peer`: it is a configured peer's, which
@@ -135,6 +137,13 @@ impl Strangers {
         } else {
             self.cost
         }
+    }
+}
+
+fn cost_of_one(global: &Global) -> Duration {
+    match global.unidentified_request_count {
+        0 => Duration::ZERO,
+        count => global.unidentified_request_period / count,
     }
 }
 

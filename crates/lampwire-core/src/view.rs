@@ -110,6 +110,8 @@ pub struct PeerView {
     pub last_heard: Option<WallTime>,
     /// The time from our last request to its answer.
     pub round_trip: Option<Duration>,
+    /// How long the last canary took there and back, where there is one (`@canary`).
+    pub canary: Option<Duration>,
     /// States that it should hold and has not confirmed.
     pub behind: u64,
     /// What an operator should know.
@@ -175,6 +177,8 @@ pub struct PublisherView {
     pub in_flight: usize,
     /// From a request to its final answer.
     pub round_trips: Histogram,
+    /// The times of its canaries.
+    pub canaries: Histogram,
     /// From a change to the peer's first confirmation of it.
     pub confirm_times: Histogram,
     /// The last final answer.

@@ -1,5 +1,6 @@
-//! Hubs in any arrangement, circles included, with leaves that tell of themselves: what every leaf says reaches all, nothing goes back to whose it
-//! is, no lamp of a dead one stays lit, and after the faults the wire falls quiet.
+//! Hubs in any arrangement, circles included, with leaves, Lampwires and stock Asterisks, that tell of themselves: what every leaf says reaches
+//! all, nothing goes back to whose it is, no lamp of a dead one stays lit, and after the faults the wire falls quiet. In half of these worlds the
+//! clocks differ and are set between two lives, and some links have a filter, so that nobody can claim to be told all over them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -10,11 +11,13 @@ use lampwire_conf::{MapSource, Severity, load};
 use lampwire_core::{Event, Time};
 use lampwire_sip::{DeviceState, EventPackage, Message, StateChange};
 
+use crate::asterisk::{self, Peer};
 use crate::fleet::{Fleet, Observer, Set, address_of, entity_id_of};
 use crate::member::Role;
 use crate::network::{Conditions, Packet};
 use crate::plan::number;
 use crate::random::Dice;
+use crate::referee::said;
 
 /// How long a lost node's states are held in these worlds.
 const HOLD: Duration = Duration::from_secs(5);
@@ -53,7 +56,11 @@ pub fn run(seed: u64) -> Result<Outcome, String> {
 struct Shape {
     hubs: usize,
     members: usize,
+    /// The leaves that are stock Asterisks.
+    stock: BTreeSet<usize>,
     links: BTreeSet<(usize, usize)>,
+    /// The first takes only what passes a filter from the second. (All passes; but who sends cannot know that.)
+    filtered: BTreeSet<(usize, usize)>,
 }
 
 impl Shape {
@@ -76,10 +83,13 @@ impl Shape {
                 links.insert((dice.below(hubs), leaf));
             }
         }
+        let all = hubs..hubs + leaves;
         Self {
             hubs,
             members: hubs + leaves,
+            stock: all.filter(|_| dice.below(3) == 0).collect(),
             links,
+            filtered: BTreeSet::new(),
         }
     }
 
@@ -92,6 +102,9 @@ impl Shape {
     }
 
     fn role(&self, of: usize) -> Role {
+        if self.stock.contains(&of) {
+            return self.asterisk(of);
+        }
         let relay = if of < self.hubs { "yes" } else { "no" };
         let mut text = format!(
             "[lampwire]\ntype=lampwire\nhttp_bind=\nrelay={relay}\nhold_time={}\n\
@@ -101,15 +114,23 @@ impl Shape {
         );
         for peer in self.neighbours(of) {
             let address = address_of(number(peer)).ip();
+            // Its only question may be lost, and with it who it is.
+            let known = match self.stock.contains(&peer) {
+                true => format!("@entity_id={}\n", entity_id_of(number(peer))),
+                false => String::new(),
+            };
             let _ = write!(
                 text,
-                "[node{peer}]\ntype=endpoint\nidentify_by=ip\n\
+                "[node{peer}]\ntype=endpoint\nidentify_by=ip\n{known}\
                  [node{peer}]\ntype=identify\nendpoint=node{peer}\nmatch={address}\n\
                  [node{peer}-device]\ntype=outbound-publish\nserver_uri=sip:node{of}@{address}\nevent=asterisk-devicestate\n\
                  @lanes=2\n@resync=0\n@probe=2\n@qualify_timeout=1\n@qualify_frequency=5\nexpiration=120\n\
                  [node{peer}]\ntype=inbound-publication\nendpoint=node{peer}\nevent_asterisk-devicestate=node{peer}\n\
                  [node{peer}]\ntype=asterisk-publication\ndevicestate_publish=node{peer}-device\ndevice_state=yes\n"
             );
+            if self.filtered.contains(&(of, peer)) {
+                text.push_str("device_state_filter=.\n");
+            }
         }
         let mut source = MapSource::new([("node.conf", text.as_str())]);
         let (config, findings) = load("node.conf", &mut source);
@@ -119,13 +140,47 @@ impl Shape {
     }
 }
 
+/// How far a clock is off, in milliseconds: up to an hour.
+fn clock(dice: &mut Dice) -> i64 {
+    const HOUR: i64 = 3_600_000;
+    let off = dice.time_below(Duration::from_secs(2 * 3600)).as_millis();
+    i64::try_from(off).unwrap_or(0) - HOUR
+}
+
+impl Shape {
+    fn asterisk(&self, of: usize) -> Role {
+        let devices = vec![EventPackage::DeviceState];
+        let peers = self.neighbours(of).map(|peer| Peer {
+            takes: devices.clone(),
+            keeps: Some(devices.clone()),
+            publishes: devices.clone(),
+            ..Peer::new(
+                &format!("node{peer}"),
+                address_of(number(peer)),
+                &format!("node{of}"),
+            )
+        });
+        Role::Stock(asterisk::Settings {
+            address: address_of(number(of)),
+            entity_id: entity_id_of(number(of)),
+            peers: peers.collect(),
+            boot: Duration::from_secs(2),
+            lost_races: 20,
+        })
+    }
+}
+
 struct World {
     shape: Shape,
     fleet: Fleet,
     dice: Dice,
+    /// Where clocks differ: what they show.
+    odd: Option<Dice>,
     /// What each member has said of its devices in its present life, and which names it ever had.
     said: Vec<BTreeMap<String, DeviceState>>,
     ever: Vec<BTreeSet<String>>,
+    /// Members that have forgotten what they knew.
+    killed: BTreeSet<usize>,
     watch: Watch,
     changes: u64,
 }
@@ -134,6 +189,8 @@ struct World {
 #[derive(Default)]
 struct Watch {
     told: u64,
+    /// What goes to it is not counted: it is asked again and again whether it is there.
+    dead: Option<std::net::SocketAddr>,
     wrong: Option<String>,
 }
 
@@ -142,11 +199,11 @@ impl Observer for Watch {
         let Ok(message) = Message::parse(&packet.bytes) else {
             return;
         };
-        let body = message.body();
-        if let Ok(StateChange::Device { device, eid, .. }) =
-            StateChange::parse(EventPackage::DeviceState, body)
-        {
-            self.told += 1;
+        for change in said(&message, EventPackage::DeviceState).unwrap_or_default() {
+            let StateChange::Device { device, eid, .. } = change else {
+                continue;
+            };
+            self.told += u64::from(self.dead != Some(packet.to));
             let own = (1..=u8::MAX).find(|number| address_of(*number) == packet.to);
             if own.is_some_and(|number| entity_id_of(number) == eid) {
                 let text = format!(
@@ -164,14 +221,27 @@ impl Observer for Watch {
 impl World {
     fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed ^ 0x4855_4253);
-        let shape = Shape::throw(&mut dice);
+        let mut shape = Shape::throw(&mut dice);
+        let mut odd = Dice::new(seed ^ 0x434c_4f43);
+        let is_odd = odd.below(2) == 0;
+        for (one, other) in shape.links.clone().into_iter().filter(|_| is_odd) {
+            let ends = [(one, other), (other, one)];
+            let filtered = ends.into_iter().filter(|_| odd.below(4) == 0);
+            shape.filtered.extend(filtered);
+        }
         let roles = (0..shape.members).map(|index| shape.role(index)).collect();
+        let mut fleet = Fleet::new(seed, roles);
+        for member in fleet.members.iter_mut().filter(|_| is_odd) {
+            member.handicap.wall_ms = clock(&mut odd);
+        }
         Self {
-            fleet: Fleet::new(seed, roles),
+            fleet,
+            odd: is_odd.then_some(odd),
             said: vec![BTreeMap::new(); shape.members],
             ever: vec![BTreeSet::new(); shape.members],
             shape,
             dice,
+            killed: BTreeSet::new(),
             watch: Watch::default(),
             changes: 0,
         }
@@ -194,8 +264,9 @@ impl World {
         };
         for index in 0..self.shape.members {
             if dead == Some(index) {
+                self.watch.dead = Some(address_of(number(index)));
                 self.kill(index);
-            } else if self.fleet.members[index].node().is_none() {
+            } else if self.fleet.members[index].actor.is_none() {
                 self.fleet.start(index);
             }
         }
@@ -224,7 +295,7 @@ impl World {
             return Err(format!("later: {wrong}"));
         }
         let alive =
-            (0..self.shape.members).find(|index| self.fleet.members[*index].node().is_some());
+            (0..self.shape.members).find(|index| self.fleet.members[*index].actor.is_some());
         let one = alive.unwrap_or(0);
         self.set(one, "last", DeviceState::OnHold);
         self.fleet.run_for(Duration::from_secs(10), &mut self.watch);
@@ -269,7 +340,12 @@ impl World {
         let member = self.dice.below(self.shape.members);
         match self.dice.below(6) {
             0 => self.kill(member),
-            1 | 2 if self.fleet.members[member].node().is_none() => self.fleet.start(member),
+            1 | 2 if self.fleet.members[member].actor.is_none() => {
+                if let Some(odd) = &mut self.odd {
+                    self.fleet.members[member].handicap.wall_ms = clock(odd);
+                }
+                self.fleet.start(member);
+            }
             _ => {}
         }
         for _ in 0..self.dice.below(6) {
@@ -287,7 +363,7 @@ impl World {
     }
 
     fn set(&mut self, member: usize, name: &str, state: DeviceState) {
-        if self.fleet.members[member].node().is_some() {
+        if self.fleet.members[member].actor.is_some() {
             self.fleet.set(member, &Set::Device(name, state));
             self.said[member].insert(name.to_owned(), state);
             self.ever[member].insert(name.to_owned());
@@ -298,6 +374,7 @@ impl World {
     /// It forgets everything.
     fn kill(&mut self, member: usize) {
         self.fleet.kill(member);
+        self.killed.insert(member);
         self.said[member].clear();
     }
 
@@ -308,29 +385,56 @@ impl World {
     /// What anybody holds of another that is not as it said last.
     fn disagreement(&self) -> Option<String> {
         for at in 0..self.shape.members {
-            let Some(node) = self.fleet.members[at].node() else {
+            if self.fleet.members[at].actor.is_none() {
                 continue;
-            };
+            }
             for of in (0..self.shape.members).filter(|of| *of != at) {
-                let eid = entity_id_of(number(of));
+                // Who answers nothing to the question for all it has may have no states or no publish of them: nothing is taken back.
+                if self.shape.stock.contains(&of) && self.said[of].is_empty() {
+                    continue;
+                }
                 for name in &self.ever[of] {
-                    let view = node.device(name);
-                    let entity = view
-                        .iter()
-                        .flat_map(|it| &it.entities)
-                        .find(|it| it.eid == eid);
-                    let found = entity
-                        .filter(|it| !it.lost && it.state != DeviceState::Invalid)
-                        .map(|it| it.state);
+                    let (found, told) = self.held(at, name, of);
                     let said = self.said[of].get(name).copied();
-                    if found != said.filter(|state| *state != DeviceState::Invalid) {
+                    let right = said.filter(|state| *state != DeviceState::Invalid);
+                    if right.is_none() && self.cannot_be_told(at) {
+                        continue;
+                    }
+                    if found != right {
                         return Some(format!(
-                            "node {at} holds {entity:?} for {name} of node {of}, not {said:?}"
+                            "node {at} holds {told} for {name} of node {of}, not {said:?}"
                         ));
                     }
                 }
             }
         }
         None
+    }
+
+    /// A stock Asterisk whose hub has forgotten what it once told it. It does not say what it knows of others, so that stays.
+    fn cannot_be_told(&self, at: usize) -> bool {
+        self.shape.stock.contains(&at)
+            && self
+                .shape
+                .neighbours(at)
+                .any(|hub| self.killed.contains(&hub))
+    }
+
+    /// What a member holds of another's device, as far as it counts; and in words.
+    fn held(&self, at: usize, name: &str, of: usize) -> (Option<DeviceState>, String) {
+        let eid = entity_id_of(number(of));
+        let member = &self.fleet.members[at];
+        let counts = |state: &DeviceState| *state != DeviceState::Invalid;
+        if let Some(asterisk) = member.stock() {
+            let state = asterisk.device(name).and_then(|it| it.get(&eid)).copied();
+            return (state.filter(counts), format!("{state:?}"));
+        }
+        let view = member.node().and_then(|node| node.device(name));
+        let entity = view
+            .iter()
+            .flat_map(|it| &it.entities)
+            .find(|it| it.eid == eid);
+        let found = entity.filter(|it| !it.lost).map(|it| it.state);
+        (found.filter(counts), format!("{entity:?}"))
     }
 }

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use lampwire_core::{DeviceView, Event, MailboxView, Time};
-use lampwire_sip::{DeviceState, EntityId, EventPackage, Message, Method, StartLine, StateChange};
+use lampwire_sip::{
+    DeviceState, EntityId, EventPackage, Message, Method, StartLine, StateChange, parse_states,
+};
 
 use crate::fleet::{Observer, address_of, entity_id_of};
 use crate::model::{Said, Seen};
@@ -142,16 +144,23 @@ impl Referee {
         let lane = Lane::of(&branch)?;
         let event = message.event().ok()??.package;
         let body = message.body();
-        let change = match body {
-            [] => None,
-            body => Some(StateChange::parse(EventPackage::parse(event)?, body).ok()?),
-        };
-        if let Some(wrong) = change.as_ref().and_then(|it| self.unspeakable(from, it)) {
-            let to = packet.to;
+        let changes = said(message, EventPackage::parse(event)?)?;
+        let to = packet.to;
+        for wrong in changes
+            .iter()
+            .filter_map(|it| self.unspeakable(from, it))
+            .collect::<Vec<_>>()
+        {
             self.wrong(at, format!("node {from} sends {to} {wrong}"));
         }
+        let stock = (0..self.plan.members.len())
+            .find(|index| address_of(number(*index)) == to)
+            .is_some_and(|index| self.plan.members[index] != Kind::Lampwire);
+        if stock && brings_many(message) {
+            self.wrong(at, format!("node {from} sends many states in one request to {to}, which has not offered to take them"));
+        }
         let states = matches!(
-            change,
+            changes.first(),
             Some(StateChange::Device { .. } | StateChange::Mailbox { .. })
         );
         let last = self.lanes.get(&(from, lane));
@@ -170,6 +179,12 @@ impl Referee {
             self.wrong(at, problem);
         }
         let limit = self.plan.habits[from].rate_limit;
+        if limit > 0 && brings_many(message) {
+            self.wrong(
+                at,
+                format!("node {from} says many states at once, and has a limit"),
+            );
+        }
         if states && limit > 0 {
             let spacing = Duration::from_secs(1) / limit;
             let before = self.paces.insert((from, lane.publisher), at);
@@ -209,9 +224,10 @@ impl Referee {
             return Some(format!("a state of {}: {change:?}", change.eid()));
         }
         match change {
-            StateChange::Refresh { .. } | StateChange::Dumped { .. } | StateChange::Beat { .. } => {
-                None
-            }
+            StateChange::Refresh { .. }
+            | StateChange::Dumped { .. }
+            | StateChange::Beat { .. }
+            | StateChange::Canary { .. } => None,
             StateChange::Device { device, state, .. } => {
                 let states = said.devices.get(&**device);
                 if !self.plan.sends_device(from, device) {
@@ -450,4 +466,21 @@ impl Observer for Referee {
             self.wrong(at, wrong);
         }
     }
+}
+
+/// What a request says; `None`: nothing that can be read.
+pub(crate) fn said<'a>(message: &Message<'a>, event: EventPackage) -> Option<Vec<StateChange<'a>>> {
+    let body = message.body();
+    if body.is_empty() {
+        return Some(Vec::new());
+    }
+    if brings_many(message) {
+        let states = parse_states(event, body).ok()?;
+        return Some(states.into_iter().map(|(change, _)| change).collect());
+    }
+    StateChange::parse(event, body).ok().map(|it| vec![it])
+}
+
+fn brings_many(message: &Message<'_>) -> bool {
+    message.content_type().is_some_and(|it| it.is_states())
 }

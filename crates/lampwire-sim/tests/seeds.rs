@@ -1,6 +1,6 @@
 //! Many small worlds in every test run; thousands more by `cargo run --release -p lampwire-sim -- --seeds 1..10000`.
 
-use lampwire_sim::{scenario, streams};
+use lampwire_sim::{hubs, scenario, streams};
 
 #[test]
 fn two_hundred_seeds_converge() {
@@ -14,6 +14,26 @@ fn two_hundred_seeds_converge() {
 fn two_hundred_seeds_with_connections_that_break_converge() {
     let failures: Vec<String> = (1..=200)
         .filter_map(|seed| streams::run(seed).err())
+        .collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn a_hundred_seeds_of_hubs_agree() {
+    let failures: Vec<String> = (1..=100).filter_map(|seed| hubs::run(seed).err()).collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// Worlds of hubs in which something was once wrong: a state whose node is there was lost, or one that is gone stayed.
+#[test]
+fn worlds_of_hubs_that_once_did_not_agree_do() {
+    let seeds = [
+        88, 106, 113, 118, 157, 186, 222, 276, 300, 324, 342, 390, 464, 491, 606, 687, 750, 772,
+        892, 946, 1006, 1191, 1261, 1270, 1303, 1740, 3530, 4153,
+    ];
+    let failures: Vec<String> = seeds
+        .into_iter()
+        .filter_map(|seed| hubs::run(seed).err())
         .collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
@@ -55,5 +75,14 @@ fn a_tag_that_a_restarted_asterisk_gave_to_somebody_else_loses_nothing() {
 fn one_seed_is_one_world() {
     for seed in [3, 17, 42] {
         assert_eq!(scenario::run(seed), scenario::run(seed));
+    }
+}
+
+/// Whoever says all its states again at its leisure, and begins a publication for each, was taken for one that had restarted and answered with
+/// a dump: what it had not said in some minute was taken back.
+#[test]
+fn a_slow_walk_is_no_dump() {
+    for seed in [1315, 2504, 2514] {
+        converges(seed);
     }
 }

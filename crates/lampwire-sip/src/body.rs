@@ -8,6 +8,7 @@ use std::str::FromStr;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::limits;
+use crate::text::hex_value;
 
 /// An entity id: six bytes that tell a server from all others, `02:00:00:00:00:01`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,17 +32,15 @@ impl FromStr for EntityId {
 
     /// Six pairs of hexadecimal digits in any case, with colons between them.
     fn from_str(text: &str) -> Result<Self, BodyError> {
-        let mut bytes = [0; 6];
-        let mut pairs = text.split(':');
-        for byte in &mut bytes {
-            let pair = pairs.next().ok_or(BodyError::MalformedEid)?;
-            if pair.len() != 2 || !pair.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-                return Err(BodyError::MalformedEid);
-            }
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| BodyError::MalformedEid)?;
-        }
-        if pairs.next().is_some() {
+        let text = text.as_bytes();
+        if text.len() != 17 || text[2..].iter().step_by(3).any(|byte| *byte != b':') {
             return Err(BodyError::MalformedEid);
+        }
+        let mut bytes = [0; 6];
+        for (byte, pair) in bytes.iter_mut().zip(text.chunks(3)) {
+            let digits = hex_value(pair[0]).zip(hex_value(pair[1]));
+            let (high, low) = digits.ok_or(BodyError::MalformedEid)?;
+            *byte = high << 4 | low;
         }
         Ok(Self(bytes))
     }
@@ -180,6 +179,11 @@ pub enum StateChange<'a> {
         /// Which hub.
         eid: EntityId,
     },
+    /// How long something takes there and back is to be seen: the receiver sends it back as it is. Only one Lampwire says this to another.
+    Canary {
+        /// Who wants to know.
+        eid: EntityId,
+    },
 }
 
 /// What one Lampwire adds to a body for another, in members that Asterisk passes over.
@@ -191,23 +195,29 @@ pub struct Extras<'a> {
     pub lost: bool,
     /// A `refresh`: the life of the node that asks, in milliseconds since 1970. It shows that the node is a Lampwire.
     pub life: Option<u64>,
-    /// A `refresh`: the newest life of the node that is asked, as the asking one knows it.
+    /// A `refresh`: the highest number that the asking node has seen of what the asked one has stamped.
     pub seen: Option<u64>,
-    /// A `refresh`, and a `dumped` that answers it: which round of asking it is.
+    /// A `refresh`: the life of the node that is asked, if that has asked the asking one in its present life.
+    pub knows: Option<u64>,
+    /// A `refresh`, and a `dumped` that answers it: which round of asking it is. A `canary`: its number.
     pub round: Option<u64>,
     /// A `refresh`: the filter of what is wanted (POSIX extended, without case), empty for everything.
     pub filter: Option<Cow<'a, str>>,
+    /// A `beat` or a `dumped`: the teller has told everything that was stamped by the node that the beat is of (for a `dumped`: by itself) up
+    /// to this number, or knows that it is gone.
+    pub complete: Option<u64>,
+    /// Beside `complete`: everything that a filter lets through.
+    pub partial: bool,
 }
 
-/// Which of two values of one name under one entity id is newer, where both were stamped by the same node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which of two values of one name under one entity id is newer: the one with the higher number, and of the same number the one of the higher
+/// node. Numbers of several nodes can be compared: they rise with the clock, and whoever stamps a value anew goes above the number it had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
+    /// Rises with each change that the node stamps, over its restarts too.
+    pub seq: u64,
     /// The node that stamped it: the one that heard it from the node whose state it is.
     pub by: EntityId,
-    /// That node's life: when it started, in milliseconds since 1970.
-    pub life: u64,
-    /// Rises with each change that it stamps.
-    pub seq: u64,
 }
 
 impl Extras<'_> {
@@ -219,16 +229,20 @@ impl Extras<'_> {
             lost: self.lost,
             life: self.life,
             seen: self.seen,
+            knows: self.knows,
             round: self.round,
+            complete: self.complete,
+            partial: self.partial,
         }
     }
 
     fn write(&self, out: &mut Vec<u8>) {
         use std::io::Write as _;
         // Writing into a buffer that grows cannot fail.
-        if let Some(Version { by, life, seq }) = self.version {
-            let _ = write!(out, ",\"by\":\"{by}\",\"life\":{life},\"seq\":{seq}");
-        } else if let Some(life) = self.life {
+        if let Some(Version { seq, by }) = self.version {
+            let _ = write!(out, ",\"by\":\"{by}\",\"seq\":{seq}");
+        }
+        if let Some(life) = self.life {
             let _ = write!(out, ",\"life\":{life}");
         }
         if self.lost {
@@ -237,12 +251,21 @@ impl Extras<'_> {
         if let Some(seen) = self.seen {
             let _ = write!(out, ",\"seen\":{seen}");
         }
+        if let Some(knows) = self.knows {
+            let _ = write!(out, ",\"knows\":{knows}");
+        }
         if let Some(round) = self.round {
             let _ = write!(out, ",\"round\":{round}");
         }
         if let Some(filter) = &self.filter {
             out.extend_from_slice(b",\"filter\":");
             write_text(out, filter);
+        }
+        if let Some(complete) = self.complete {
+            let _ = write!(out, ",\"complete\":{complete}");
+        }
+        if self.partial {
+            out.extend_from_slice(b",\"partial\":true");
         }
     }
 }
@@ -290,6 +313,12 @@ pub enum BodyError {
     /// A count is below 0 or above 65535.
     #[error("Message count out of range")]
     CountOutOfRange,
+    /// It is not an array of states.
+    #[error("Body is not an array of states")]
+    NotStates,
+    /// More than [`limits::MAX_STATES`].
+    #[error("Too many states in one body")]
+    TooManyStates,
 }
 
 /// Whether a text can be a device's or mailbox's name: 1 to [`limits::MAX_NAME`] bytes without control characters.
@@ -301,9 +330,10 @@ pub fn valid_name(name: &str) -> Result<(), BodyError> {
         Err(BodyError::EmptyName)
     } else if name.len() > limits::MAX_NAME {
         Err(BodyError::NameTooLong)
-    } else if name
-        .chars()
-        .any(|it| it.is_control() || matches!(it, '\u{2028}' | '\u{2029}'))
+    } else if !name.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+        && name
+            .chars()
+            .any(|it| it.is_control() || matches!(it, '\u{2028}' | '\u{2029}'))
     {
         Err(BodyError::ControlCharacter)
     } else {
@@ -342,19 +372,23 @@ impl<'a> StateChange<'a> {
         let eid = members.eid.0.ok_or(BodyError::MissingEid)?.parse()?;
         let extras = Extras {
             version: members.by.0.and_then(|by| by.parse().ok()).and_then(|by| {
-                let (life, seq) = (members.life.natural()?, members.seq.natural()?);
-                Some(Version { by, life, seq })
+                let seq = members.seq.natural()?;
+                Some(Version { seq, by })
             }),
             lost: members.lost.0,
             life: members.life.natural(),
             seen: members.seen.natural(),
+            knows: members.knows.natural(),
             round: members.round.natural(),
             filter: members.filter.0,
+            complete: members.complete.natural(),
+            partial: members.partial.0,
         };
         let change = match (&*kind, event) {
             ("refresh", EventPackage::DeviceState | EventPackage::Mwi) => Ok(Self::Refresh { eid }),
             ("dumped", EventPackage::DeviceState | EventPackage::Mwi) => Ok(Self::Dumped { eid }),
             ("beat", EventPackage::DeviceState | EventPackage::Mwi) => Ok(Self::Beat { eid }),
+            ("canary", EventPackage::DeviceState | EventPackage::Mwi) => Ok(Self::Canary { eid }),
             ("devicestate", EventPackage::DeviceState) => {
                 let device = members.device.0.ok_or(BodyError::MissingDevice)?;
                 valid_name(&device)?;
@@ -421,6 +455,7 @@ impl<'a> StateChange<'a> {
             Self::Refresh { eid } => write!(out, "{{\"type\":\"refresh\",\"eid\":\"{eid}\""),
             Self::Dumped { eid } => write!(out, "{{\"type\":\"dumped\",\"eid\":\"{eid}\""),
             Self::Beat { eid } => write!(out, "{{\"type\":\"beat\",\"eid\":\"{eid}\""),
+            Self::Canary { eid } => write!(out, "{{\"type\":\"canary\",\"eid\":\"{eid}\""),
         };
         extras.write(out);
         out.push(b'}');
@@ -454,6 +489,7 @@ impl<'a> StateChange<'a> {
             Self::Refresh { eid } => StateChange::Refresh { eid },
             Self::Dumped { eid } => StateChange::Dumped { eid },
             Self::Beat { eid } => StateChange::Beat { eid },
+            Self::Canary { eid } => StateChange::Canary { eid },
         }
     }
 
@@ -464,13 +500,14 @@ impl<'a> StateChange<'a> {
             | Self::Mailbox { eid, .. }
             | Self::Refresh { eid }
             | Self::Dumped { eid }
-            | Self::Beat { eid } => *eid,
+            | Self::Beat { eid }
+            | Self::Canary { eid } => *eid,
         }
     }
 }
 
 /// Appends a JSON string (RFC 8259 7), whatever `text` holds: also what [`valid_name`] would refuse.
-fn write_text(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
     for byte in text.bytes() {
@@ -501,22 +538,25 @@ struct Members<'a> {
     life: Number,
     seq: Number,
     seen: Number,
+    knows: Number,
     round: Number,
     lost: Truth,
     filter: Text<'a>,
+    complete: Number,
+    partial: Truth,
 }
 
 /// A member that should be `true`; anything else is `false`.
 #[derive(Clone, Copy, Default)]
-struct Truth(bool);
+pub(crate) struct Truth(pub(crate) bool);
 
 /// A member that should be a text; `None` where it is missing or something else.
 #[derive(Default)]
-struct Text<'a>(Option<Cow<'a, str>>);
+pub(crate) struct Text<'a>(pub(crate) Option<Cow<'a, str>>);
 
 /// A member that should be a number.
 #[derive(Clone, Copy, Default, PartialEq)]
-enum Number {
+pub(crate) enum Number {
     /// Missing, or something else.
     #[default]
     None,
@@ -527,7 +567,7 @@ enum Number {
 }
 
 impl Number {
-    fn count(self) -> Result<u16, BodyError> {
+    pub(crate) fn count(self) -> Result<u16, BodyError> {
         match self {
             Self::None => Ok(0),
             Self::Integer(number) => u16::try_from(number).map_err(|_| BodyError::CountOutOfRange),
@@ -536,7 +576,7 @@ impl Number {
     }
 
     /// A number of 0 and above.
-    fn natural(self) -> Option<u64> {
+    pub(crate) fn natural(self) -> Option<u64> {
         match self {
             Self::Integer(number) => u64::try_from(number).ok(),
             Self::None | Self::Huge => None,
@@ -570,9 +610,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
                         "life" => members.life = map.next_value()?,
                         "seq" => members.seq = map.next_value()?,
                         "seen" => members.seen = map.next_value()?,
+                        "knows" => members.knows = map.next_value()?,
                         "round" => members.round = map.next_value()?,
                         "lost" => members.lost = map.next_value()?,
                         "filter" => members.filter = map.next_value()?,
+                        "complete" => members.complete = map.next_value()?,
+                        "partial" => members.partial = map.next_value()?,
                         _ => {
                             map.next_value::<IgnoredAny>()?;
                         }
@@ -767,18 +810,17 @@ mod tests {
     fn what_is_added_for_another_lampwire_is_read_as_written() {
         let version = Version {
             by: EID.parse().unwrap(),
-            life: 1_767_225_600_000,
-            seq: 7,
+            seq: 1_809_638_400_000_007,
         };
         let of_a_state = Extras {
             version: Some(version),
             lost: true,
-            life: Some(version.life),
             ..Extras::default()
         };
         let of_a_refresh = Extras {
             life: Some(5),
             seen: Some(4),
+            knows: Some(6),
             round: Some(3),
             filter: Some("^PJSIP/\"1".into()),
             ..Extras::default()
@@ -793,7 +835,14 @@ mod tests {
         for (change, extras) in [
             (state, of_a_state),
             (StateChange::Refresh { eid }, of_a_refresh),
-            (StateChange::Dumped { eid }, Extras::default()),
+            (
+                StateChange::Dumped { eid },
+                Extras {
+                    complete: Some(9),
+                    partial: true,
+                    ..Extras::default()
+                },
+            ),
         ] {
             let mut written = Vec::new();
             change.write_with_extras(&extras, &mut written);
@@ -802,9 +851,9 @@ mod tests {
         }
         // What is malformed is as if it were not there.
         for added in [
-            r#""by":"x","life":1,"seq":2"#,
-            r#""by":"02:00:00:00:00:01","life":-1,"seq":2"#,
-            r#""by":"02:00:00:00:00:01","life":1,"seq":"2""#,
+            r#""by":"x","seq":2"#,
+            r#""by":"02:00:00:00:00:01","seq":-2"#,
+            r#""by":"02:00:00:00:00:01","seq":"2""#,
             r#""lost":1,"by":7,"filter":[],"seen":true"#,
         ] {
             let body = format!(r#"{{"type":"refresh","eid":"{EID}",{added}}}"#);
@@ -1174,7 +1223,7 @@ mod tests {
                     StateChange::Device { device: name, .. } | StateChange::Mailbox { uniqueid: name, .. } => {
                         prop_assert_eq!(valid_name(name), Ok(()));
                     }
-                    StateChange::Refresh { .. } | StateChange::Dumped { .. } | StateChange::Beat { .. } => {}
+                    StateChange::Refresh { .. } | StateChange::Dumped { .. } | StateChange::Beat { .. } | StateChange::Canary { .. } => {}
                 }
             }
         }

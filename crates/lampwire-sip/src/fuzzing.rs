@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use crate::{
     Challenge, Credentials, DeviceState, EventPackage, Frame, HeaderName, Message, Names,
-    ParseError, Splitter, StartLine, StateChange, StreamError, Uri, Writer, limits, valid_name,
+    ParseError, Splitter, StartLine, StateChange, States, StreamError, Uri, Writer, limits,
+    parse_states, valid_name,
 };
 
 /// The name of a target, which is that of its corpus, and what runs one case of it.
@@ -220,9 +221,20 @@ fn check_frame(frame: &[u8]) {
     assert!(!doubtful, "{:?}", message.defect());
 }
 
-/// Reads the bytes as the body of each event. A change that was read is written to what reads the same.
+/// Reads the bytes as the body of each event, and as one of many states. What was read is written to what reads the same.
 pub fn body(data: &[u8]) {
     for event in [EventPackage::DeviceState, EventPackage::Mwi] {
+        match parse_states(event, data) {
+            Ok(told) => {
+                let mut states = States::within(usize::MAX);
+                assert!(told.iter().all(|it| states.push(it.clone())));
+                let mut out = Vec::new();
+                states.write(&mut out);
+                let again = parse_states(event, &out);
+                assert_eq!(again.map(|it| it.len()), Ok(told.len()));
+            }
+            Err(error) => assert_one_line(&error.to_string()),
+        }
         let change = match StateChange::parse(event, data) {
             Ok(change) => change,
             Err(error) => {
@@ -236,8 +248,10 @@ pub fn body(data: &[u8]) {
                 assert_eq!(DeviceState::parse(state.as_str()), Some(*state));
             }
             StateChange::Mailbox { uniqueid, .. } => assert_eq!(valid_name(uniqueid), Ok(())),
-            StateChange::Refresh { .. } | StateChange::Dumped { .. } | StateChange::Beat { .. } => {
-            }
+            StateChange::Refresh { .. }
+            | StateChange::Dumped { .. }
+            | StateChange::Beat { .. }
+            | StateChange::Canary { .. } => {}
         }
         let mut out = Vec::new();
         change.write(&mut out);

@@ -157,58 +157,66 @@ impl HeaderName {
 
     /// The header of a name, in any case and in its compact form.
     pub fn parse(name: &[u8]) -> Self {
-        let candidates: &[Self] = match name.len() {
-            1 => {
-                return match name[0].to_ascii_lowercase() {
-                    b'v' => Self::Via,
-                    b'f' => Self::From,
-                    b't' => Self::To,
-                    b'i' => Self::CallId,
-                    b'm' => Self::Contact,
-                    b'o' => Self::Event,
-                    b'c' => Self::ContentType,
-                    b'l' => Self::ContentLength,
-                    b'e' => Self::ContentEncoding,
-                    b'k' => Self::Supported,
-                    b'u' => Self::AllowEvents,
-                    _ => Self::Other,
-                };
-            }
-            2 => &[Self::To],
-            3 => &[Self::Via],
-            4 => &[Self::From, Self::CSeq, Self::Date],
-            5 => &[Self::Event, Self::Route, Self::Allow],
-            6 => &[Self::Accept, Self::Server],
-            7 => &[
-                Self::CallId,
-                Self::Expires,
-                Self::Contact,
-                Self::Require,
-                Self::Warning,
-            ],
-            8 => &[Self::SipETag],
-            9 => &[Self::Supported],
-            10 => &[Self::UserAgent],
-            11 => &[Self::MinExpires, Self::RetryAfter, Self::Unsupported],
-            12 => &[
-                Self::MaxForwards,
-                Self::SipIfMatch,
-                Self::ContentType,
-                Self::AllowEvents,
-                Self::RecordRoute,
-            ],
-            13 => &[Self::Authorization],
-            14 => &[Self::ContentLength],
-            16 => &[Self::WwwAuthenticate, Self::ContentEncoding],
-            18 => &[Self::ProxyAuthenticate],
-            19 => &[Self::ProxyAuthorization],
-            _ => &[],
+        let Some(first) = name.first().map(u8::to_ascii_lowercase) else {
+            return Self::Other;
         };
-        candidates
-            .iter()
-            .find(|candidate| candidate.as_str().as_bytes().eq_ignore_ascii_case(name))
-            .copied()
-            .unwrap_or(Self::Other)
+        if name.len() == 1 {
+            return match first {
+                b'v' => Self::Via,
+                b'f' => Self::From,
+                b't' => Self::To,
+                b'i' => Self::CallId,
+                b'm' => Self::Contact,
+                b'o' => Self::Event,
+                b'c' => Self::ContentType,
+                b'l' => Self::ContentLength,
+                b'e' => Self::ContentEncoding,
+                b'k' => Self::Supported,
+                b'u' => Self::AllowEvents,
+                _ => Self::Other,
+            };
+        }
+        // Length and first letter leave one that it can be.
+        let candidate = match (name.len(), first) {
+            (2, b't') => Self::To,
+            (3, b'v') => Self::Via,
+            (4, b'f') => Self::From,
+            (4, b'c') => Self::CSeq,
+            (4, b'd') => Self::Date,
+            (5, b'e') => Self::Event,
+            (5, b'r') => Self::Route,
+            (5, b'a') => Self::Allow,
+            (6, b'a') => Self::Accept,
+            (6, b's') => Self::Server,
+            (7, b'c') if name[4] == b'-' => Self::CallId,
+            (7, b'c') => Self::Contact,
+            (7, b'e') => Self::Expires,
+            (7, b'r') => Self::Require,
+            (7, b'w') => Self::Warning,
+            (8, b's') => Self::SipETag,
+            (9, b's') => Self::Supported,
+            (10, b'u') => Self::UserAgent,
+            (11, b'm') => Self::MinExpires,
+            (11, b'r') => Self::RetryAfter,
+            (11, b'u') => Self::Unsupported,
+            (12, b'm') => Self::MaxForwards,
+            (12, b's') => Self::SipIfMatch,
+            (12, b'c') => Self::ContentType,
+            (12, b'a') => Self::AllowEvents,
+            (12, b'r') => Self::RecordRoute,
+            (13, b'a') => Self::Authorization,
+            (14, b'c') => Self::ContentLength,
+            (16, b'w') => Self::WwwAuthenticate,
+            (16, b'c') => Self::ContentEncoding,
+            (18, b'p') => Self::ProxyAuthenticate,
+            (19, b'p') => Self::ProxyAuthorization,
+            _ => return Self::Other,
+        };
+        let text = candidate.as_str().as_bytes();
+        match text == name || text.eq_ignore_ascii_case(name) {
+            true => candidate,
+            false => Self::Other,
+        }
     }
 
     /// Whether a message may have it once only (RFC 3261 7.3.1): two that differ make a message mean two things.

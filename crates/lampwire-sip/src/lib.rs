@@ -33,6 +33,7 @@ mod header_name;
 pub mod limits;
 mod message;
 mod params;
+mod states;
 mod stream;
 mod text;
 mod uri;
@@ -49,6 +50,7 @@ pub use self::header::{
 pub use self::header_name::{HeaderName, Method};
 pub use self::message::{Message, StartLine};
 pub use self::params::Params;
+pub use self::states::{STATES_MEDIA_TYPE, States, Told, parse_states};
 pub use self::stream::{Frame, Splitter, StreamError};
 pub use self::uri::{Host, Scheme, Uri, UriError};
 pub use self::write::{Names, Writer, reason_phrase};

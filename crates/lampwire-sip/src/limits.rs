@@ -3,6 +3,9 @@
 /// The longest body, in bytes. A state is about a hundred; many in one message are what this is for.
 pub const MAX_BODY: usize = 64 * 1024;
 
+/// States in one body: those of a small server, and what a node takes in within a millisecond or two.
+pub const MAX_STATES: usize = 1024;
+
 /// The longest headers of a message on a stream, in bytes, its first line among them: four header lines of the greatest length. A state's
 /// are about 600 bytes, and each proxy on the way adds 200.
 pub const MAX_HEAD: usize = 32 * 1024;

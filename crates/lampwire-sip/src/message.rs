@@ -8,14 +8,24 @@ use crate::text;
 
 /// A SIP message that came as one datagram, or was cut out of a stream.
 ///
-/// Headers are found when asked for and typed when they are read. A message that has a [`Defect`] can still be answered, as far as what
+/// Headers are found when asked for and typed when they are read; those that are asked for again and again are typed once. A message that has a [`Defect`] can still be answered, as far as what
 /// the answer repeats is there.
 #[derive(Clone, Debug)]
 pub struct Message<'a> {
     bytes: &'a [u8],
+    /// The lines above the body, where all of them are UTF-8.
+    head: Option<&'a str>,
     start: StartLine<'a>,
     headers: [Entry; limits::MAX_HEADERS],
     count: usize,
+    /// The place of the first header of each name, and one more.
+    first: [u8; HeaderName::ALL.len() + 1],
+    via: Result<Via<'a>, Defect>,
+    from: Result<NameAddr<'a>, Defect>,
+    to: Result<NameAddr<'a>, Defect>,
+    cseq: Result<CSeq<'a>, Defect>,
+    event: Result<Option<Event<'a>>, Defect>,
+    content_type: Option<MediaType<'a>>,
     body: &'a [u8],
     defect: Option<Defect>,
 }
@@ -50,8 +60,9 @@ struct Entry {
 }
 
 impl Entry {
+    /// All zeros, which is quick to write; none of these is looked at.
     const NONE: Self = Self {
-        name: HeaderName::Other,
+        name: HeaderName::Via,
         name_start: 0,
         name_end: 0,
         start: 0,
@@ -88,20 +99,30 @@ impl<'a> Message<'a> {
         let (start, defect) = parse_start_line(first)?;
         let mut message = Self {
             bytes,
+            head: None,
             start,
             headers: [Entry::NONE; limits::MAX_HEADERS],
             count: 0,
+            first: [0; HeaderName::ALL.len() + 1],
+            via: Err(Defect::Missing(HeaderName::Via)),
+            from: Err(Defect::Missing(HeaderName::From)),
+            to: Err(Defect::Missing(HeaderName::To)),
+            cseq: Err(Defect::Missing(HeaderName::CSeq)),
+            event: Ok(None),
+            content_type: None,
             body: &[],
             defect,
         };
         let body_start = message.index_headers(&mut lines);
-        let body = body_start.map_or(&bytes[..0], |at| &bytes[at..]);
+        let (head, body) = bytes.split_at(body_start.unwrap_or(bytes.len()));
+        message.head = std::str::from_utf8(head).ok();
         // Before all else: with a line break that is none, no line is beyond doubt.
         message.defect = lines.defect.or(message.defect);
         if body_start.is_none() {
             message.note(Defect::NoEndOfHeaders);
         }
         message.check_singles();
+        message.type_headers();
         message.cut_body(body);
         message.check_cseq();
         Ok(message)
@@ -129,7 +150,12 @@ impl<'a> Message<'a> {
 
     /// All values of a header, in order, each line as it was written.
     pub fn headers(&self, name: HeaderName) -> impl Iterator<Item = &'a str> + '_ {
-        self.entries()
+        let entries = match self.first[name as usize].checked_sub(1) {
+            Some(first) => &self.headers[usize::from(first)..self.count],
+            None => &[],
+        };
+        entries
+            .iter()
             .filter(move |entry| entry.name == name)
             .filter_map(|entry| self.value(entry))
     }
@@ -149,28 +175,24 @@ impl<'a> Message<'a> {
     ///
     /// # Errors
     /// It is missing or malformed.
-    pub fn via(&self) -> Result<Via<'a>, Defect> {
-        let first = self.required(HeaderName::Via)?;
-        let first = text::list(first)
-            .next()
-            .ok_or(Defect::Malformed(HeaderName::Via))?;
-        Via::parse(first).ok_or(Defect::Malformed(HeaderName::Via))
+    pub const fn via(&self) -> Result<Via<'a>, Defect> {
+        self.via
     }
 
     /// From.
     ///
     /// # Errors
     /// It is missing or malformed.
-    pub fn from(&self) -> Result<NameAddr<'a>, Defect> {
-        self.address(HeaderName::From)
+    pub const fn from(&self) -> Result<NameAddr<'a>, Defect> {
+        self.from
     }
 
     /// To.
     ///
     /// # Errors
     /// It is missing or malformed.
-    pub fn to(&self) -> Result<NameAddr<'a>, Defect> {
-        self.address(HeaderName::To)
+    pub const fn to(&self) -> Result<NameAddr<'a>, Defect> {
+        self.to
     }
 
     /// Call-ID.
@@ -179,7 +201,9 @@ impl<'a> Message<'a> {
     /// It is missing, empty, or has a blank or control character in it.
     pub fn call_id(&self) -> Result<&'a str, Defect> {
         let value = self.required(HeaderName::CallId)?;
-        if value.is_empty() || value.contains(|c: char| text::is_blank(c) || c.is_control()) {
+        let plain = |byte| matches!(byte, b'!'..=b'~');
+        let wrong = |c: char| text::is_blank(c) || c.is_control();
+        if value.is_empty() || !value.bytes().all(plain) && value.contains(wrong) {
             return Err(Defect::Malformed(HeaderName::CallId));
         }
         Ok(value)
@@ -189,9 +213,8 @@ impl<'a> Message<'a> {
     ///
     /// # Errors
     /// It is missing or malformed.
-    pub fn cseq(&self) -> Result<CSeq<'a>, Defect> {
-        let value = self.required(HeaderName::CSeq)?;
-        CSeq::parse(value).ok_or(Defect::Malformed(HeaderName::CSeq))
+    pub const fn cseq(&self) -> Result<CSeq<'a>, Defect> {
+        self.cseq
     }
 
     /// Max-Forwards, where it is there.
@@ -211,10 +234,8 @@ impl<'a> Message<'a> {
     ///
     /// # Errors
     /// It is no token.
-    pub fn event(&self) -> Result<Option<Event<'a>>, Defect> {
-        self.header(HeaderName::Event)
-            .map(|value| Event::parse(value).ok_or(Defect::Malformed(HeaderName::Event)))
-            .transpose()
+    pub const fn event(&self) -> Result<Option<Event<'a>>, Defect> {
+        self.event
     }
 
     /// Expires in seconds, where it is there; what is beyond 32 bits counts as 2^32 - 1 (RFC 3261 20.19).
@@ -263,8 +284,8 @@ impl<'a> Message<'a> {
     }
 
     /// Content-Type; `None` also where it is malformed.
-    pub fn content_type(&self) -> Option<MediaType<'a>> {
-        MediaType::parse(self.header(HeaderName::ContentType)?)
+    pub const fn content_type(&self) -> Option<MediaType<'a>> {
+        self.content_type
     }
 
     /// The challenges of WWW-Authenticate and Proxy-Authenticate, in order. Those of other schemes than Digest are errors.
@@ -316,8 +337,12 @@ impl<'a> Message<'a> {
     }
 
     fn value(&self, entry: &Entry) -> Option<&'a str> {
-        let value = &self.bytes[usize::from(entry.start)..usize::from(entry.end)];
-        std::str::from_utf8(value).ok().map(text::trim)
+        let place = usize::from(entry.start)..usize::from(entry.end);
+        let value = match self.head {
+            Some(head) => head.get(place),
+            None => std::str::from_utf8(&self.bytes[place]).ok(),
+        };
+        value.map(text::trim)
     }
 
     fn required(&self, name: HeaderName) -> Result<&'a str, Defect> {
@@ -362,12 +387,13 @@ impl<'a> Message<'a> {
                 continue;
             }
             kept = false;
-            let Some(colon) = memchr::memchr(b':', line) else {
-                self.note(Defect::HeaderLine);
-                continue;
-            };
-            let name = text::trim_blanks_end(&line[..colon]);
-            if name.is_empty() || !name.iter().all(|byte| text::is_token_byte(*byte)) {
+            // A name, blanks perhaps, and a colon.
+            let name = line.iter().position(|byte| !text::is_token_byte(*byte));
+            let name = &line[..name.unwrap_or(line.len())];
+            let behind = line[name.len()..].iter();
+            let blanks = behind.take_while(|byte| matches!(byte, b' ' | b'\t'));
+            let colon = name.len() + blanks.count();
+            if name.is_empty() || line.get(colon) != Some(&b':') {
                 self.note(Defect::HeaderLine);
                 continue;
             }
@@ -375,11 +401,13 @@ impl<'a> Message<'a> {
                 self.note(Defect::TooManyHeaders);
                 continue;
             }
+            let blanks = line[colon + 1..].iter();
+            let blanks = blanks.take_while(|byte| **byte == b' ').count();
             self.headers[self.count] = Entry {
                 name: HeaderName::parse(name),
                 name_start: offset(start),
                 name_end: offset(start + name.len()),
-                start: offset(start + colon + 1),
+                start: offset(start + colon + 1 + blanks),
                 end: offset(end),
             };
             self.check_length(self.count);
@@ -398,24 +426,46 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// Headers that a message has once, and that are text.
+    /// Headers that a message has once, and that are text. Where the first of each name stands is noted by the way.
     fn check_singles(&mut self) {
-        let mut seen = 0u64;
-        for index in 0..self.count {
+        for (place, index) in (1..).zip(0..self.count) {
             let entry = self.headers[index];
+            let first = &mut self.first[entry.name as usize];
+            let again = *first != 0;
+            if !again {
+                *first = place;
+            }
             if entry.name == HeaderName::Other {
                 continue;
             }
-            let Some(value) = self.value(&entry) else {
+            if self.head.is_none() && self.value(&entry).is_none() {
                 self.note(Defect::NotUtf8(entry.name));
-                continue;
-            };
-            let bit = 1u64 << entry.name as u8;
-            if seen & bit != 0 && entry.name.is_single() && self.header(entry.name) != Some(value) {
+            } else if again
+                && entry.name.is_single()
+                && self.header(entry.name) != self.value(&entry)
+            {
                 self.note(Defect::Duplicate(entry.name));
             }
-            seen |= bit;
         }
+    }
+
+    /// Headers that are asked for again and again.
+    fn type_headers(&mut self) {
+        self.via = self.required(HeaderName::Via).and_then(|value| {
+            let via = text::list(value).next().and_then(Via::parse);
+            via.ok_or(Defect::Malformed(HeaderName::Via))
+        });
+        self.from = self.address(HeaderName::From);
+        self.to = self.address(HeaderName::To);
+        self.cseq = self.required(HeaderName::CSeq).and_then(|value| {
+            let cseq = CSeq::parse(value);
+            cseq.ok_or(Defect::Malformed(HeaderName::CSeq))
+        });
+        let event = self.header(HeaderName::Event);
+        let event = event.map(|it| Event::parse(it).ok_or(Defect::Malformed(HeaderName::Event)));
+        self.event = event.transpose();
+        let content_type = self.header(HeaderName::ContentType);
+        self.content_type = content_type.and_then(MediaType::parse);
     }
 
     fn cut_body(&mut self, rest: &'a [u8]) {
@@ -460,6 +510,13 @@ impl Lines<'_> {
     fn next(&mut self) -> Option<(usize, usize)> {
         let start = self.at;
         let rest = self.bytes.get(start..).filter(|rest| !rest.is_empty())?;
+        if let Some(end) = memchr::memchr3(b'\r', b'\n', 0, rest)
+            && rest[end..].starts_with(b"\r\n")
+        {
+            self.at = start + end + 2;
+            return Some((start, start + end));
+        }
+        // Something is wrong with this one, or it is the last.
         let line = match memchr::memchr(b'\n', rest) {
             Some(feed) => {
                 self.at = start + feed + 1;
@@ -498,7 +555,7 @@ fn parse_start_line(line: &[u8]) -> Result<(StartLine<'_>, Option<Defect>), Pars
         };
     }
     let whole = line.trim_end_matches(text::is_blank);
-    let (method, rest) = whole.split_once(' ').ok_or(ParseError::NotSip)?;
+    let (method, rest) = text::cut(whole, b' ').ok_or(ParseError::NotSip)?;
     let (uri, version) = rest.rsplit_once(' ').ok_or(ParseError::NotSip)?;
     let family = version
         .get(..4)
@@ -509,7 +566,7 @@ fn parse_start_line(line: &[u8]) -> Result<(StartLine<'_>, Option<Defect>), Pars
     let misshapen = whole.len() != line.len()
         || line.len() > limits::MAX_START_LINE
         || uri.is_empty()
-        || uri.contains(text::is_blank)
+        || text::find_blank(uri).is_some()
         || !is_version(&version[4..]);
     let defect = if misshapen {
         Some(Defect::StartLine)

@@ -5,6 +5,9 @@ use std::borrow::Cow;
 use crate::limits;
 use crate::text;
 
+/// A parameter as it was found: with its value, where it has one.
+pub(crate) type Found<'a> = Option<Option<&'a str>>;
+
 /// The parameters of a header value or URI, as they were written, without the first semicolon.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Params<'a>(&'a str);
@@ -25,11 +28,11 @@ impl<'a> Params<'a> {
         let mut rest = self.0;
         std::iter::from_fn(move || {
             while !rest.is_empty() {
-                let end = text::find_outside(rest, b";").unwrap_or(rest.len());
+                let end = text::find_outside(rest, b';').unwrap_or(rest.len());
                 let (part, behind) = (text::trim(&rest[..end]), &rest[end..]);
                 rest = behind.strip_prefix(';').unwrap_or(behind);
                 if !part.is_empty() {
-                    return Some(match part.split_once('=') {
+                    return Some(match text::cut(part, b'=') {
                         Some((name, value)) => (text::trim(name), Some(text::trim(value))),
                         None => (part, None),
                     });
@@ -40,9 +43,19 @@ impl<'a> Params<'a> {
         .take(limits::MAX_PARAMS)
     }
 
-    /// Whether all of them are seen, and a further one written behind them would be one more.
-    pub(crate) fn is_whole(self) -> bool {
-        text::is_closed(self.0) && self.iter().count() < limits::MAX_PARAMS
+    /// What [`Params::get`] gives for each of these names, by one walk; `None` where not all of them are seen, or a further one written
+    /// behind them would not be one more.
+    pub(crate) fn whole<const N: usize>(self, names: [&str; N]) -> Option<[Found<'a>; N]> {
+        let mut found = [None; N];
+        let mut count = 0;
+        for (known, value) in self.iter() {
+            count += 1;
+            let place = names.iter().position(|it| it.eq_ignore_ascii_case(known));
+            if let Some(place) = place {
+                found[place].get_or_insert(value);
+            }
+        }
+        (count < limits::MAX_PARAMS && text::is_closed(self.0)).then_some(found)
     }
 
     /// The first parameter of that name, in any case: `Some(None)` where it has no value.
@@ -84,10 +97,16 @@ mod tests {
     #[test]
     fn whole_is_what_can_be_added_to() {
         let many = |count: usize| ";a".repeat(count);
-        assert!(Params::new(&many(limits::MAX_PARAMS - 1)).is_whole());
-        assert!(!Params::new(&many(limits::MAX_PARAMS)).is_whole());
-        assert!(Params::new("").is_whole() && Params::new("a=\"b;\"").is_whole());
-        assert!(!Params::new("a=\"b;").is_whole() && !Params::new("a=<b").is_whole());
+        let whole = |text: &str| Params::new(text).whole([]).is_some();
+        assert!(whole(&many(limits::MAX_PARAMS - 1)));
+        assert!(!whole(&many(limits::MAX_PARAMS)));
+        assert!(whole("") && whole("a=\"b;\""));
+        assert!(!whole("a=\"b;") && !whole("a=<b"));
+        let params = Params::new("b=1;A;a=2;B=3");
+        assert_eq!(
+            params.whole(["a", "b", "c"]),
+            Some([Some(None), Some(Some("1")), None])
+        );
     }
 
     #[test]

@@ -6,12 +6,34 @@ use crate::limits;
 
 /// Blanks, and the line breaks of folded headers.
 pub(crate) fn is_blank(character: char) -> bool {
-    matches!(character, ' ' | '\t' | '\r' | '\n')
+    u8::try_from(character).is_ok_and(is_blank_byte)
+}
+
+/// The same of a byte. Texts are searched by bytes: all that has a meaning in SIP is ASCII.
+pub(crate) const fn is_blank_byte(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+/// Where the first blank stands.
+pub(crate) fn find_blank(text: &str) -> Option<usize> {
+    text.bytes().position(is_blank_byte)
 }
 
 /// `text` without blanks around it.
+#[inline]
 pub(crate) fn trim(text: &str) -> &str {
-    text.trim_matches(is_blank)
+    match text.as_bytes() {
+        // As a rule there are none.
+        [first, .., last] if !is_blank_byte(*first) && !is_blank_byte(*last) => text,
+        _ => text.trim_matches(is_blank),
+    }
+}
+
+/// The text before the first such ASCII character, and the text behind it.
+pub(crate) fn cut(text: &str, at: u8) -> Option<(&str, &str)> {
+    // What is before it is short as a rule, too short for a search by vectors.
+    let place = text.bytes().position(|byte| byte == at)?;
+    Some((&text[..place], &text[place + 1..]))
 }
 
 /// The bytes without blanks around them.
@@ -40,57 +62,83 @@ pub(crate) fn is_token(text: &str) -> bool {
 
 /// RFC 3261 25.1: alphanum / "-" / "." / "!" / "%" / "*" / "_" / "+" / "`" / "'" / "~".
 pub(crate) const fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
-        )
+    TOKEN_BYTES[byte as usize]
 }
 
-/// Where the first of `wanted` stands outside quoted strings and angle brackets. `None` also where a quote is never closed.
-pub(crate) fn find_outside(text: &str, wanted: &[u8]) -> Option<usize> {
-    let mut nesting = Nesting::default();
-    text.bytes()
-        .position(|byte| nesting.is_outside(byte) && wanted.contains(&byte))
+const TOKEN_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0u8;
+    while byte < 0x80 {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
+            );
+        byte += 1;
+    }
+    table
+};
+
+/// Where the first `wanted` stands outside quoted strings and angle brackets. `None` also where a quote is never closed.
+pub(crate) fn find_outside(text: &str, wanted: u8) -> Option<usize> {
+    match search_outside(text, wanted) {
+        Search::Found(at) => Some(at),
+        Search::End { .. } => None,
+    }
 }
 
 /// Whether all quotes and angle brackets are closed: what is written behind the text does not become a part of it.
 pub(crate) fn is_closed(text: &str) -> bool {
-    let mut nesting = Nesting::default();
-    for byte in text.bytes() {
-        nesting.is_outside(byte);
-    }
-    !nesting.quoted && !nesting.angle
+    // A quote is never found for its own sake.
+    matches!(search_outside(text, b'"'), Search::End { closed: true })
 }
 
-/// Quoted strings, with what is escaped in them, and angle brackets.
-#[derive(Default)]
-struct Nesting {
-    quoted: bool,
-    escaped: bool,
-    angle: bool,
+/// What a search outside of quoted strings and angle brackets came to.
+enum Search {
+    Found(usize),
+    /// The end of the text; `closed`: outside of both.
+    End {
+        closed: bool,
+    },
 }
 
-impl Nesting {
-    /// Takes the next byte; whether it stands outside of both, as an opening bracket does and a quote does not.
-    fn is_outside(&mut self, byte: u8) -> bool {
-        if self.quoted {
-            match byte {
-                _ if self.escaped => self.escaped = false,
-                b'\\' => self.escaped = true,
-                b'"' => self.quoted = false,
-                _ => {}
+fn search_outside(text: &str, wanted: u8) -> Search {
+    let bytes = text.as_bytes();
+    let (mut at, mut angle) = (0, false);
+    loop {
+        let rest = &bytes[at..];
+        let next = match angle {
+            true => memchr::memchr2(b'"', b'>', rest),
+            false => memchr::memchr3(b'"', b'<', wanted, rest),
+        };
+        let Some(next) = next else {
+            return Search::End { closed: !angle };
+        };
+        at += next;
+        match bytes[at] {
+            b'"' => match end_of_quoted(&bytes[at..]) {
+                Some(length) => at += length,
+                None => return Search::End { closed: false },
+            },
+            b'<' | b'>' => {
+                angle = !angle;
+                at += 1;
             }
-            return false;
+            _ => return Search::Found(at),
         }
-        let outside = byte != b'"' && !self.angle;
-        match byte {
-            b'"' => self.quoted = true,
-            b'<' => self.angle = true,
-            b'>' => self.angle = false,
-            _ => {}
+    }
+}
+
+/// The length of the quoted string at the front, which begins with its quote; `None` where it is not closed.
+fn end_of_quoted(bytes: &[u8]) -> Option<usize> {
+    let mut at = 1;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        match bytes[at] {
+            b'"' => return Some(at + 1),
+            // What is escaped ends nothing.
+            _ => at += 2,
         }
-        outside
     }
 }
 
@@ -99,7 +147,7 @@ pub(crate) fn list(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let text = rest?;
-        match find_outside(text, b",") {
+        match find_outside(text, b',') {
             Some(comma) => {
                 rest = Some(&text[comma + 1..]);
                 Some(trim(&text[..comma]))
@@ -121,7 +169,7 @@ pub(crate) fn unquote(text: &str) -> Cow<'_, str> {
     else {
         return Cow::Borrowed(text);
     };
-    if !inside.contains(['\\', '\r', '\n']) {
+    if memchr::memchr3(b'\\', b'\r', b'\n', inside.as_bytes()).is_none() {
         return Cow::Borrowed(inside);
     }
     let mut plain = String::with_capacity(inside.len());
@@ -147,6 +195,16 @@ pub(crate) fn unquote(text: &str) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
+/// What a hexadecimal digit of either case stands for.
+pub(crate) const fn hex_value(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
 /// Writes `text` as the inside of a quoted string.
 pub(crate) fn escape(f: &mut std::fmt::Formatter<'_>, text: &str) -> std::fmt::Result {
     // Each part but the last ends with a character that wants a backslash before it.
@@ -161,16 +219,7 @@ pub(crate) fn escape(f: &mut std::fmt::Formatter<'_>, text: &str) -> std::fmt::R
 
 /// Cuts a quoted string off the front: (with its quotes, what follows). `None` where it is not closed.
 pub(crate) fn quoted_string(text: &str) -> Option<(&str, &str)> {
-    let mut escaped = false;
-    for (at, byte) in text.bytes().enumerate().skip(1) {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return Some(text.split_at(at + 1)),
-            _ => {}
-        }
-    }
-    None
+    Some(text.split_at(end_of_quoted(text.as_bytes())?))
 }
 
 /// Cuts comments and blanks off the front. `None` where a comment is not closed or is nested too deeply.
@@ -203,6 +252,7 @@ pub(crate) fn skip_comments(text: &str) -> Option<&str> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn lists_are_parted_outside_of_quotes_and_brackets() {
@@ -226,6 +276,28 @@ mod tests {
             ("\"a\\\"", false),
         ] {
             assert_eq!(is_closed(text), closed, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_search_takes_byte_by_byte_to_the_same_place(text in r#"[ab;,"<>\\ü]{0,24}"#) {
+            // The rules, a byte at a time: quoted strings with what is escaped in them, and brackets, in which quotes are quotes too.
+            let (mut quoted, mut escaped, mut angle, mut found) = (false, false, false, None);
+            for (at, byte) in text.bytes().enumerate() {
+                match byte {
+                    _ if escaped => escaped = false,
+                    b'\\' if quoted => escaped = true,
+                    b'"' => quoted = !quoted,
+                    _ if quoted => {}
+                    b';' if !angle => found = found.or(Some(at)),
+                    b'<' => angle = true,
+                    b'>' => angle = false,
+                    _ => {}
+                }
+            }
+            prop_assert_eq!(find_outside(&text, b';'), found);
+            prop_assert_eq!(is_closed(&text), !quoted && !angle);
         }
     }
 

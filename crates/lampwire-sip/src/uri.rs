@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::limits;
 use crate::params::Params;
+use crate::text::{self, hex_value};
 
 /// A host: a name, or an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,7 +27,7 @@ impl<'a> Host<'a> {
     pub fn parse_with_port(text: &'a str) -> Result<(Self, Option<u16>), UriError> {
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => {
-                let (address, behind) = rest.split_once(']').ok_or(UriError::Host)?;
+                let (address, behind) = text::cut(rest, b']').ok_or(UriError::Host)?;
                 let address = address.parse().map_err(|_| UriError::Host)?;
                 let port = match behind {
                     "" => None,
@@ -35,14 +36,16 @@ impl<'a> Host<'a> {
                 (Self::V6(address), port)
             }
             None => {
-                let (host, port) = match text.split_once(':') {
+                let (host, port) = match text::cut(text, b':') {
                     Some((host, port)) => (host, Some(port)),
                     None => (text, None),
                 };
-                let host = match host.parse() {
-                    Ok(address) => Self::V4(address),
-                    Err(_) if is_host_name(host) => Self::Name(host),
-                    Err(_) => return Err(UriError::Host),
+                let is_digit = |first: &u8| first.is_ascii_digit();
+                let address = host.as_bytes().first().filter(|first| is_digit(first));
+                let host = match address.and_then(|_| host.parse().ok()) {
+                    Some(address) => Self::V4(address),
+                    None if is_host_name(host) => Self::Name(host),
+                    None => return Err(UriError::Host),
                 };
                 (host, port)
             }
@@ -138,11 +141,12 @@ impl<'a> Uri<'a> {
         if text.len() > limits::MAX_URI {
             return Err(UriError::TooLong);
         }
+        let plain = |byte| matches!(byte, b'!' | b'#'..=b';' | b'=' | b'?'..=b'~');
         let wrong = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | '"');
-        if text.contains(wrong) {
+        if !text.bytes().all(plain) && text.contains(wrong) {
             return Err(UriError::Character);
         }
-        let (scheme, rest) = text.split_once(':').ok_or(UriError::Scheme)?;
+        let (scheme, rest) = text::cut(text, b':').ok_or(UriError::Scheme)?;
         let scheme = match scheme {
             _ if scheme.eq_ignore_ascii_case("sip") => Scheme::Sip,
             _ if scheme.eq_ignore_ascii_case("sips") => Scheme::Sips,
@@ -154,7 +158,7 @@ impl<'a> Uri<'a> {
             return Err(UriError::Host);
         }
         if let Scheme::Tel | Scheme::Other(_) = scheme {
-            let (user, params) = rest.split_once(';').unwrap_or((rest, ""));
+            let (user, params) = text::cut(rest, b';').unwrap_or((rest, ""));
             if user.is_empty() {
                 return Err(UriError::User);
             }
@@ -169,12 +173,12 @@ impl<'a> Uri<'a> {
             });
         }
         // RFC 3261 19.1.2: an @ in the user part is escaped, so the first one ends it.
-        let (user_info, host) = match rest.split_once('@') {
+        let (user_info, host) = match text::cut(rest, b'@') {
             Some((user_info, host)) => (Some(user_info), host),
             None => (None, rest),
         };
         let (user, password) = match user_info {
-            Some(info) => match info.split_once(':') {
+            Some(info) => match text::cut(info, b':') {
                 Some((user, password)) => (Some(user), Some(password)),
                 None => (Some(info), None),
             },
@@ -183,11 +187,11 @@ impl<'a> Uri<'a> {
         if user.is_some_and(|user| user.is_empty() || !is_escaped_well(user)) {
             return Err(UriError::User);
         }
-        let (host, headers) = match host.split_once('?') {
+        let (host, headers) = match text::cut(host, b'?') {
             Some((host, headers)) => (host, Some(headers)),
             None => (host, None),
         };
-        let (host, params) = host.split_once(';').unwrap_or((host, ""));
+        let (host, params) = text::cut(host, b';').unwrap_or((host, ""));
         let (host, port) = Host::parse_with_port(host)?;
         Ok(Self {
             scheme,
@@ -203,15 +207,17 @@ impl<'a> Uri<'a> {
     /// The user part with its escapes undone. Escapes that make no UTF-8 are left as they are.
     pub fn user_unescaped(&self) -> Option<Cow<'a, str>> {
         let user = self.user?;
-        if !user.contains('%') {
+        if !user.bytes().any(|byte| byte == b'%') {
             return Some(Cow::Borrowed(user));
         }
         let mut bytes = Vec::with_capacity(user.len());
         let mut rest = user.as_bytes();
         while let [first, behind @ ..] = rest {
             match (first, behind) {
-                (b'%', [high, low, after @ ..]) if hex(*high).is_some() && hex(*low).is_some() => {
-                    let value = hex(*high).unwrap_or(0) << 4 | hex(*low).unwrap_or(0);
+                (b'%', [high, low, after @ ..])
+                    if hex_value(*high).is_some() && hex_value(*low).is_some() =>
+                {
+                    let value = hex_value(*high).unwrap_or(0) << 4 | hex_value(*low).unwrap_or(0);
                     bytes.push(value);
                     rest = after;
                 }
@@ -286,19 +292,13 @@ fn is_scheme(text: &str) -> bool {
 }
 
 fn is_escaped_well(user: &str) -> bool {
+    if !user.bytes().any(|byte| byte == b'%') {
+        return true;
+    }
     user.split('%').skip(1).all(|behind| {
         let digits = behind.as_bytes();
-        digits.len() >= 2 && hex(digits[0]).is_some() && hex(digits[1]).is_some()
+        digits.len() >= 2 && hex_value(digits[0]).is_some() && hex_value(digits[1]).is_some()
     })
-}
-
-const fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Messages, written into a caller's buffer.
 
 use std::fmt::{self, Write as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::header::Via;
 use crate::header_name::{HeaderName, Method};
@@ -16,6 +16,8 @@ use crate::text;
 pub struct Writer<'b> {
     out: &'b mut Vec<u8>,
     names: Names,
+    /// Where the line that is being written begins.
+    line: usize,
 }
 
 /// How the names of headers are written.
@@ -31,8 +33,12 @@ pub enum Names {
 impl<'b> Writer<'b> {
     /// A request, begun with its first line.
     pub fn request(out: &'b mut Vec<u8>, names: Names, method: Method<'_>, uri: &str) -> Self {
-        let mut writer = Self { out, names };
-        writer.line(format_args!("{} {uri} SIP/2.0", method.as_str()));
+        let mut writer = Self::new(out, names);
+        writer.put(method.as_str());
+        writer.put(" ");
+        writer.put(uri);
+        writer.put(" SIP/2.0");
+        writer.end_line();
         writer
     }
 
@@ -43,8 +49,12 @@ impl<'b> Writer<'b> {
         } else {
             reason
         };
-        let mut writer = Self { out, names };
-        writer.line(format_args!("SIP/2.0 {status} {reason}"));
+        let mut writer = Self::new(out, names);
+        writer.put("SIP/2.0 ");
+        writer.put_number(status.into());
+        writer.put(" ");
+        writer.put(reason);
+        writer.end_line();
         writer
     }
 
@@ -61,28 +71,29 @@ impl<'b> Writer<'b> {
     ) -> Self {
         let mut writer = Self::response(out, names, status, reason);
         for (index, value) in request.list(HeaderName::Via).enumerate() {
-            match Via::parse(value).filter(|_| index == 0) {
-                Some(via) => {
-                    let sent = value.split(';').next().unwrap_or(value);
-                    writer.header(HeaderName::Via, Received { sent, via, source })
-                }
-                None => writer.header(HeaderName::Via, value),
+            // An empty one before it leaves the topmost untyped.
+            let typed = || request.via().ok().or_else(|| Via::parse(value));
+            match (index == 0).then(typed).flatten() {
+                Some(via) => writer.received(value, &via, source),
+                None => writer.text(HeaderName::Via, value),
             };
         }
         if let Some(from) = request.header(HeaderName::From) {
-            writer.header(HeaderName::From, from);
+            writer.text(HeaderName::From, from);
         }
         if let Some(to) = request.header(HeaderName::To) {
             let tagged = request.to().is_ok_and(|to| to.tag().is_some());
-            if tagged || to_tag.is_empty() {
-                writer.header(HeaderName::To, to);
-            } else {
-                writer.header(HeaderName::To, format_args!("{to};tag={to_tag}"));
+            writer.begin(HeaderName::To);
+            writer.put(to);
+            if !tagged && !to_tag.is_empty() {
+                writer.put(";tag=");
+                writer.put(to_tag);
             }
+            writer.end_line();
         }
         for name in [HeaderName::CallId, HeaderName::CSeq] {
             if let Some(value) = request.header(name) {
-                writer.header(name, value);
+                writer.text(name, value);
             }
         }
         writer
@@ -90,12 +101,30 @@ impl<'b> Writer<'b> {
 
     /// A header. `Other` has no name and is passed over.
     pub fn header(&mut self, name: HeaderName, value: impl fmt::Display) -> &mut Self {
-        let text = match self.names {
-            Names::Full => name.as_str(),
-            Names::Compact => name.compact().unwrap_or(name.as_str()),
-        };
-        if !text.is_empty() {
-            self.line(format_args!("{text}: {value}"));
+        if name != HeaderName::Other {
+            self.begin(name);
+            self.put_display(format_args!("{value}"));
+            self.end_line();
+        }
+        self
+    }
+
+    /// The same of a value that needs no formatting.
+    pub fn text(&mut self, name: HeaderName, value: &str) -> &mut Self {
+        if name != HeaderName::Other {
+            self.begin(name);
+            self.put(value);
+            self.end_line();
+        }
+        self
+    }
+
+    /// The same of a number: a length, or seconds.
+    pub fn number(&mut self, name: HeaderName, value: u32) -> &mut Self {
+        if name != HeaderName::Other {
+            self.begin(name);
+            self.put_number(value);
+            self.end_line();
         }
         self
     }
@@ -103,75 +132,122 @@ impl<'b> Writer<'b> {
     /// A header of any other name, which must be a token; another is passed over.
     pub fn raw(&mut self, name: &str, value: impl fmt::Display) -> &mut Self {
         if text::is_token(name) {
-            self.line(format_args!("{name}: {value}"));
+            self.put_display(format_args!("{name}: {value}"));
+            self.end_line();
         }
         self
     }
 
     /// Ends the message, without a body.
     pub fn finish(mut self) {
-        self.header(HeaderName::ContentLength, 0);
+        self.text(HeaderName::ContentLength, "0");
         self.out.extend_from_slice(b"\r\n");
     }
 
     /// Ends the message with a body of this media type.
     pub fn finish_with_body(mut self, media_type: &str, body: &[u8]) {
-        self.header(HeaderName::ContentType, media_type)
+        self.text(HeaderName::ContentType, media_type)
             .header(HeaderName::ContentLength, body.len());
         self.out.extend_from_slice(b"\r\n");
         self.out.extend_from_slice(body);
     }
 
-    fn line(&mut self, line: fmt::Arguments<'_>) {
-        // Writing into a buffer that grows cannot fail; a value whose Display does writes what it had.
-        let _ = Guard(self.out).write_fmt(line);
-        self.out.extend_from_slice(b"\r\n");
+    fn new(out: &'b mut Vec<u8>, names: Names) -> Self {
+        let line = out.len();
+        Self { out, names, line }
     }
-}
 
-/// Lets no line break through.
-struct Guard<'b>(&'b mut Vec<u8>);
-
-impl fmt::Write for Guard<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let start = self.0.len();
-        self.0.extend_from_slice(text.as_bytes());
-        for byte in &mut self.0[start..] {
-            if matches!(byte, b'\r' | b'\n' | 0) {
-                *byte = b' ';
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A Via with the address and port that the request came from.
-struct Received<'a> {
-    /// What is before the parameters, as it was written: the sender knows its own by it (RFC 3261 18.1.2).
-    sent: &'a str,
-    via: Via<'a>,
-    source: SocketAddr,
-}
-
-impl fmt::Display for Received<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sent, via, source } = self;
-        f.write_str(text::trim(sent))?;
+    /// The topmost Via with the address and port that the request came from.
+    fn received(&mut self, value: &str, via: &Via<'_>, source: SocketAddr) -> &mut Self {
+        self.begin(HeaderName::Via);
+        // What is before the parameters is left as it was written: the sender knows its own by it (RFC 3261 18.1.2).
+        let sent = text::cut(value, b';').map_or(value, |(sent, _)| sent);
+        self.put(text::trim(sent));
         for (name, value) in via.params.iter() {
             if name.eq_ignore_ascii_case("received") {
                 continue; // what the sender says of its own address is not what we saw
             }
+            self.put(";");
+            self.put(name);
             if name.eq_ignore_ascii_case("rport") {
-                write!(f, ";rport={}", source.port())?;
-                continue;
-            }
-            match value {
-                Some(value) => write!(f, ";{name}={value}")?,
-                None => write!(f, ";{name}")?,
+                self.put("=");
+                self.put_number(source.port().into());
+            } else if let Some(value) = value {
+                self.put("=");
+                self.put(value);
             }
         }
         // RFC 3581 4 asks for it beside rport; RFC 3261 18.2.1 where sent-by is another address.
-        write!(f, ";received={}", source.ip())
+        self.put(";received=");
+        match source.ip() {
+            IpAddr::V4(address) => {
+                for (index, octet) in address.octets().into_iter().enumerate() {
+                    if index > 0 {
+                        self.put(".");
+                    }
+                    self.put_number(octet.into());
+                }
+            }
+            IpAddr::V6(address) => self.put_display(format_args!("{address}")),
+        }
+        self.end_line();
+        self
+    }
+
+    fn begin(&mut self, name: HeaderName) {
+        let name = match self.names {
+            Names::Full => name.as_str(),
+            Names::Compact => name.compact().unwrap_or(name.as_str()),
+        };
+        self.put(name);
+        self.put(": ");
+    }
+
+    fn put(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    fn put_number(&mut self, number: u32) {
+        let (mut digits, mut rest) = ([0; 10], number);
+        let mut first = digits.len();
+        loop {
+            first -= 1;
+            digits[first] = b"0123456789"[(rest % 10) as usize];
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.out.extend_from_slice(&digits[first..]);
+    }
+
+    fn put_display(&mut self, value: fmt::Arguments<'_>) {
+        // Writing into a buffer that grows cannot fail; a value whose Display does writes what it had.
+        let _ = Parts(self).write_fmt(value);
+    }
+
+    /// Ends a line, and lets no line break in it through.
+    fn end_line(&mut self) {
+        let line = &mut self.out[self.line..];
+        if memchr::memchr3(b'\r', b'\n', 0, line).is_some() {
+            for byte in line {
+                if matches!(byte, b'\r' | b'\n' | 0) {
+                    *byte = b' ';
+                }
+            }
+        }
+        self.out.extend_from_slice(b"\r\n");
+        self.line = self.out.len();
+    }
+}
+
+/// What is formatted comes in parts.
+struct Parts<'w, 'b>(&'w mut Writer<'b>);
+
+impl fmt::Write for Parts<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.put(text);
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use lampwire_conf::{Config, Diagnostic, Location, Severity};
+use lampwire_conf::{Config, Diagnostic, Severity};
 
 /// Where a configuration is looked for when none is named, in this order.
 const DEFAULT_PATHS: [&str; 2] = ["./lampwire.conf", "/etc/lampwire/lampwire.conf"];
@@ -43,29 +43,7 @@ pub(crate) fn load(path: &Path) -> anyhow::Result<(Config, Vec<Diagnostic>)> {
     let text = path
         .to_str()
         .with_context(|| format!("the path {} is not UTF-8", path.display()))?;
-    let (config, mut diagnostics) = lampwire_conf::check::one(text, &mut Files);
-    diagnostics.extend(not_served(&config));
-    Ok((config, diagnostics))
-}
-
-/// Warns of each option that is set and that this version reads but does not obey, so that nobody relies on it.
-pub(crate) fn not_served(config: &Config) -> Vec<Diagnostic> {
-    let mut diagnostics = Vec::new();
-    let mut note = |at: &Location, option: &str| {
-        diagnostics.push(Diagnostic {
-            severity: Severity::Warning,
-            code: "not-served",
-            at: at.clone(),
-            message: format!("{option} is not obeyed by this version"),
-            help: Some("it is read and checked, and has no effect yet".to_owned()),
-        });
-    };
-    for publish in &config.outbound_publishes {
-        if publish.canary {
-            note(&publish.at, "@canary");
-        }
-    }
-    diagnostics
+    Ok(lampwire_conf::check::one(text, &mut Files))
 }
 
 /// Whether a node must not start with what [`load`] found.

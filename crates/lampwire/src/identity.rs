@@ -15,6 +15,9 @@ use lampwire_sip::EntityId;
 /// The file in the state directory that holds the id, one line.
 const FILE_NAME: &str = "entity_id";
 
+/// The file beside it that holds the key of our entity tags and nonces, so that they are good after a restart.
+const SECRET_NAME: &str = "secret";
+
 /// More than any text that is an id: a longer file is not ours.
 const FILE_BYTES_MAX: u64 = 256;
 
@@ -107,7 +110,7 @@ fn keep(directory: &Path) -> Result<Identity, String> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let entity_id = random().map_err(|error| about("cannot be made", &error))?;
-            write_new(directory, &path, &format!("{entity_id}\n"))
+            write_new(directory, &path, format!("{entity_id}\n").as_bytes())
                 .map_err(|error| about("cannot be written", &error))?;
             Ok(Identity {
                 entity_id,
@@ -119,8 +122,46 @@ fn keep(directory: &Path) -> Result<Identity, String> {
     }
 }
 
+/// Gives a directory this entity id. Fails where it has another one: what is kept there is that node's.
+pub(crate) fn adopt(directory: &Path, entity_id: EntityId) -> Result<(), String> {
+    let path = directory.join(FILE_NAME);
+    let place = path.display();
+    if !path.exists() {
+        return write_new(directory, &path, format!("{entity_id}\n").as_bytes())
+            .map_err(|error| format!("{place} cannot be written: {error}"));
+    }
+    match keep(directory)?.entity_id {
+        kept if kept == entity_id => Ok(()),
+        kept => Err(format!(
+            "{place} says {kept}, and these are states of {entity_id}: remove the file to make the directory that node's"
+        )),
+    }
+}
+
+/// The secret that the directory keeps, or a new one, which is kept there. An error: it cannot be, and is good for this life only.
+pub(crate) fn secret(directory: &Path) -> Result<[u8; 32], String> {
+    let path = directory.join(SECRET_NAME);
+    let about = |error: &dyn fmt::Display| format!("state_dir: {}: {error}", path.display());
+    let mut kept = Vec::new();
+    let read = File::open(&path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut kept));
+    match read {
+        Ok(_) => {
+            if let Ok(secret) = kept.as_slice().try_into() {
+                return Ok(secret);
+            }
+            // Half a secret is worth nothing, and nobody can mend it.
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(about(&error)),
+    }
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(|error| about(&error))?;
+    write_new(directory, &path, &secret).map_err(|error| about(&error))?;
+    Ok(secret)
+}
+
 /// Writes the whole file or nothing: a temporary file beside it, on the disk, then renamed.
-fn write_new(directory: &Path, path: &Path, text: &str) -> io::Result<()> {
+fn write_new(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     std::fs::create_dir_all(directory)?;
     let temporary = path.with_extension("new");
     let mut file = OpenOptions::new()
@@ -129,7 +170,7 @@ fn write_new(directory: &Path, path: &Path, text: &str) -> io::Result<()> {
         .truncate(true)
         .mode(0o600)
         .open(&temporary)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&temporary, path)?;
     File::open(directory)?.sync_all()
@@ -232,6 +273,38 @@ mod tests {
             std::fs::read_to_string(directory.join(FILE_NAME)).unwrap(),
             "something else"
         );
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_secret_is_made_once_and_only_for_its_owner() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = directory("secret");
+        let first = secret(&directory).unwrap();
+        assert_eq!(secret(&directory).unwrap(), first);
+        let path = directory.join(SECRET_NAME);
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        std::fs::write(&path, "half").unwrap();
+        let second = secret(&directory).unwrap();
+        assert_ne!(second, first);
+        assert_eq!(secret(&directory).unwrap(), second);
+        std::fs::remove_dir_all(directory).unwrap();
+        assert!(
+            secret(Path::new("/proc/nowhere"))
+                .unwrap_err()
+                .contains("/proc/nowhere/secret")
+        );
+    }
+
+    #[test]
+    fn a_directory_takes_an_id_once() {
+        let directory = directory("adopt");
+        let id = |text: &str| text.parse::<EntityId>().unwrap();
+        adopt(&directory, id("02:00:00:00:00:01")).unwrap();
+        adopt(&directory, id("02:00:00:00:00:01")).unwrap();
+        let error = adopt(&directory, id("02:00:00:00:00:02")).unwrap_err();
+        assert!(error.contains("says 02:00:00:00:00:01"), "{error}");
         std::fs::remove_dir_all(directory).unwrap();
     }
 

@@ -3,30 +3,36 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lampwire_conf::{Ami, Config, Location, Protocol, Transport};
 use lampwire_core::{Node, Setup};
 use lampwire_sip::EntityId;
-use tokio::sync::watch;
+use tokio::runtime;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::driver::tls::web::Acceptor;
 use crate::driver::{
-    self, Clock, Driver, Handle, Marks, Mirror, StreamTransport, Tls, UdpTransport,
+    self, Clock, Driver, Handle, Marks, Mirror, StreamTransport, Tls, Transports, UdpTransport,
 };
-use crate::http::{self, Listener, Service, Token};
+use crate::http::{self, Listener, Service};
 use crate::identity::{self, Identity};
+use crate::reload::{InForce, InUse, Reloader};
+use crate::store::{self, Keeper};
 
 /// A node whose sockets are bound, and which has not begun.
 #[derive(Debug)]
 pub(crate) struct Instance {
     config: Arc<Config>,
     identity: Identity,
-    sockets: Vec<UdpTransport>,
-    streams: Vec<StreamTransport>,
-    /// How the manager interfaces of Asterisks are reached.
-    outgoing: Vec<StreamTransport>,
+    /// What the last life left; `None`: nothing is to survive this one.
+    kept: Option<store::Opened>,
+    transports: Transports,
     listener: Option<Listener>,
+    /// The file that its configuration came from.
+    file: Option<PathBuf>,
 }
 
 /// A node at work.
@@ -34,8 +40,11 @@ pub(crate) struct Instance {
 pub(crate) struct Running {
     /// Asks the node.
     pub(crate) node: Handle,
+    /// Reads its configuration again, where it came from a file.
+    pub(crate) reloader: Option<Arc<Reloader>>,
     stop: watch::Sender<bool>,
-    driver: JoinHandle<()>,
+    /// Told when the node has ended; dropped where it has by a fault of its own.
+    driver: oneshot::Receiver<io::Result<()>>,
     http: Option<JoinHandle<()>>,
 }
 
@@ -44,12 +53,12 @@ pub(crate) struct Running {
 pub(crate) struct CannotBegin {
     /// What it is about.
     pub(crate) subject: Subject,
-    /// Where it stands in the configuration; empty or the beginning of a line.
-    place: String,
+    /// Where it stands in the configuration.
+    pub(crate) at: Option<Location>,
     /// What is wrong.
     pub(crate) problem: String,
     /// What to do about it, where the configuration can help.
-    advice: Option<String>,
+    pub(crate) advice: Option<String>,
 }
 
 /// What cannot begin.
@@ -67,7 +76,7 @@ impl CannotBegin {
     fn node(problem: impl Into<String>) -> Self {
         Self {
             subject: Subject::Node,
-            place: String::new(),
+            at: None,
             problem: problem.into(),
             advice: None,
         }
@@ -76,7 +85,8 @@ impl CannotBegin {
 
 impl fmt::Display for CannotBegin {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}{}", self.place, self.problem)?;
+        let place = self.at.as_ref().map(place).unwrap_or_default();
+        write!(out, "{place}{}", self.problem)?;
         match &self.advice {
             Some(advice) => write!(out, "; {advice}"),
             None => Ok(()),
@@ -87,10 +97,26 @@ impl fmt::Display for CannotBegin {
 impl std::error::Error for CannotBegin {}
 
 impl Instance {
-    /// Chooses the entity id and binds every socket. The configuration is one without errors. Needs a running tokio
+    /// Chooses the entity id, reads what the last life left, and then binds every socket. The configuration is one without errors. Needs a running tokio
     /// runtime. All that is wrong is told at once, not only the first.
     pub(crate) fn bind(config: Arc<Config>) -> Result<Self, Vec<CannotBegin>> {
         let mut wrong = Vec::new();
+        let directory = config.lampwire.state_dir.as_deref();
+        let claimed = directory.map(|directory| store::claim(Path::new(directory)));
+        let mine = directory.filter(|_| !matches!(claimed, Some(Err(_))));
+        let identity = identity::choose(config.lampwire.entity_id, mine, first_bind(&config));
+        let kept =
+            claimed.map(|claimed| claimed.and_then(|it| store::open(it, identity.entity_id)));
+        let kept = kept.transpose().unwrap_or_else(|fault| {
+            let advice =
+                "two nodes with one entity id confuse every peer: give each its own state_dir=";
+            wrong.push(CannotBegin {
+                at: config.lampwire.at.clone(),
+                advice: Some(advice.to_owned()),
+                ..CannotBegin::node(format!("state_dir: {fault}"))
+            });
+            None
+        });
         let (mut sockets, mut streams) = (Vec::new(), Vec::new());
         for (index, transport) in config.transports.iter().enumerate() {
             match bind_transport(index, transport) {
@@ -121,31 +147,31 @@ impl Instance {
         if !wrong.is_empty() {
             return Err(wrong);
         }
-        let first = config.transports.first().map(|transport| transport.bind);
-        let bound = sockets
-            .iter()
-            .map(|it| it.local)
-            .chain(streams.iter().map(|it| it.local));
-        let local = bound.min_by_key(|local| Some(local.ip()) != first.map(|bind| bind.ip()));
-        let identity = identity::choose(
-            config.lampwire.entity_id,
-            config.lampwire.state_dir.as_deref(),
-            local.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0))),
-        );
         Ok(Self {
             config,
             identity,
-            sockets,
-            streams,
-            outgoing,
+            kept,
+            transports: Transports {
+                sockets,
+                streams,
+                outgoing,
+            },
             listener,
+            file: None,
         })
+    }
+
+    /// Its configuration came from this file, and may be read from there again.
+    pub(crate) fn of_file(self, file: PathBuf) -> Self {
+        let file = Some(file);
+        Self { file, ..self }
     }
 
     /// Where its SIP sockets are bound.
     pub(crate) fn sip_addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        let streams = self.streams.iter().map(|stream| stream.local);
-        self.sockets
+        let streams = self.transports.streams.iter().map(|stream| stream.local);
+        self.transports
+            .sockets
             .iter()
             .map(|socket| socket.local)
             .chain(streams)
@@ -164,18 +190,29 @@ impl Instance {
     /// Says in the log what it is and where it listens.
     pub(crate) fn introduce(&self) {
         if let Some(trouble) = &self.identity.trouble {
-            tracing::warn!("{trouble}; states are kept in memory only");
+            tracing::warn!("{trouble}");
+        }
+        if let Some(kept) = &self.kept {
+            let findings = &kept.loaded.findings;
+            if let Some(damage) = &findings.damage {
+                tracing::error!("state_dir: {damage}");
+            }
+            if findings.cut {
+                tracing::warn!(
+                    "state_dir: the last batch had not reached the disk whole when the node ended, and is left out"
+                );
+            }
         }
         tracing::info!(
             "entity id {}, {}",
             self.identity.entity_id,
             self.identity.origin
         );
-        for socket in &self.sockets {
+        for socket in &self.transports.sockets {
             let name = &self.config.transports[usize::from(socket.id.0)].name;
             tracing::info!("transport {name}: SIP on {}/udp", socket.local);
         }
-        for stream in &self.streams {
+        for stream in &self.transports.streams {
             let transport = &self.config.transports[usize::from(stream.id.0)];
             let (name, protocol) = (&transport.name, transport.protocol.as_str());
             match stream.listens() {
@@ -201,46 +238,81 @@ impl Instance {
             CannotBegin::node(format!("the system gives no random numbers: {error}"))
         })?;
         let clock = Clock::start();
+        let directory = self.config.lampwire.state_dir.as_deref();
+        let secret = match directory.map(|directory| identity::secret(Path::new(directory))) {
+            Some(Ok(secret)) => secret,
+            Some(Err(trouble)) => {
+                tracing::warn!(
+                    "{trouble}; peers will have to begin their publications anew after a restart"
+                );
+                seed
+            }
+            None => seed,
+        };
         let setup = Setup {
             config: Arc::clone(&self.config),
             entity_id: self.identity.entity_id,
             seed,
-            secret: seed,
+            secret,
         };
-        let node = Node::new(clock.now(), setup);
+        let mut node = Node::new(clock.now(), setup);
+        let keeper = match self.kept {
+            Some(mut kept) => {
+                node.restore(clock.now(), std::mem::take(&mut kept.loaded.records));
+                let window = self.config.lampwire.store_window;
+                Keeper::start(kept, window, clock.now()).map_err(|error| {
+                    CannotBegin::node(format!("the system has no thread for the store: {error}"))
+                })?
+            }
+            None => Keeper::off(),
+        };
+        let store = keeper.status();
         let mirror = self.config.lampwire.hep_server.map(|server| {
             Mirror::new(server, self.identity.entity_id).map_err(|error| {
                 CannotBegin::node(format!("hep_server={server} cannot be used: {error}"))
             })
         });
+        let streams = self.transports.streams.iter();
+        let in_use = InUse {
+            transports: streams
+                .filter_map(|stream| {
+                    let transport = &self.config.transports[usize::from(stream.id.0)];
+                    Some((transport.name.clone(), stream.tls()?.clone()))
+                })
+                .collect(),
+            http: self.listener.as_ref().and_then(|it| it.tls.clone()),
+        };
         let (driver, node) = Driver::new(
             node,
             clock,
-            self.sockets,
-            self.streams,
-            self.outgoing,
+            self.transports,
             mirror.transpose()?,
+            keeper,
             &self.config,
+            runtime::Handle::current(),
         );
         let (stop, stopped) = watch::channel(false);
+        let in_force = InForce::new(Arc::clone(&self.config));
+        let reloader = self.file.map(|file| {
+            let reloader = Reloader::new(file, node.clone(), in_force.clone(), in_use);
+            Arc::new(reloader)
+        });
         let http = self.listener.map(|listener| {
-            let token = self
-                .config
-                .lampwire
-                .http_token
-                .clone()
-                .map(|secret| Arc::new(Token::new(secret)));
             let routes = http::routes(Service {
                 node: node.clone(),
-                token,
-                config: Arc::clone(&self.config),
+                config: in_force.clone(),
+                reloader: reloader.clone(),
+                store,
                 started_at: clock.now().wall,
             });
             tokio::spawn(http::serve(listener, routes, stopped.clone()))
         });
-        let driver = tokio::spawn(driver.run(stopped));
+        let driver = on_its_own_thread(driver, stopped).map_err(|error| {
+            CannotBegin::node(format!("the system has no thread for the node: {error}"))
+        })?;
         Ok(Running {
             node,
+            reloader,
             stop,
             driver,
             http,
@@ -256,7 +328,14 @@ impl Running {
 
     /// Waits for its end, which comes a few seconds after [`Self::stop`] at the latest. False: it ended by a fault of its own.
     pub(crate) async fn ended(&mut self) -> bool {
-        let whole = (&mut self.driver).await.is_ok();
+        let whole = match (&mut self.driver).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::error!("the node could not begin: {error}");
+                false
+            }
+            Err(_) => false,
+        };
         // Without its node the HTTP has nothing more to say, whoever ended it.
         self.stop();
         match self.http.take() {
@@ -266,6 +345,41 @@ impl Running {
     }
 }
 
+/// Runs the driver on a thread that does nothing else: no other task is ever in its way, and what wakes it goes through no other thread.
+fn on_its_own_thread(
+    driver: Driver,
+    stopped: watch::Receiver<bool>,
+) -> io::Result<oneshot::Receiver<io::Result<()>>> {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (ended, end) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("node".to_owned())
+        .spawn(move || {
+            let result = runtime.block_on(driver.run(stopped));
+            // A name that is being resolved holds a thread for a while: nobody waits for it.
+            runtime.shutdown_background();
+            // An error: nobody waits for the end.
+            let _ = ended.send(result);
+        })?;
+    Ok(end)
+}
+
+/// The bind by which a node is known that has no other name: that of a datagram transport goes before others, and the address of the first transport
+/// before other addresses.
+fn first_bind(config: &Config) -> SocketAddr {
+    let first = config.transports.first().map(|it| it.bind.ip());
+    let by_protocol = |datagrams| {
+        let is = move |it: &&Transport| (it.protocol == Protocol::Udp) == datagrams;
+        config.transports.iter().filter(is).map(|it| it.bind)
+    };
+    by_protocol(true)
+        .chain(by_protocol(false))
+        .min_by_key(|bind| Some(bind.ip()) != first)
+        .unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
+}
+
 /// A transport that is bound.
 enum Bound {
     Datagrams(UdpTransport),
@@ -273,62 +387,72 @@ enum Bound {
 }
 
 fn bind_transport(index: usize, transport: &Transport) -> Result<Bound, Vec<CannotBegin>> {
-    let Transport { name, at, bind, .. } = transport;
-    let cannot = |problem: String, advice: String| CannotBegin {
-        subject: Subject::Sip,
-        place: place(at),
-        problem,
-        advice: Some(advice),
-    };
+    let Transport { name, bind, .. } = transport;
     let Some(id) = driver::transport_id(index) else {
         let problem = format!("transport {name}: there are too many transports");
-        return Err(vec![cannot(problem, "remove some".to_owned())]);
+        let advice = "remove some".to_owned();
+        return Err(vec![cannot_serve(transport, problem, advice)]);
     };
     let marks = Marks {
         tos: transport.tos,
         cos: transport.cos,
     };
-    let mut warnings = Vec::new();
     let bound = match transport.protocol {
         Protocol::Udp => UdpTransport::bind(id, *bind, marks).map(Bound::Datagrams),
-        protocol @ (Protocol::Tcp | Protocol::Tls) => {
-            let tls = match protocol {
-                Protocol::Tls => Tls::load(transport, &mut warnings).map(Some),
-                _ => Ok(None),
-            };
-            let tls = tls.map_err(|problems| {
-                let told = problems.into_iter();
-                told.map(|it| cannot(format!("transport {name}: {}", it.problem), it.advice))
-                    .collect::<Vec<_>>()
-            })?;
+        Protocol::Tcp | Protocol::Tls => {
+            let tls = tls_of(transport)?;
             StreamTransport::bind(id, *bind, marks, transport.tcp_keepalive, tls)
                 .map(Bound::Connections)
         }
     };
-    for warning in warnings {
-        tracing::warn!("{}transport {name}: {warning}", place(at));
-    }
     bound.map_err(|error| {
         let protocol = transport.protocol.as_str();
         let why = why(&error, "Asterisk or another SIP server");
-        vec![cannot(
+        vec![cannot_serve(
+            transport,
             format!("transport {name}: {bind}/{protocol} cannot be bound: {why}"),
             format!("change bind= of [{name}]"),
         )]
     })
 }
 
+fn cannot_serve(transport: &Transport, problem: String, advice: String) -> CannotBegin {
+    CannotBegin {
+        subject: Subject::Sip,
+        at: Some(transport.at.clone()),
+        problem,
+        advice: Some(advice),
+    }
+}
+
+/// What TLS goes by at a transport: the files that its section names are read. None: it is one without TLS.
+pub(crate) fn tls_of(transport: &Transport) -> Result<Option<Tls>, Vec<CannotBegin>> {
+    let (name, mut warnings) = (&transport.name, Vec::new());
+    let tls = (transport.protocol == Protocol::Tls).then(|| Tls::load(transport, &mut warnings));
+    for warning in warnings {
+        tracing::warn!("{}transport {name}: {warning}", place(&transport.at));
+    }
+    tls.transpose().map_err(|problems| {
+        let told = problems.into_iter();
+        told.map(|it| {
+            let problem = format!("transport {name}: {}", it.problem);
+            cannot_serve(transport, problem, it.advice)
+        })
+        .collect()
+    })
+}
+
 /// How connections to the manager interface of an Asterisk are made; their number follows those of the transports.
 fn way_to(index: usize, ami: &Ami) -> Result<StreamTransport, Vec<CannotBegin>> {
-    let cannot = |problem: &str, advice: &str| CannotBegin {
-        subject: Subject::Node,
-        place: place(&ami.at),
-        problem: format!("ami {}: {problem}", ami.name),
-        advice: Some(advice.to_owned()),
-    };
     let Some(id) = driver::transport_id(index) else {
-        return Err(vec![cannot("there are too many of them", "remove some")]);
+        let problem = "there are too many of them";
+        return Err(vec![cannot_reach(ami, problem, "remove some")]);
     };
+    Ok(StreamTransport::outgoing(id, tls_to(ami)?))
+}
+
+/// What connections to the manager interface of an Asterisk need of TLS: the files that its section names are read.
+pub(crate) fn tls_to(ami: &Ami) -> Result<Option<Tls>, Vec<CannotBegin>> {
     let mut warnings = Vec::new();
     let tls = ami.tls.then(|| {
         let mut transport = Transport::default_at(&ami.at.file);
@@ -338,48 +462,67 @@ fn way_to(index: usize, ami: &Ami) -> Result<StreamTransport, Vec<CannotBegin>> 
     });
     let tls = tls.transpose().map_err(|problems| {
         let told = problems.into_iter();
-        told.map(|it| cannot(&it.problem, &it.advice))
+        told.map(|it| cannot_reach(ami, &it.problem, &it.advice))
             .collect::<Vec<_>>()
     })?;
     for warning in warnings {
         tracing::warn!("{}ami {}: {warning}", place(&ami.at), ami.name);
     }
-    Ok(StreamTransport::outgoing(id, tls))
+    Ok(tls)
+}
+
+fn cannot_reach(ami: &Ami, problem: &str, advice: &str) -> CannotBegin {
+    CannotBegin {
+        subject: Subject::Node,
+        at: Some(ami.at.clone()),
+        problem: format!("ami {}: {problem}", ami.name),
+        advice: Some(advice.to_owned()),
+    }
 }
 
 fn bind_http(config: &Config, address: SocketAddr) -> Result<Listener, Vec<CannotBegin>> {
-    let own = &config.lampwire;
-    let cannot = |problem: String, advice: String| CannotBegin {
-        subject: Subject::Http,
-        place: own.at.as_ref().map(place).unwrap_or_default(),
-        problem,
-        advice: Some(advice),
-    };
-    // The files are read as a transport's are; what is wrong is told by the names that they have here.
-    let named = |text: &str| {
-        text.replace("priv_key_file", "http_key")
-            .replace("cert_file", "http_cert")
-    };
-    let mut warnings = Vec::new();
-    let tls = own.http_cert.as_deref().map(|certificate| {
-        driver::tls::web::acceptor(certificate, own.http_key.as_deref(), &mut warnings)
-    });
-    for warning in &warnings {
-        tracing::warn!("{}", named(warning));
-    }
-    let tls = tls.transpose().map_err(|problems| {
-        let told = problems.iter();
-        told.map(|it| cannot(named(&it.problem), named(&it.advice)))
-            .collect::<Vec<_>>()
-    })?;
+    let tls = tls_of_http(config)?;
     Listener::bind(address, tls).map_err(|error| {
-        vec![cannot(
+        vec![cannot_answer(
+            config,
             format!(
                 "http_bind: {address}/tcp cannot be bound: {}",
                 why(&error, "another lampwire")
             ),
             "change http_bind= of [lampwire]".to_owned(),
         )]
+    })
+}
+
+fn cannot_answer(config: &Config, problem: String, advice: String) -> CannotBegin {
+    CannotBegin {
+        subject: Subject::Http,
+        at: config.lampwire.at.clone(),
+        problem,
+        advice: Some(advice),
+    }
+}
+
+/// What TLS goes by for HTTP: `http_cert` and `http_key` are read. None: it is HTTP without TLS, or none at all.
+pub(crate) fn tls_of_http(config: &Config) -> Result<Option<Acceptor>, Vec<CannotBegin>> {
+    let own = &config.lampwire;
+    // The files are read as a transport's are; what is wrong is told by the names that they have here.
+    let named = |text: &str| {
+        text.replace("priv_key_file", "http_key")
+            .replace("cert_file", "http_cert")
+    };
+    let mut warnings = Vec::new();
+    let certificate = own.http_cert.as_deref().filter(|_| own.http_bind.is_some());
+    let tls = certificate.map(|certificate| {
+        driver::tls::web::acceptor(certificate, own.http_key.as_deref(), &mut warnings)
+    });
+    for warning in &warnings {
+        tracing::warn!("{}", named(warning));
+    }
+    tls.transpose().map_err(|problems| {
+        let told = problems.iter();
+        told.map(|it| cannot_answer(config, named(&it.problem), named(&it.advice)))
+            .collect()
     })
 }
 

@@ -5,13 +5,17 @@
 
 mod cli;
 mod configuration;
+mod current;
 mod demo;
 mod driver;
 mod http;
 mod identity;
 mod instance;
 mod plan;
+mod reload;
 mod signals;
+mod store;
+mod supervisor;
 mod telemetry;
 
 use std::process::ExitCode;

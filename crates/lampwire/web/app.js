@@ -1,7 +1,7 @@
 // The page: what it shows, and what keeps it true.
 
 import { follow, get, onTokenWanted, pages, post } from "/assets/api.js";
-import { byId } from "/assets/dom.js";
+import { byId, clock } from "/assets/dom.js";
 import { onChange, store, take, touch } from "/assets/store.js";
 import { lamps, mailboxes } from "/assets/board.js";
 import { web } from "/assets/web.js";
@@ -35,6 +35,7 @@ const draw = () => {
   byId("count-mailboxes").textContent = store.mailboxes.byName.size || "";
   byId("count-peers").textContent = store.peers.length || "";
   byId("node").textContent = store.status ? `${store.status.entity_id} · ${store.status.version}` : "";
+  warn();
   if (view === "lamps") drawLamps();
   else if (view === "mailboxes") drawMailboxes();
   else if (view === "peers") web();
@@ -73,7 +74,7 @@ const poll = async () => {
   polling = true;
   try {
     store.peers = (await get("peers")).peers;
-    store.status ??= await get("status");
+    store.status = await get("status");
     if (view === "exchange") {
       store.publishers = (await get("publishers")).publishers;
       store.publications = (await get("publications")).publications;
@@ -118,6 +119,17 @@ const event = (kind, data) => {
 };
 
 let since = null;
+
+/** What concerns the whole node, above everything else. */
+const warn = () => {
+  const { problem, since: failed } = store.status?.store ?? {};
+  const at = since?.toLocaleTimeString([], { hour12: false });
+  const text = since ? `The node does not answer since ${at}. What is shown may be old; it is tried again.`
+    : problem && `States are in memory only since ${clock(failed)}: ${problem}. A restart would lose what changes now.`;
+  byId("banner").textContent = text ?? "";
+  byId("banner").hidden = !text;
+};
+
 const connection = (state) => {
   const pill = byId("connection");
   const live = state === "live";
@@ -128,10 +140,8 @@ const connection = (state) => {
     poll();
   } else {
     since ??= new Date();
-    const at = since.toLocaleTimeString([], { hour12: false });
-    byId("banner").textContent = `The node does not answer since ${at}. What is shown may be old; it is tried again.`;
   }
-  byId("banner").hidden = live;
+  warn();
 };
 
 byId("tabs").addEventListener("click", ({ target }) => {

@@ -71,6 +71,7 @@ const card = (peer) => h("article", { class: `card ${peer.status}`, "data-peer":
     h("dt", null, "Entity id"), h("dd", { class: "mono" }, peer.entity_id ?? "not known"),
     h("dt", null, "Heard"), h("dd", null, ago(peer.last_heard)),
     h("dt", null, "Round trip"), h("dd", null, peer.round_trip_ms == null ? "–" : `${peer.round_trip_ms.toFixed(1)} ms`),
+    peer.canary_ms == null ? null : h("dt", null, "Canary"), peer.canary_ms == null ? null : h("dd", null, `${peer.canary_ms.toFixed(1)} ms`),
     h("dt", null, "Behind"), h("dd", { class: peer.behind ? "warn" : null }, `${peer.behind} states`),
     h("dt", null, "Tells us"), h("dd", null, `${peer.publications} publications${peer.endpoints.length ? ` of ${peer.endpoints.join(", ")}` : ""}`),
     h("dt", null, "Told by"), h("dd", null, peer.publishers.join(", ") || "nothing")),

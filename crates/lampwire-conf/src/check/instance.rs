@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use lampwire_sip::{EntityId, Host};
 
+use super::manager::Manager;
 use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Findings, Location, Severity, quote};
 use crate::grammar;
@@ -74,6 +75,8 @@ pub struct Paths<'a> {
     pub asterisk: Option<&'a str>,
     /// Its sorcery.conf, which may say that objects come from a database.
     pub sorcery: Option<&'a str>,
+    /// Its manager.conf, which says who may log in at its manager interface.
+    pub manager: Option<&'a str>,
 }
 
 /// One of the instances that are looked at together.
@@ -91,6 +94,8 @@ pub struct Instance {
     pub entity_id: Option<EntityId>,
     /// Where that stands.
     pub(super) entity_id_at: Location,
+    /// The manager interface of an Asterisk, if its file was given.
+    pub(super) manager: Option<Manager>,
     /// The whole of its main file.
     pub(super) at: Location,
     /// What is wrong with it by itself.
@@ -124,6 +129,8 @@ impl Instance {
         if let Some(path) = paths.sorcery {
             realtime(path, source, &mut findings);
         }
+        let manager = paths.manager.filter(|_| kind == Kind::Asterisk);
+        let manager = manager.map(|path| Manager::read(path, source));
         found.extend(findings.finish(&at.file));
         Self {
             name: name.into(),
@@ -132,6 +139,7 @@ impl Instance {
             config,
             entity_id,
             entity_id_at,
+            manager,
             at,
             found,
         }

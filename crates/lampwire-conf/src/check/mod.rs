@@ -5,6 +5,7 @@ mod advice;
 mod graph;
 mod instance;
 mod link;
+mod manager;
 mod places;
 mod web;
 

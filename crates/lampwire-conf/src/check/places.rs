@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use lampwire_sip::Uri;
 
 use super::advice::protocol_of;
-use super::instance::{Instance, host_text};
+use super::instance::{Instance, Kind, host_text};
+use super::manager::Manager;
 use crate::config::Config;
 use crate::diagnostic::{Findings, quote};
 use crate::section::outbound_publish::OutboundPublish;
@@ -63,20 +64,24 @@ impl Places {
             }
         }
         for (index, host, why) in inferred {
-            let message = format!(
-                "{} is taken for the address of {}: {why}",
-                quote(&host),
-                quote(&instances[index].name)
-            );
-            let help = format!("say it by {host}={} to be sure", instances[index].name);
-            findings.add(
-                crate::Severity::Note,
-                "address-inferred",
-                &instances[index].at,
-                message,
-                Some(help),
-            );
+            say_inferred(&instances[index], &host, why, findings);
             places[index].hosts.insert(host);
+        }
+        // A host that is a section's of type=ami alone.
+        let mut managers = (0..instances.len())
+            .filter(|index| instances[*index].manager.is_some() && places[*index].hosts.is_empty());
+        if let (Some(index), None) = (managers.next(), managers.next()) {
+            let hosts = instances
+                .iter()
+                .flat_map(|instance| &instance.config.amis)
+                .map(|ami| ami_host(&ami.host))
+                .filter(|host| places.iter().all(|place| !place.hosts.contains(host)));
+            let hosts: BTreeSet<String> = hosts.collect();
+            if let (1, Some(host)) = (hosts.len(), hosts.first()) {
+                let why = "no other has a manager.conf and no address";
+                say_inferred(&instances[index], host, why, findings);
+                places[index].hosts.insert(host.clone());
+            }
         }
         for (index, place) in places.iter_mut().enumerate() {
             if !place.hosts.is_empty() && !place.hosts.iter().any(|host| is_ip(host)) {
@@ -90,6 +95,17 @@ impl Places {
     /// Whether anything is known of where it is.
     pub(super) fn is_known(&self, index: usize) -> bool {
         !self.places[index].hosts.is_empty()
+    }
+
+    /// The Asterisk that a section of type=ami leads to.
+    pub(super) fn asterisk(&self, instances: &[Instance], host: &str) -> Option<usize> {
+        let host = ami_host(host);
+        let here = |index: &usize| {
+            instances[*index].kind == Kind::Asterisk && self.places[*index].hosts.contains(&host)
+        };
+        let mut found = (0..instances.len()).filter(here);
+        // Of several behind one address it cannot be said.
+        found.next().filter(|_| found.next().is_none())
     }
 
     /// Where a publish of `from` leads.
@@ -174,6 +190,32 @@ impl Places {
     }
 }
 
+/// As places are compared: lower case, addresses in one spelling.
+fn ami_host(host: &str) -> String {
+    match host.parse::<IpAddr>() {
+        Ok(address) => address.to_string(),
+        Err(_) => host.trim_end_matches('.').to_ascii_lowercase(),
+    }
+}
+
+fn say_inferred(instance: &Instance, host: &str, why: &str, findings: &mut Findings) {
+    let name = &instance.name;
+    let message = format!(
+        "{} is taken for the address of {}: {why}",
+        quote(host),
+        quote(name)
+    );
+    let help = format!("say it by {host}={name} to be sure");
+    let at = &instance.at;
+    findings.add(
+        crate::Severity::Note,
+        "address-inferred",
+        at,
+        message,
+        Some(help),
+    );
+}
+
 fn is_ip(host: &str) -> bool {
     host.parse::<IpAddr>().is_ok()
 }
@@ -196,6 +238,9 @@ fn known(instance: &Instance) -> Place {
     let mut place = Place::default();
     if let Some(address) = &instance.address {
         place.hosts.insert(address.host.clone());
+    }
+    if let Some(address) = instance.manager.as_ref().and_then(Manager::address) {
+        place.hosts.insert(address.to_string());
     }
     for transport in &instance.config.transports {
         if !transport.bind.ip().is_unspecified() {

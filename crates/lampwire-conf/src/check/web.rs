@@ -8,6 +8,7 @@ use super::instance::Instance;
 use super::link::{Receiver, Request, Verdict, refused};
 use super::places::{Places, Target};
 use crate::diagnostic::{Diagnostic, Findings, quote};
+use crate::section::ami::Ami;
 use crate::section::outbound_publish::OutboundPublish;
 
 /// The most instances that are looked at together: each is met by each.
@@ -51,7 +52,7 @@ pub struct Web {
 /// let b = "[udp]\ntype=transport\nbind=192.0.2.2\n[y]\ntype=endpoint\n";
 /// let mut source = MapSource::new([("a.conf", a), ("b.conf", b)]);
 /// let read = |name| {
-///     let paths = Paths { configuration: name, asterisk: None, sorcery: None };
+///     let paths = Paths { configuration: name, asterisk: None, sorcery: None, manager: None };
 ///     Instance::read(name, None, &paths, &mut source.clone())
 /// };
 /// let web = several(&[read("a.conf"), read("b.conf")]);
@@ -84,7 +85,8 @@ pub fn several(instances: &[Instance]) -> Web {
     let mut order: HashMap<&str, usize> = HashMap::new();
     for instance in instances {
         let own = instance.found.iter().map(|found| &*found.at.file);
-        for file in [&*instance.at.file].into_iter().chain(own) {
+        let manager = instance.manager.iter().map(|manager| &**manager.file());
+        for file in [&*instance.at.file].into_iter().chain(own).chain(manager) {
             let next = order.len();
             order.entry(file).or_insert(next);
         }
@@ -130,6 +132,13 @@ impl Checker<'_> {
             for publish in &self.instances[from].config.outbound_publishes {
                 if usable[from] {
                     self.publish(from, publish, &receivers, &usable);
+                }
+            }
+        }
+        for (from, instance) in self.instances.iter().enumerate() {
+            for ami in &instance.config.amis {
+                if usable[from] {
+                    self.manager(from, ami, &usable);
                 }
             }
         }
@@ -248,6 +257,51 @@ impl Checker<'_> {
             takes: takes.map(ToString::to_string),
             verdict: met.verdict,
         });
+    }
+
+    /// What a section of type=ami meets at its Asterisk.
+    fn manager(&mut self, from: usize, ami: &Ami, usable: &[bool]) {
+        let Some(to) = self.places.asterisk(self.instances, &ami.host) else {
+            if self.instances.iter().any(|it| it.manager.is_some()) {
+                let message = format!(
+                    "{} leads to {}, which is no address of any Asterisk given",
+                    quote(&ami.name),
+                    quote(&ami.host)
+                );
+                self.findings.note("unknown-destination", &ami.at, message);
+            }
+            return;
+        };
+        let instance = &self.instances[to];
+        if !usable[to] {
+            return;
+        }
+        let config = &instance.config;
+        let publishes = config
+            .outbound_publishes
+            .iter()
+            .map(|it| (&it.name, &it.at));
+        let takes = config.inbound_publications.iter();
+        let takes = takes.filter(|it| it.device_state.is_some() || it.mwi.is_some());
+        if let Some((name, at)) = publishes.chain(takes.map(|it| (&it.name, &it.at))).next() {
+            let message = format!(
+                "{} of {} reads {}, which takes part by its own exchange",
+                quote(&ami.name),
+                quote(&self.instances[from].name),
+                quote(&instance.name)
+            );
+            let help = format!(
+                "remove one of the two: see {} at line {} of {}",
+                quote(name),
+                at.line,
+                at.file
+            );
+            self.findings
+                .error_with_help("ami-and-exchange", &ami.at, message, help);
+        }
+        if let Some(manager) = &instance.manager {
+            manager.meet(&self.instances[from], ami, instance, &mut self.findings);
+        }
     }
 
     /// Whether the receiver asks the sender when it wants all it has.

@@ -29,7 +29,7 @@ pub(crate) const SPEC: SectionSpec = SectionSpec {
 };
 
 /// Rules for the sources of requests.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Acl {
     /// The section's name.
     pub name: String,

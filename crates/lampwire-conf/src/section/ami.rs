@@ -79,7 +79,7 @@ const MAX_PREFIX: usize = 64;
 const MAX_CREDENTIAL: usize = 256;
 
 /// An Asterisk that takes part through its manager interface.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Ami {
     /// The section's name.
     pub name: String,

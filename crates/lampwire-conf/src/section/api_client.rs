@@ -36,7 +36,7 @@ pub(crate) const SPEC: SectionSpec = SectionSpec {
 };
 
 /// A program that may set states over HTTP.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ApiClient {
     /// The section's name.
     pub name: String,

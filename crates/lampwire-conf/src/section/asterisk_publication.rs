@@ -35,7 +35,7 @@ pub(crate) const SPEC: SectionSpec = SectionSpec {
 };
 
 /// A peer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AsteriskPublication {
     /// The section's name: the peer's.
     pub name: String,

@@ -65,7 +65,7 @@ pub(crate) const SPEC: SectionSpec = SectionSpec {
 };
 
 /// Credentials, to challenge with or to answer with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Auth {
     /// The section's name.
     pub name: String,
@@ -125,7 +125,7 @@ pub enum AuthType {
 }
 
 /// The password, or what stands for it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum AuthSecret {
     /// In clear.
     Password(Secret),

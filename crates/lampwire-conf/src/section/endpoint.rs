@@ -221,7 +221,7 @@ pub(crate) const SPEC: SectionSpec = SectionSpec {
 };
 
 /// A peer as we know it when it speaks to us.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Endpoint {
     /// The section's name: what a peer's From user must be for `username`.
     pub name: String,

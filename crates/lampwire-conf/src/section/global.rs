@@ -128,7 +128,7 @@ pub(crate) const IDENTIFY_BY: [(&str, IdentifyBy); 6] = [
 ];
 
 /// What holds for all endpoints.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Global {
     /// Where the section stands; None: there is none, all is default.
     pub at: Option<Location>,

@@ -38,7 +38,7 @@ pub(crate) const SPEC: SectionSpec = SectionSpec {
 };
 
 /// Which endpoint a request is from. Each way that is configured identifies by itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Identify {
     /// The section's name.
     pub name: String,

@@ -30,7 +30,7 @@ pub(crate) const SPEC: SectionSpec = SectionSpec {
 };
 
 /// A resource that peers publish to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct InboundPublication {
     /// The section's name: the user part of the peer's `server_uri`.
     pub name: String,

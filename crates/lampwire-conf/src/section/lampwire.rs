@@ -24,6 +24,11 @@ const OPTIONS: &[OptionSpec] = &[
         "The directory for what survives a restart; empty: memory only.",
     ),
     acts(
+        "store_window",
+        "100",
+        "Milliseconds between two writes to state_dir, 0 to 60000: what a power cut or a kill can lose; 0: as often as the disk can.",
+    ),
+    acts(
         "http_bind",
         "127.0.0.1:7060",
         "Address and port of the HTTP server; empty: none. Beyond loopback it needs http_token.",
@@ -91,11 +96,13 @@ const HEP_PORT: u16 = 9060;
 const DNS_PORT: u16 = 53;
 /// Longest time for which a lost peer's states may be held: 30 days.
 const MAX_HOLD: u32 = 30 * 24 * 60 * 60;
+/// Longest time between two writes to the state directory, in milliseconds: nobody wants to lose more than a minute.
+const MAX_STORE_WINDOW: u32 = 60_000;
 /// Longest life of a publication: 30 days. A node whose peer dies silently shows its states for so long.
 const MAX_EXPIRES: u32 = 30 * 24 * 60 * 60;
 
 /// What concerns this node itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Lampwire {
     /// Where the section stands; None: there is none, all is default.
     pub at: Option<Location>,
@@ -103,6 +110,8 @@ pub struct Lampwire {
     pub entity_id: Option<EntityId>,
     /// The directory for what survives a restart; None: memory only.
     pub state_dir: Option<String>,
+    /// Time between two writes to the state directory: 0 to 60 s.
+    pub store_window: Duration,
     /// Where HTTP is served; None: nowhere.
     pub http_bind: Option<SocketAddr>,
     /// The bearer token of HTTP.
@@ -142,6 +151,7 @@ impl Default for Lampwire {
             at: None,
             entity_id: None,
             state_dir: Some("/var/lib/lampwire".to_owned()),
+            store_window: Duration::from_millis(100),
             http_bind: Some(SocketAddr::from(([127, 0, 0, 1], HTTP_PORT))),
             http_token: None,
             http_cert: None,
@@ -164,6 +174,7 @@ pub(crate) fn read(options: &mut Options<'_, '_>) -> Lampwire {
         Some(entry) => Some(entry.value.clone()).filter(|path| !path.is_empty()),
         None => default.state_dir,
     };
+    let store_window = options.number("store_window", 0..=MAX_STORE_WINDOW);
     let http_token = options.token("http_token");
     let http_bind = match options.last("http_bind") {
         None => default.http_bind,
@@ -239,6 +250,7 @@ pub(crate) fn read(options: &mut Options<'_, '_>) -> Lampwire {
         at: Some(options.section.at.clone()),
         entity_id,
         state_dir,
+        store_window: Duration::from_millis(store_window.into()),
         http_bind,
         http_token,
         http_cert: http_cert.map(|entry| entry.value.clone()),

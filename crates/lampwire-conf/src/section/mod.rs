@@ -519,15 +519,8 @@ impl<'a, 'c> Options<'a, 'c> {
         let mut rules = Vec::new();
         for (option, entry) in self.in_order(&["permit", "deny"]) {
             for item in value::items(&entry.value) {
-                let (negated, text) = match item.strip_prefix('!') {
-                    Some(rest) => (true, rest.trim()),
-                    None => (false, item),
-                };
-                match text.parse() {
-                    Ok(network) => rules.push(Rule {
-                        allow: (option == "permit") != negated,
-                        network,
-                    }),
+                match Rule::parse(option == "permit", item) {
+                    Ok(rule) => rules.push(rule),
                     Err(why) => {
                         let message = format!("{} in `{option}` {why}", quote(item));
                         self.error_at("bad-network", entry, item, message, NETWORK_HELP);

@@ -105,7 +105,7 @@ const MAX_LANES: u16 = 128;
 const DAY: u32 = 24 * 60 * 60;
 
 /// Where our states go.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OutboundPublish {
     /// The section's name.
     pub name: String,

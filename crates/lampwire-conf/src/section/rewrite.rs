@@ -43,7 +43,7 @@ pub(crate) const SPEC: SectionSpec = SectionSpec {
 };
 
 /// Names and states that a peer has otherwise than this node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rewrite {
     /// The section's name.
     pub name: String,

@@ -54,7 +54,7 @@ pub(crate) const SPEC: SectionSpec = SectionSpec {
 };
 
 /// Timers and habits of the SIP stack.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct System {
     /// Where the section stands; None: there is none, all is default.
     pub at: Option<Location>,

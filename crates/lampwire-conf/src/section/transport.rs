@@ -154,7 +154,7 @@ impl Protocol {
 }
 
 /// Where SIP is received and sent from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Transport {
     /// The section's name.
     pub name: String,
@@ -216,7 +216,7 @@ impl Transport {
 }
 
 /// What concerns TLS alone. Files are named, not read.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tls {
     /// PEM file of the authorities that certificates are checked against.
     pub ca_list_file: Option<String>,

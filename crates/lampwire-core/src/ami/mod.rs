@@ -163,6 +163,16 @@ impl Link {
         }
     }
 
+    /// The name of its section.
+    pub(crate) fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// How the names of all devices begin that its sink writes.
+    pub(crate) fn sink_prefix(&self) -> String {
+        self.settings.sink_prefix()
+    }
+
     /// The section whose connection it is, where it is one to a manager interface.
     pub(crate) fn section_of(flow: FlowId) -> Option<u16> {
         let is_one = flow.0 & FLOW_BIT != 0;

@@ -43,16 +43,31 @@ pub(crate) enum Answered {
 
 impl ClientAuth {
     pub(crate) fn new(config: &Config, names: &[String]) -> Self {
-        let auths = names
-            .iter()
-            .filter_map(|name| config.auths.iter().find(|auth| auth.name == *name))
-            .cloned()
-            .collect();
         Self {
-            auths,
+            auths: auths(config, names),
             session: None,
             refused_reuse: 0,
         }
+    }
+
+    /// Goes on with the auth sections of another configuration. Tells whether they say the same, so that what was learned of the peer's challenge
+    /// still serves.
+    pub(crate) fn renew(&mut self, config: &Config, names: &[String]) -> bool {
+        let before = std::mem::replace(&mut self.auths, auths(config, names));
+        let like = |(one, other): (&Auth, &Auth)| {
+            (&one.username, &one.secret, &one.realm, &one.algorithms_uac)
+                == (
+                    &other.username,
+                    &other.secret,
+                    &other.realm,
+                    &other.algorithms_uac,
+                )
+        };
+        let same = before.len() == self.auths.len() && before.iter().zip(&self.auths).all(like);
+        if !same {
+            (self.session, self.refused_reuse) = (None, 0);
+        }
+        same
     }
 
     /// Takes a 401 or 407: of several challenges the topmost that an auth section can answer (RFC 8760 2.4). `answered`: the request
@@ -186,6 +201,11 @@ impl ClientAuth {
             self.refused_reuse = 0;
         }
     }
+}
+
+fn auths(config: &Config, names: &[String]) -> Vec<Auth> {
+    let named = |name: &String| config.auths.iter().find(|auth| auth.name == *name);
+    names.iter().filter_map(named).cloned().collect()
 }
 
 /// How often in a row a second use of a nonce is tried before it is believed that the peer takes none.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hmac::{Hmac, KeyInit, Mac};
 use lampwire_conf::{Auth, Config, QualityOfProtection};
 use lampwire_sip::{
-    Algorithm, Credentials, DigestRequest, HeaderName, Message, Qop, Writer, response,
+    Algorithm, Credentials, DigestRequest, HeaderName, HexDigest, Message, Qop, Writer, response,
 };
 use sha2::Sha256;
 use siphasher::sip::SipHasher13;
@@ -16,6 +16,7 @@ use subtle::ConstantTimeEq;
 
 use super::ha1_of;
 use super::nonces::{NonceId, Nonces};
+use crate::hex::bytes_of;
 use crate::limits;
 use crate::time::Time;
 use crate::transaction::server::TransactionKey;
@@ -23,13 +24,19 @@ use crate::transaction::server::TransactionKey;
 /// The judge over credentials.
 pub(crate) struct Authenticator {
     key: [u8; 32],
+    /// The same, ready to seal nonces.
+    mac: Hmac<Sha256>,
     /// Challenges made: no two nonces are the same, even within a microsecond.
     made: u32,
     nonces: Nonces,
     /// The longest life of any nonce.
     longest: Duration,
-    /// The different challenges that endpoints get, as indexes of their auth sections.
-    guises: Vec<Vec<usize>>,
+    /// The auth sections of each endpoint, by their place.
+    of_endpoint: Vec<Vec<usize>>,
+    /// The endpoints whose challenges differ from each other.
+    guises: Vec<usize>,
+    /// H(A1) of each auth section's password, for each algorithm that it offers.
+    secrets: Vec<Vec<(Algorithm, HexDigest)>>,
 }
 
 /// What is found of a request's credentials.
@@ -58,51 +65,68 @@ pub(crate) struct Claim<'a> {
 
 impl Authenticator {
     pub(crate) fn new(key: [u8; 32], config: &Config) -> Self {
+        let mut made = Self {
+            key,
+            mac: Hmac::new_from_slice(&key).expect("HMAC takes a key of any length (RFC 2104)"),
+            made: 0,
+            nonces: Nonces::default(),
+            longest: Duration::ZERO,
+            of_endpoint: Vec::new(),
+            guises: Vec::new(),
+            secrets: Vec::new(),
+        };
+        made.renew(config);
+        made
+    }
+
+    /// From now on by the auth sections of another configuration. Nonces that were given stay good.
+    pub(crate) fn renew(&mut self, config: &Config) {
         let sections_of = |endpoint: &lampwire_conf::Endpoint| -> Vec<usize> {
             let position = |name: &String| config.auths.iter().position(|it| it.name == *name);
             endpoint.auth.iter().filter_map(position).collect()
         };
+        self.of_endpoint = config.endpoints.iter().map(sections_of).collect();
         let mut seen = BTreeSet::new();
-        let mut guises = Vec::new();
-        for sections in config.endpoints.iter().map(sections_of) {
+        self.guises.clear();
+        for (endpoint, sections) in self.of_endpoint.iter().enumerate() {
             let shown: Vec<String> = sections
                 .iter()
                 .flat_map(|index| offers(config, &config.auths[*index]))
                 .map(|offer| format!("{offer:?}"))
                 .collect();
             if !shown.is_empty() && seen.insert(shown) {
-                guises.push(sections);
+                self.guises.push(endpoint);
             }
         }
-        Self {
-            key,
-            made: 0,
-            nonces: Nonces::default(),
-            longest: config
-                .auths
-                .iter()
-                .map(|auth| auth.nonce_lifetime)
-                .max()
-                .unwrap_or_default(),
-            guises,
-        }
+        let secrets_of = |auth: &Auth| {
+            let realm = realm_of(config, auth);
+            let offered = auth.algorithms_uas.iter();
+            offered
+                .filter_map(|it| Some((*it, ha1_of(auth, *it, realm)?)))
+                .collect()
+        };
+        self.secrets = config.auths.iter().map(secrets_of).collect();
+        let lifetimes = config.auths.iter().map(|auth| auth.nonce_lifetime);
+        self.longest = lifetimes.max().unwrap_or_default();
     }
 
     /// The auth sections by which a request is challenged that is no endpoint's: those of some endpoint, the same ones for the same user.
     /// So nobody can tell from the answer which endpoints there are. Nothing it could be answered with is taken.
-    pub(crate) fn guise<'a>(&self, config: &'a Config, from_user: &str) -> Vec<&'a Auth> {
+    pub(crate) fn guise(&self, from_user: &str) -> &[usize] {
         if self.guises.is_empty() {
-            return Vec::new();
+            return &[];
         }
         let (keys, _) = self.key.split_at(16);
         let mut hasher = SipHasher13::new_with_key(keys.try_into().expect("16 of 32 bytes"));
         hasher.write(from_user.as_bytes());
         let count = self.guises.len() as u64;
         let index = usize::try_from(hasher.finish() % count).expect("below a length");
-        self.guises[index]
-            .iter()
-            .map(|index| &config.auths[*index])
-            .collect()
+        self.auths_of(self.guises[index])
+    }
+
+    /// The auth sections of an endpoint, by their place.
+    pub(crate) fn auths_of(&self, endpoint: usize) -> &[usize] {
+        &self.of_endpoint[endpoint]
     }
 
     /// The number of a challenge that is to be made.
@@ -118,7 +142,7 @@ impl Authenticator {
         writer: &mut Writer<'_>,
         now: Time,
         config: &Config,
-        auths: &[&Auth],
+        auths: &[usize],
         number: u32,
         stale: bool,
     ) {
@@ -130,7 +154,10 @@ impl Authenticator {
         });
         let offered: Vec<Offer<'_>> = match auths {
             [] => defaults.collect(),
-            auths => auths.iter().flat_map(|auth| offers(config, auth)).collect(),
+            auths => auths
+                .iter()
+                .flat_map(|index| offers(config, &config.auths[*index]))
+                .collect(),
         };
         for Offer {
             realm,
@@ -161,7 +188,7 @@ impl Authenticator {
         &self,
         now: Time,
         config: &Config,
-        auths: &[&Auth],
+        auths: &[usize],
         claim: Claim<'_>,
     ) -> Verdict {
         let mut verdict = Verdict::Missing;
@@ -174,11 +201,12 @@ impl Authenticator {
                 verdict = Verdict::Wrong("malformed Authorization");
                 continue;
             };
-            for auth in auths {
+            for index in auths {
+                let (auth, secrets) = (&config.auths[*index], &self.secrets[*index]);
                 if credentials.realm != realm_of(config, auth) {
                     continue;
                 }
-                match self.verify_one(now, auth, &credentials, claim) {
+                match self.verify_one(now, auth, secrets, &credentials, claim) {
                     verdict @ (Verdict::Right(_) | Verdict::Stale) => return verdict,
                     other => verdict = other,
                 }
@@ -201,6 +229,7 @@ impl Authenticator {
         &self,
         now: Time,
         auth: &Auth,
+        secrets: &[(Algorithm, HexDigest)],
         credentials: &Credentials<'_>,
         claim: Claim<'_>,
     ) -> Verdict {
@@ -217,7 +246,8 @@ impl Authenticator {
         if opaque.is_some_and(|opaque| opaque != opaque_of(&credentials.nonce)) {
             return Verdict::Wrong("another opaque than was given");
         }
-        let Some(ha1) = ha1_of(auth, credentials.algorithm, &credentials.realm) else {
+        let algorithm = credentials.algorithm.base();
+        let Some((_, ha1)) = secrets.iter().find(|(known, _)| *known == algorithm) else {
             return Verdict::Wrong("no digest of that algorithm is configured");
         };
         let (nc, cnonce) = (credentials.nc, credentials.cnonce.as_deref());
@@ -237,7 +267,7 @@ impl Authenticator {
         }
         let right = response(
             credentials.algorithm,
-            &ha1,
+            ha1,
             &DigestRequest {
                 method: claim.method,
                 uri: claim.uri,
@@ -277,12 +307,11 @@ impl Authenticator {
 
     /// Which nonce of ours this is; `None` where it is none.
     fn given(&self, now: Time, nonce: &str, realm: &str) -> Option<NonceId> {
-        if nonce.len() != 56 || !nonce.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return None;
-        }
-        let given = u64::from_str_radix(&nonce[..16], 16).ok()?;
-        let number = u32::from_str_radix(&nonce[16..24], 16).ok()?;
-        let seal = u128::from_str_radix(&nonce[24..], 16).ok()?.to_be_bytes();
+        let nonce: [u8; 28] = bytes_of(nonce.as_bytes())?;
+        let (given, rest) = nonce.split_first_chunk::<8>()?;
+        let (number, seal) = rest.split_first_chunk::<4>()?;
+        let (given, number) = (u64::from_be_bytes(*given), u32::from_be_bytes(*number));
+        let seal: [u8; 16] = seal.try_into().ok()?;
         let ours = bool::from(seal.ct_eq(&self.seal(given, number, realm)));
         let past = given <= now.as_micros();
         (ours && past).then(|| NonceId {
@@ -292,8 +321,7 @@ impl Authenticator {
     }
 
     fn seal(&self, given: u64, number: u32, realm: &str) -> [u8; 16] {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key)
-            .expect("HMAC takes a key of any length (RFC 2104)");
+        let mut mac = self.mac.clone();
         mac.update(&given.to_be_bytes());
         mac.update(&number.to_be_bytes());
         mac.update(realm.as_bytes());

@@ -92,6 +92,8 @@ pub(crate) struct Publication {
     pub(crate) changed_at: WallTime,
     pub(crate) expires_at: Time,
     pub(crate) states: u64,
+    /// The tag that was given last in this life.
+    newest: Option<EntityTag>,
     /// It is of an earlier life: the first tag that is not older than the one that was kept is its tag.
     restored: bool,
     /// The last request that was taken and the expiry it was granted: a copy of it is answered alike.
@@ -101,33 +103,66 @@ pub(crate) struct Publication {
 
 impl Compositor {
     pub(crate) fn new(config: &Config, key: TagKey) -> Self {
-        let index = |names: Vec<&String>| {
-            names
-                .into_iter()
-                .enumerate()
-                .map(|(index, name)| (name.clone(), index))
-                .collect()
-        };
+        let resources = config.inbound_publications.iter().map(|it| &it.name);
+        let rules = config.asterisk_publications.iter().map(|it| &it.name);
         Self {
             key,
-            resources: index(
-                config
-                    .inbound_publications
-                    .iter()
-                    .map(|it| &it.name)
-                    .collect(),
-            ),
-            rules: index(
-                config
-                    .asterisk_publications
-                    .iter()
-                    .map(|it| &it.name)
-                    .collect(),
-            ),
+            resources: by_name(resources),
+            rules: by_name(rules),
             slots: Vec::new(),
             free: Vec::new(),
             of_endpoint: vec![0; config.endpoints.len()],
         }
+    }
+
+    /// Goes on by another configuration: what names no endpoint, resource or peer of it any more, or is not for that endpoint any more, ends.
+    /// Gives what ended, as it was.
+    pub(crate) fn renew(
+        &mut self,
+        old: &Config,
+        config: &Config,
+    ) -> Vec<(PublicationId, Publication)> {
+        let Self { slots, free, .. } = std::mem::replace(self, Self::new(config, self.key));
+        (self.slots, self.free) = (slots, free);
+        let mut ended = Vec::new();
+        for (id, slot) in (0..).map(PublicationId).zip(&mut self.slots) {
+            let Some(publication) = slot.publication.take() else {
+                continue;
+            };
+            let endpoint = &old.endpoints[publication.endpoint].name;
+            let place = || {
+                let named = |it: &lampwire_conf::Endpoint| it.name == *endpoint;
+                let at = config.endpoints.iter().position(named)?;
+                let resource = &old.inbound_publications[publication.resource].name;
+                let resource = *self.resources.get(resource)?;
+                let inbound = &config.inbound_publications[resource];
+                let owner = inbound.endpoint.as_ref();
+                let rule = match publication.event {
+                    EventPackage::DeviceState => inbound.device_state.as_ref(),
+                    EventPackage::Mwi => inbound.mwi.as_ref(),
+                };
+                let rule = *self.rules.get(rule?)?;
+                owner
+                    .is_none_or(|owner| owner == endpoint)
+                    .then_some((at, resource, rule))
+            };
+            match place() {
+                Some((endpoint, resource, rule)) => {
+                    self.of_endpoint[endpoint] += 1;
+                    slot.publication = Some(Publication {
+                        endpoint,
+                        resource,
+                        rule,
+                        ..publication
+                    });
+                }
+                None => {
+                    self.free.push(id);
+                    ended.push((id, publication));
+                }
+            }
+        }
+        ended
     }
 
     /// The answer to a request that has been taken before: a modify or refresh is known by its publication.
@@ -151,7 +186,7 @@ impl Compositor {
         now: Now,
         config: &Config,
         request: &Message<'_>,
-        uri: &str,
+        uri: &Uri<'_>,
         endpoint: usize,
     ) -> Result<Checked, Refusal> {
         let resource = self.check_resource(config, uri, endpoint)?;
@@ -183,7 +218,7 @@ impl Compositor {
             (None, _, false) => Intent::Initial,
         };
         if intent == Intent::Initial {
-            self.check_room(endpoint)?;
+            self.check_room(now.at, endpoint)?;
         }
         Ok(Checked {
             intent,
@@ -209,20 +244,24 @@ impl Compositor {
         let ends = now.at + Duration::from_secs(u64::from(checked.expires));
         let id = match checked.intent {
             Intent::Modify(id) | Intent::Refresh(id) | Intent::Remove(id) => id,
-            Intent::Initial => self.add(Publication {
-                endpoint: checked.endpoint,
-                resource: checked.resource,
-                event: checked.event,
-                rule: checked.rule,
-                remote,
-                created_at: now.wall,
-                changed_at: now.wall,
-                expires_at: ends,
-                states: 0,
-                restored: false,
-                last_request: None,
-                expires: checked.expires,
-            }),
+            Intent::Initial => self.add(
+                now.at,
+                Publication {
+                    endpoint: checked.endpoint,
+                    resource: checked.resource,
+                    event: checked.event,
+                    rule: checked.rule,
+                    remote,
+                    created_at: now.wall,
+                    changed_at: now.wall,
+                    expires_at: ends,
+                    states: 0,
+                    newest: None,
+                    restored: false,
+                    last_request: None,
+                    expires: checked.expires,
+                },
+            ),
         };
         let slot = &mut self.slots[id.0 as usize];
         slot.generation = checked
@@ -239,8 +278,11 @@ impl Compositor {
             publication.states += taken;
         }
         let binding = self.binding(config, checked.endpoint, checked.resource, checked.event);
-        let generation = self.slots[id.0 as usize].generation;
-        let tag = EntityTag::seal(&self.key, id.0, generation, binding);
+        let slot = &mut self.slots[id.0 as usize];
+        let tag = EntityTag::seal(&self.key, id.0, slot.generation, binding);
+        if let Some(publication) = &mut slot.publication {
+            publication.newest = Some(tag);
+        }
         if matches!(checked.intent, Intent::Remove(_)) {
             self.end(id);
         }
@@ -296,6 +338,7 @@ impl Compositor {
             changed_at: kept.created_at,
             expires_at: ends,
             states: kept.states,
+            newest: None,
             restored: true,
             last_request: None,
             expires: 0,
@@ -357,8 +400,8 @@ impl Compositor {
     }
 
     /// Whether an endpoint may begin one more publication.
-    pub(crate) fn has_room(&self, endpoint: usize) -> bool {
-        self.check_room(endpoint).is_ok()
+    pub(crate) fn has_room(&self, now: Time, endpoint: usize) -> bool {
+        self.check_room(now, endpoint).is_ok()
     }
 
     pub(crate) fn get(&self, id: PublicationId) -> Option<&Publication> {
@@ -386,7 +429,7 @@ impl Compositor {
     fn check_resource(
         &self,
         config: &Config,
-        uri: &str,
+        uri: &Uri<'_>,
         endpoint: usize,
     ) -> Result<usize, Refusal> {
         let unknown = |user: &str| {
@@ -396,9 +439,7 @@ impl Compositor {
                 format!("no inbound-publication {user:?}"),
             )
         };
-        let parsed = Uri::parse(uri)
-            .map_err(|error| Refusal::new(400, "bad-request-uri", format!("{uri:?}: {error}")))?;
-        let user = parsed.user_unescaped().unwrap_or_default();
+        let user = uri.user_unescaped().unwrap_or_default();
         let name = if config.global.ignore_uri_user_options {
             user.split(';').next().unwrap_or_default()
         } else {
@@ -461,7 +502,15 @@ impl Compositor {
     ) -> Result<(PublicationId, u32), Refusal> {
         let refused = |cause: &'static str| Refusal::new(412, "unknown-tag", cause);
         let tag = EntityTag::parse(text).ok_or_else(|| refused("not a tag of this node"))?;
-        if !tag.is_sealed(&self.key, self.binding(config, endpoint, resource, event)) {
+        // As a rule it is the one that was given last, and needs not be sealed again to be known.
+        let is_newest = |it: &Publication| {
+            (it.endpoint, it.resource, it.event) == (endpoint, resource, event)
+                && it.newest.is_some_and(|newest| newest.is_same(&tag))
+        };
+        let known = self
+            .get(PublicationId(tag.publication))
+            .is_some_and(is_newest);
+        if !known && !tag.is_sealed(&self.key, self.binding(config, endpoint, resource, event)) {
             return Err(refused(
                 "a tag of another node, endpoint, resource or event",
             ));
@@ -481,13 +530,16 @@ impl Compositor {
         Ok((id, tag.generation))
     }
 
-    fn check_room(&self, endpoint: usize) -> Result<(), Refusal> {
+    fn check_room(&self, now: Time, endpoint: usize) -> Result<(), Refusal> {
         let full = |cause| {
             Err(Refusal::new(503, "too-many-publications", cause)
                 .with(RefusalHeader::RetryAfter(60)))
         };
         if self.of_endpoint[endpoint] >= limits::PUBLICATIONS_OF_AN_ENDPOINT {
-            return full("the endpoint holds as many publications as one may");
+            return match self.left_behind(now, endpoint) {
+                Some(_) => Ok(()),
+                None => full("the endpoint holds as many publications as one may"),
+            };
         }
         if self.free.is_empty() && self.slots.len() >= limits::PUBLICATIONS {
             return full("the node holds as many publications as it may");
@@ -495,7 +547,27 @@ impl Compositor {
         Ok(())
     }
 
-    fn add(&mut self, publication: Publication) -> PublicationId {
+    /// The publication of an endpoint that was used least lately, if that is so long ago that the endpoint may know nothing of it any more: one
+    /// that is killed again and again leaves its publications behind each time.
+    fn left_behind(&self, now: Time, endpoint: usize) -> Option<PublicationId> {
+        let last_used = |it: &Publication| {
+            let granted = u64::from(it.expires) * 1_000_000;
+            it.expires_at.as_micros().saturating_sub(granted)
+        };
+        let of_it = self.iter().filter(|(_, it)| it.endpoint == endpoint);
+        let (id, oldest) = of_it.min_by_key(|(_, it)| last_used(it))?;
+        let idle = now.as_micros().saturating_sub(last_used(oldest));
+        (Duration::from_micros(idle) >= limits::PUBLICATION_LEFT).then_some(id)
+    }
+
+    fn add(&mut self, now: Time, publication: Publication) -> PublicationId {
+        let of_endpoint = self.of_endpoint[publication.endpoint];
+        if of_endpoint >= limits::PUBLICATIONS_OF_AN_ENDPOINT
+            && let Some(id) = self.left_behind(now, publication.endpoint)
+        {
+            self.slots[id.0 as usize].publication = Some(publication);
+            return id;
+        }
         self.of_endpoint[publication.endpoint] += 1;
         match self.free.pop() {
             Some(id) => {
@@ -547,6 +619,13 @@ impl Compositor {
             event: event.as_str(),
         }
     }
+}
+
+fn by_name<'a>(names: impl Iterator<Item = &'a String>) -> BTreeMap<String, usize> {
+    let numbered = names.enumerate();
+    numbered
+        .map(|(index, name)| (name.clone(), index))
+        .collect()
 }
 
 /// What a look at a publication's end found.

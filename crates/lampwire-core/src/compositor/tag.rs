@@ -6,6 +6,8 @@ use std::hash::Hasher;
 use siphasher::sip128::{Hasher128, SipHasher24};
 use subtle::ConstantTimeEq;
 
+use crate::hex::{Hex, bytes_of};
+
 /// The key with which tags are sealed.
 pub(crate) type TagKey = [u8; 16];
 
@@ -35,8 +37,7 @@ impl EntityTag {
         binding: Binding<'_>,
     ) -> Self {
         let mut hasher = SipHasher24::new_with_key(key);
-        hasher.write(&publication.to_be_bytes());
-        hasher.write(&generation.to_be_bytes());
+        hasher.write(&(u64::from(publication) << 32 | u64::from(generation)).to_be_bytes());
         for part in [binding.endpoint, binding.resource, binding.event] {
             hasher.write(&(part.len() as u64).to_be_bytes());
             hasher.write(part.as_bytes());
@@ -50,11 +51,7 @@ impl EntityTag {
 
     /// Reads a SIP-If-Match. `None`: no tag that this node ever gave. The seal is not looked at yet.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let digits: &[u8; 48] = text.as_bytes().try_into().ok()?;
-        let mut bytes = [0; 24];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte = hex(pair[0])? << 4 | hex(pair[1])?;
-        }
+        let bytes: [u8; 24] = bytes_of(text.as_bytes())?;
         let word = |at: usize| {
             u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
         };
@@ -67,31 +64,30 @@ impl EntityTag {
         })
     }
 
+    /// As it is written.
+    pub(crate) fn digits(&self) -> Hex<48> {
+        let mut bytes = [0; 24];
+        bytes[..4].copy_from_slice(&self.publication.to_be_bytes());
+        bytes[4..8].copy_from_slice(&self.generation.to_be_bytes());
+        bytes[8..].copy_from_slice(&self.seal);
+        Hex::of(&bytes)
+    }
+
     /// Whether this tag is the one sealed for its publication, its generation and `binding`. Takes the same time whatever the answer.
     pub(crate) fn is_sealed(&self, key: &TagKey, binding: Binding<'_>) -> bool {
-        let right = Self::seal(key, self.publication, self.generation, binding);
-        bool::from(self.seal.ct_eq(&right.seal))
+        self.is_same(&Self::seal(key, self.publication, self.generation, binding))
+    }
+
+    /// Whether this is that tag. Takes the same time wherever their seals differ.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        (self.publication, self.generation) == (other.publication, other.generation)
+            && bool::from(self.seal.ct_eq(&other.seal))
     }
 }
 
 impl fmt::Display for EntityTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:08x}{:08x}{:032x}",
-            self.publication,
-            self.generation,
-            u128::from_be_bytes(self.seal)
-        )
-    }
-}
-
-/// Lower-case digits only, as we write them: one tag has one spelling.
-const fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
+        f.write_str(self.digits().as_str())
     }
 }
 

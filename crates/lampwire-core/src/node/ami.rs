@@ -40,6 +40,14 @@ impl Node {
         sections.collect()
     }
 
+    /// The place of the link of this number; one where there is none, if it is no more.
+    fn ami_at(&self, section: u16) -> usize {
+        let mut links = self.amis.iter();
+        links
+            .position(|link| link.index == section)
+            .unwrap_or(usize::MAX)
+    }
+
     /// Connects to those whose time it is.
     pub(super) fn connect_amis(&mut self, now: Now) {
         for index in 0..self.amis.len() {
@@ -80,7 +88,7 @@ impl Node {
 
     /// The time of one has come.
     pub(super) fn handle_ami_timer(&mut self, now: Now, section: u16) {
-        let index = usize::from(section);
+        let index = self.ami_at(section);
         if self.with_ami(now, index, Link::timeout) == Some(true) {
             self.connect_ami(now, index);
         }
@@ -88,14 +96,14 @@ impl Node {
 
     /// The connection of one can carry bytes.
     pub(super) fn handle_ami_connected(&mut self, now: Now, section: u16, flow: FlowId) {
-        self.with_ami(now, section.into(), |link, out, _| {
+        self.with_ami(now, self.ami_at(section), |link, out, _| {
             link.connected(out, flow);
         });
     }
 
     /// Bytes have come from one.
     pub(super) fn handle_ami_bytes(&mut self, now: Now, section: u16, flow: FlowId, bytes: &[u8]) {
-        self.with_ami(now, section.into(), |link, out, random| {
+        self.with_ami(now, self.ami_at(section), |link, out, random| {
             link.bytes(out, random, flow, bytes);
         });
         self.settle(now);
@@ -103,12 +111,14 @@ impl Node {
 
     /// The connection of one has taken what was written.
     pub(super) fn handle_ami_writable(&mut self, now: Now, section: u16, flow: FlowId) {
-        self.with_ami(now, section.into(), |link, out, _| link.writable(out, flow));
+        self.with_ami(now, self.ami_at(section), |link, out, _| {
+            link.writable(out, flow);
+        });
     }
 
     /// One says nothing more over its connection.
     pub(super) fn handle_ami_ended(&mut self, now: Now, section: u16, flow: FlowId) {
-        self.with_ami(now, section.into(), |link, out, random| {
+        self.with_ami(now, self.ami_at(section), |link, out, random| {
             link.ended(out, random, flow);
         });
         self.settle(now);
@@ -116,7 +126,7 @@ impl Node {
 
     /// The connection of one has ended.
     pub(super) fn handle_ami_closed(&mut self, now: Now, section: u16, flow: FlowId, why: &str) {
-        self.with_ami(now, section.into(), |link, out, random| {
+        self.with_ami(now, self.ami_at(section), |link, out, random| {
             link.closed(out, random, flow, why);
         });
         self.settle(now);
@@ -212,7 +222,7 @@ impl Node {
             Some("our own".to_owned())
         } else {
             owner
-                .filter(|owner| *owner != id)
+                .filter(|owner| *owner != id && self.peers.has(*owner))
                 .map(|owner| format!("that of peer {}", self.peers.get(owner).name))
         };
         if let Some(whose) = taken {
@@ -248,7 +258,7 @@ impl Node {
         }
         self.sweep_peer(now, id, round);
         // Now that everything is as it is there, it is alive again: what stood in for its states goes.
-        self.leases.hear(now.at, eid, id, None, false, None);
+        self.leases.hear(eid, id);
         self.table.note_first_hand(eid, id);
         let peer = self.peers.get_mut(id);
         let was_there = peer.is_there();
@@ -283,6 +293,7 @@ impl Node {
             peer: Some(id),
             holder: holder.map(|holder| (holder, MAX)),
             version: None,
+            lost: false,
             at: now.wall,
         });
         match applied {

@@ -234,7 +234,8 @@ impl Node {
     }
 
     fn trail(&self, kind: Kind, name: &str, known: Option<NameId>) -> Trail {
-        let publishers = self.publishers.iter().filter(|it| it.kind() == kind);
+        let publishers = self.publishers.iter();
+        let publishers = publishers.filter(|it| it.kind() == kind && !it.is_retiring());
         let history = self.lately.changes_of(kind, name, limits::CHANGES_SHOWN);
         Trail {
             publishers: publishers.map(|it| self.told(it, name, known)).collect(),
@@ -248,7 +249,7 @@ impl Node {
     }
 
     fn told(&self, publisher: &Publisher, name: &str, known: Option<NameId>) -> ToldView {
-        let publish = &self.config.outbound_publishes[usize::from(publisher.id.0)];
+        let publish = &publisher.publish;
         let verdict = match (self.verdict(publisher.filter(), name), publisher.pushed()) {
             (Verdict::Wanted, Some(pushed)) if !pushed.is_match(name) => {
                 Verdict::NotAskedFor(pushed.as_str().to_owned())

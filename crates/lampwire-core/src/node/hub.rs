@@ -1,116 +1,357 @@
 //! The hub: who hears of whom, when a node is lost and what then becomes of its states.
 
 use lampwire_conf::RetractAs;
-use lampwire_sip::{EntityId, EventPackage, Extras, StateChange, Version};
+use lampwire_sip::{DeviceState, EntityId, EventPackage, Extras, StateChange, Version};
 
 use super::Node;
 use crate::io::Level;
-use crate::lease::{Belief, Turn};
+use crate::lease::Turn;
 use crate::limits;
 use crate::peer::{PeerId, Sweep};
 use crate::publisher::Publisher;
-use crate::table::{CellId, EidId, Kind, TableFull};
+use crate::table::{Anew, CellId, Change, EidId, Kind, KnownValue, TableFull, Unsaid};
 use crate::time::{Now, Time};
 use crate::timers::Timer;
 
-/// Devices that are told anew because their node is lost or back: from which cell on.
+/// Cells that are told anew: which, and from which one on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Retelling {
-    eid: EidId,
+    which: Anew,
     next: CellId,
 }
 
+/// What is to be done with a value that a peer tells.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Heard {
+    /// It is taken.
+    Taken,
+    /// It is no news.
+    Known,
+    /// It is no news, but others are to be told this.
+    Answered(Change),
+}
+
 impl Node {
-    /// A peer tells of an entity id: the lease is renewed, and it is found out whether what is told is believed.
+    /// A peer tells a value: whoever is heard by that is noted, and it is found out whether it is news.
+    ///
+    /// Of one name under one entity id the highest version counts, so all hubs come to hold the same, whatever the order in which they hear
+    /// it and however often. What is gone leaves nothing behind that could be compared; so each hub knows up to which number it is complete
+    /// of what another has stamped, and what lies below that and is not known here is gone.
     pub(super) fn hear(
         &mut self,
         now: Now,
         peer: PeerId,
         change: &StateChange<'_>,
         extras: &Extras<'_>,
-    ) -> Result<Belief, TableFull> {
-        let (kind, name) = match change {
-            StateChange::Device { device, .. } => (Kind::Device, &**device),
-            StateChange::Mailbox { uniqueid, .. } => (Kind::Mailbox, &**uniqueid),
-            StateChange::Refresh { .. } | StateChange::Dumped { .. } | StateChange::Beat { .. } => {
-                return Ok(Belief::Taken);
+    ) -> Result<Heard, TableFull> {
+        let (kind, name, invalid) = match change {
+            StateChange::Device {
+                device,
+                state,
+                cachable,
+                ..
+            } => (
+                Kind::Device,
+                &**device,
+                *cachable && *state == DeviceState::Invalid && !extras.lost,
+            ),
+            StateChange::Mailbox { uniqueid, .. } => (Kind::Mailbox, &**uniqueid, false),
+            StateChange::Refresh { .. }
+            | StateChange::Dumped { .. }
+            | StateChange::Beat { .. }
+            | StateChange::Canary { .. } => {
+                return Ok(Heard::Taken);
             }
         };
-        let eid = self.table.intern_eid(change.eid())?;
-        let version = extras.version;
-        if version.is_some_and(|version| version.by == self.entity_id) {
-            // Our own word comes back.
+        self.leases.note_teller(peer);
+        let Some(version) = extras.version else {
+            self.hear_at_first_hand(now, peer, change.eid())?;
+            return Ok(Heard::Taken);
+        };
+        let eid = change.eid();
+        let own_word = version.by == self.entity_id;
+        if own_word {
             self.counters.echoes += 1;
-            return Ok(Belief::Shadow);
+            self.raise(now, version.seq);
+        } else if self.leases.note_hub(now.at, version.by) {
+            self.table
+                .meet_stamper(version.by, self.leases.hub_life(version.by))?;
+            self.wait_for_hubs(now);
         }
-        let known = self.table.version_of(kind, name, change.eid());
-        let belief = self
-            .leases
-            .hear(now.at, eid, peer, version, extras.lost, known);
-        match belief {
-            Belief::Taken | Belief::TakenAnew => {}
-            Belief::Stale => {
-                self.counters.stale += 1;
-                // It is no news, but the peer has it.
-                self.table.note_said(kind, name, eid);
-            }
-            Belief::Shadow => self.counters.shadows += 1,
-            Belief::StandIn => {
-                self.table.note_said(kind, name, eid);
-                if let Some(version) = version {
-                    self.table.set_version(kind, name, eid, version)?;
+        if let Some(known) = self.table.known(kind, name, eid) {
+            // Of the same version, what stands in for a value is less than the value.
+            if (version, !extras.lost) > (known.version, !known.lost) {
+                if own_word && known.version.by == version.by {
+                    // The clock has gone back since: what we say now is newer all the same.
+                    return Ok(Heard::Answered(self.table.restamp(known.cell)));
                 }
+                if !invalid {
+                    return Ok(Heard::Taken);
+                }
+                let gone = self
+                    .table
+                    .entomb(name, eid, version, Some(peer), now.wall)?;
+                return Ok(Heard::Answered(gone));
             }
+            self.counters.stale += 1;
+            if version == known.version {
+                self.said_again(now, peer, &known);
+            } else if self.config.lampwire.relay {
+                self.knows_less(now, peer, known.cell);
+            } else if known.peer == Some(peer) && self.is_of_former_life(peer, known.said) {
+                // It has restarted since it told what we hold, and by what it has heard since then that is not so. Nobody else learns of it
+                // here, so there is nothing to tell it.
+                return Ok(Heard::Taken);
+            }
+            return Ok(Heard::Known);
         }
-        if version.is_none() {
-            self.table.note_first_hand(eid, peer);
+        // What was never known here needs not be told to be gone.
+        if invalid {
+            return Ok(Heard::Known);
         }
-        if belief == Belief::TakenAnew {
-            self.ask_peer(now, peer);
+        let complete = match own_word {
+            // All that was stamped in this life is known; what an earlier one has stamped, once everybody could say it again.
+            true if self.settled || version.seq > self.table.first_seq() => {
+                Some(self.table.newest_seq())
+            }
+            true => return Ok(Heard::Known),
+            false => {
+                let owner = self
+                    .table
+                    .eid_id(eid)
+                    .filter(|_| version.by == eid)
+                    .and_then(|eid| self.table.owner_of(eid));
+                let owner = owner.filter(|owner| self.takes_name(*owner, name));
+                let of_itself = owner.and_then(|owner| self.peers.get(owner).told_of_itself);
+                self.leases.complete(version.by).max(of_itself)
+            }
+        };
+        let gone = complete.filter(|complete| *complete >= version.seq && kind == Kind::Device);
+        let Some(complete) = gone else {
+            return Ok(Heard::Taken);
+        };
+        self.counters.gone += 1;
+        let version = match own_word {
+            true => self.table.version_above(complete),
+            false => Version {
+                seq: complete,
+                ..version
+            },
+        };
+        let gone = self.table.entomb(name, eid, version, None, now.wall)?;
+        Ok(Heard::Answered(gone))
+    }
+
+    /// Somebody has seen this number of ours.
+    fn raise(&mut self, now: Now, seen: u64) {
+        if self.table.raise(seen) {
+            self.retell(Anew::Below);
+            self.go_on_retelling(now);
+        }
+    }
+
+    /// A peer tells something of an entity id that no hub has stamped.
+    fn hear_at_first_hand(
+        &mut self,
+        now: Now,
+        peer: PeerId,
+        eid: EntityId,
+    ) -> Result<(), TableFull> {
+        let eid = self.table.intern_eid(eid)?;
+        self.table.note_first_hand(eid, peer);
+        if self.leases.hear(eid, peer) {
+            self.take_over(now, eid);
         }
         self.look_at(now, eid);
-        self.wait_for_hubs(now);
-        Ok(belief)
+        Ok(())
+    }
+
+    /// A peer says what is known already. Whoever told it first may have restarted since and not have it any more.
+    fn said_again(&mut self, now: Now, peer: PeerId, known: &KnownValue) {
+        if known.version.by == self.entity_id {
+            return; // ours to say, as long as its node says so here
+        }
+        let eid = self.table.cell(known.cell).eid;
+        if known.peer == Some(peer) || self.table.owner_of(eid) == Some(peer) {
+            self.table.set_parent(known.cell, Some(peer));
+        } else if let Some(parent) = known.peer
+            && let Some(sweep) = self.peers.get(parent).sweep
+            && known.said < sweep.round
+        {
+            self.table.set_parent(known.cell, Some(peer));
+            self.say_again(now, parent, known.cell);
+        }
+    }
+
+    /// Whether a peer last said something before it was asked for all it has, and has not ended that, or not said it again.
+    fn is_of_former_life(&self, peer: PeerId, said: u32) -> bool {
+        let peer = self.peers.get(peer);
+        let since = peer.sweep.map(|sweep| sweep.round).or(peer.undecided);
+        since.is_some_and(|round| said < round)
+    }
+
+    /// A peer has an older value than we: it is told ours, even where that came from it.
+    fn knows_less(&mut self, now: Now, peer: PeerId, cell: CellId) {
+        if self.table.cell(cell).peer == Some(peer) {
+            self.table.set_parent(cell, None);
+        }
+        self.say_again(now, peer, cell);
+    }
+
+    fn say_again(&mut self, now: Now, peer: PeerId, cell: CellId) {
+        self.each_publisher(now, |publisher, ctx| {
+            if publisher.peer == Some(peer) {
+                publisher.say_again(ctx, cell);
+            }
+        });
+    }
+
+    /// What another hub holds to be lost may be heard here: then our word counts.
+    pub(super) fn dispute(&mut self, now: Now, change: Change) -> Option<Change> {
+        let eid = self.table.cell(change.cell).eid;
+        let peer = self.leases.open_way(eid)?;
+        let ours = self
+            .table
+            .tell_one_anew(Anew::Back(eid, peer), change.cell)?;
+        self.begin_sweep(now, peer);
+        Some(ours)
+    }
+
+    /// An entity id is heard at first hand: what hubs have stamped of it that are not heard, or that hold it to be lost, is ours to say from
+    /// now on, and its node is asked which of it still is.
+    fn take_over(&mut self, now: Now, eid: EidId) {
+        let Some(peer) = self.leases.open_way(eid) else {
+            return;
+        };
+        self.retell(Anew::Back(eid, peer));
+        self.go_on_retelling(now);
     }
 
     /// A beat of a hub's goes on to all that know what one is, but for the one that it came from.
-    pub(super) fn take_beat(&mut self, now: Now, from: Option<PeerId>, beat: Version) {
-        if beat.by == self.entity_id && from.is_some() {
-            return;
+    ///
+    /// With it comes up to which number the teller has told all that it knows of what that hub has stamped.
+    pub(super) fn take_beat(&mut self, now: Now, from: PeerId, beat: Version, extras: &Extras<'_>) {
+        if beat.by == self.entity_id {
+            return self.raise(now, beat.seq);
         }
-        if !self.leases.beat(now.at, beat.by, beat.life, beat.seq) {
+        let news = self.leases.beat(now.at, beat.by, beat.seq);
+        if let Some(seq) = self.leases.far_ahead(beat.by, beat.seq) {
+            // That hub's clock has gone back since its last life: it is told what was seen of that, the way by which its beat came.
+            let newest = Version { seq, ..beat };
+            self.each_publisher(now, |publisher, ctx| {
+                if publisher.peer == Some(from) {
+                    publisher.beat(ctx, newest, None);
+                }
+            });
+        }
+        if let Some(complete) = extras.complete {
+            let full = !extras.partial && self.takes_all_names(from);
+            self.leases.note_complete(beat.by, from, complete, full);
+            if let Some(round) = self.peers.get(from).undecided {
+                self.decide_unsaid(now, from, round);
+            }
+        }
+        if !news {
             return;
         }
         if self.config.lampwire.relay {
+            let complete = self.leases.complete(beat.by);
+            let told = self.leases.told(beat.by, from);
+            // To whoever does not tell others, what only a filter lets through is worth something too.
+            let claim = complete
+                .map(|seq| (seq, true))
+                .or(told.map(|seq| (seq, false)));
             self.each_publisher(now, |publisher, ctx| {
-                if publisher.peer.is_some() && publisher.peer != from {
-                    publisher.beat(ctx, beat);
+                let to = publisher.peer.filter(|to| *to != from);
+                if to.is_some_and(|to| ctx.peers.get(to).entity_id != Some(beat.by)) {
+                    publisher.beat(ctx, beat, claim);
                 }
             });
         }
         // Whoever had fallen silent is heard again.
-        self.look_at_all(now);
+        self.look_at_hub(now, beat.by);
         self.wait_for_hubs(now);
     }
 
     /// The time of our own beat.
     pub(super) fn beat(&mut self, now: Now) {
-        self.beats += 1;
-        let beat = Version {
-            by: self.entity_id,
-            life: self.table.life(),
-            seq: self.beats,
-        };
-        self.take_beat(now, None, beat);
+        self.last_beat = self.table.tick();
+        let beat = self.own_beat();
+        if !self.settled && self.is_settled(now) {
+            self.settled = true;
+            // What we stamped in an earlier life, and nobody has here any more, was passed over until now.
+            let hubs: Vec<PeerId> = self
+                .peers
+                .iter()
+                .filter(|(_, peer)| peer.life.is_some())
+                .map(|(id, _)| id)
+                .collect();
+            for id in hubs {
+                self.ask_peer(now, id);
+            }
+        }
+        let claim = self.settled.then(|| (self.table.newest_seq(), true));
+        self.each_publisher(now, |publisher, ctx| {
+            if publisher.peer.is_some() {
+                publisher.beat(ctx, beat, claim);
+            }
+        });
         self.timers.set(Timer::Beat, now.at + limits::HUB_BEAT);
     }
 
-    /// The time at which a hub may have fallen silent, or a held entity id is lost.
+    /// The newest of our beats. Their numbers rise over all lives of this node, as those of its stamps, among which they are.
+    const fn own_beat(&self) -> Version {
+        Version {
+            by: self.entity_id,
+            seq: self.last_beat,
+        }
+    }
+
+    /// Whether everybody who is there has told what it has since this node started, so that what nobody told is gone.
+    fn is_settled(&self, now: Now) -> bool {
+        let hold = self.config.lampwire.hold_time;
+        self.restored == Some(true)
+            || now.at >= self.started_at + hold
+                && self.peers.iter().all(|(_, peer)| {
+                    let quiet = now.at >= peer.said_at + limits::DUMP_QUIET;
+                    !peer.is_there() || peer.sweep.is_none() && (quiet || peer.life.is_some())
+                })
+    }
+
+    /// The time at which a hub may have fallen silent, or somebody who is held is lost.
     pub(super) fn look_at_all(&mut self, now: Now) {
         for eid in self.leases.all() {
             self.look_at(now, eid);
         }
+        for by in self.leases.all_hubs() {
+            self.look_at_hub(now, by);
+        }
         self.wait_for_losses();
+    }
+
+    /// Does what the life of a hub asks for now.
+    fn look_at_hub(&mut self, now: Now, by: EntityId) {
+        let hold = self.config.lampwire.hold_time;
+        let Some((turn, life)) = self.leases.look_at_hub(now.at, by, now.at + hold) else {
+            return;
+        };
+        let Some(stamper) = self.table.stamper(by) else {
+            return; // it has stamped nothing
+        };
+        self.table.set_stamper_life(stamper, life);
+        self.report_turn(by, turn);
+        match turn {
+            Turn::Held(_) => {
+                // Whoever is heard here at first hand is not lost with it.
+                for eid in self.table.stamped_by(stamper) {
+                    self.take_over(now, eid);
+                }
+            }
+            Turn::Kept => {}
+            Turn::Lost | Turn::Back => self.retell(Anew::Hub(stamper)),
+        }
+        self.wait_for_losses();
+        self.go_on_retelling(now);
     }
 
     pub(super) fn wait_for_hubs(&mut self, now: Now) {
@@ -131,7 +372,18 @@ impl Node {
         let Some(turn) = self.leases.look(now.at, eid, now.at + hold) else {
             return;
         };
-        let name = self.table.eid(eid);
+        self.report_turn(self.table.eid(eid), turn);
+        match turn {
+            Turn::Held(_) => {}
+            Turn::Kept | Turn::Back => self.take_over(now, eid),
+            Turn::Lost => self.retell(Anew::Lost(eid)),
+        }
+        self.wait_for_losses();
+        self.go_on_retelling(now);
+    }
+
+    fn report_turn(&mut self, name: EntityId, turn: Turn) {
+        let hold = self.config.lampwire.hold_time;
         let (level, code, text) = match turn {
             Turn::Held(_) => (
                 Level::Warn,
@@ -148,7 +400,6 @@ impl Node {
             ),
             Turn::Lost => {
                 self.counters.losses += 1;
-                self.retell(eid, true);
                 let text = match self.config.lampwire.retract_as {
                     RetractAs::State(state) => {
                         format!(
@@ -162,7 +413,6 @@ impl Node {
             }
             Turn::Back => {
                 self.counters.returns += 1;
-                self.retell(eid, false);
                 (
                     Level::Info,
                     "node-back",
@@ -171,38 +421,45 @@ impl Node {
             }
         };
         self.outbox.notice(level, code, text);
-        self.wait_for_losses();
-        self.go_on_retelling(now);
     }
 
-    fn retell(&mut self, eid: EidId, lost: bool) {
-        self.table.set_lost(eid, lost);
-        if self.config.lampwire.retract_as == RetractAs::Keep {
-            return;
-        }
-        self.retelling.retain(|other| other.eid != eid);
+    fn retell(&mut self, which: Anew) {
+        // What one of them has overtaken is not told any more.
+        let same = |other: Anew| match (other, which) {
+            (Anew::Lost(one) | Anew::Back(one, _), Anew::Lost(other) | Anew::Back(other, _)) => {
+                one == other
+            }
+            (one, other) => one == other,
+        };
+        self.retelling.retain(|other| !same(other.which));
         self.retelling.push_back(Retelling {
-            eid,
-            next: CellId(0),
+            which,
+            next: CellId::at(0),
         });
     }
 
     /// Tells some more of what is to be told anew.
     pub(super) fn go_on_retelling(&mut self, now: Now) {
-        let Some(Retelling { eid, next }) = self.retelling.pop_front() else {
+        let Some(Retelling { which, next }) = self.retelling.pop_front() else {
             return;
         };
         let mut changes = Vec::new();
         let rest = self
             .table
-            .tell_anew(eid, next, limits::TELL_ANEW_BUDGET, |change| {
+            .tell_anew(which, next, limits::TELL_ANEW_BUDGET, |change| {
                 changes.push(change);
             });
+        if let Anew::Back(_, peer) = which
+            && !changes.is_empty()
+        {
+            // It may not have all of this any more.
+            self.begin_sweep(now, peer);
+        }
         for change in changes {
             self.fan_out(now, change);
         }
         if let Some(next) = rest {
-            self.retelling.push_front(Retelling { eid, next });
+            self.retelling.push_front(Retelling { which, next });
         }
         if !self.retelling.is_empty() {
             self.timers
@@ -289,8 +546,14 @@ impl Node {
         }
         // Where only this node was away, and nothing was missed, there is nothing to find out.
         let missed = was_away || self.restored != Some(true);
-        if there && missed && self.leases.tells(id) {
+        if !there || !missed {
+            return;
+        }
+        if self.leases.tells(id) {
             self.begin_sweep(now, id);
+        } else if !self.is_asking(id) {
+            // It has never said anything here, and may have tried.
+            self.ask_peer(now, id);
         }
     }
 
@@ -298,10 +561,13 @@ impl Node {
 
     /// A peer is back, or has begun anew: it is asked for everything, and what it leaves out in the end is taken back.
     pub(super) fn begin_sweep(&mut self, now: Now, id: PeerId) {
-        if self.peers.get(id).sweep.is_some() {
-            // What it has said since that began is spared all the same.
+        let peer = self.peers.get_mut(id);
+        if let Some(sweep) = &mut peer.sweep {
+            // What it has said since that began is spared there.
+            sweep.again = true;
             return;
         }
+        (peer.unswept, peer.doubts) = (None, 0);
         let round = self.table.begin_round();
         if self.ask_peer(now, id) {
             self.await_dumps(now, id, round);
@@ -315,7 +581,8 @@ impl Node {
             asked_at: now.at,
             refused: self.refusals_of(id),
             repeats: self.peers.get(id).repeats,
-            second: false,
+            second: None,
+            again: false,
         });
         self.timers
             .set(Timer::Sweep(id.0), now.at + limits::DUMP_QUIET);
@@ -340,6 +607,11 @@ impl Node {
         asked
     }
 
+    fn is_asking(&self, id: PeerId) -> bool {
+        let mut publishers = self.publishers.iter();
+        publishers.any(|publisher| publisher.peer == Some(id) && publisher.is_asking())
+    }
+
     fn refusals_of(&self, id: PeerId) -> u64 {
         self.peers.get(id).refusals
     }
@@ -353,10 +625,7 @@ impl Node {
         if self.peers.get(id).life.is_some() {
             return; // a Lampwire says when its dump is over
         }
-        let asking = self
-            .publishers
-            .iter()
-            .any(|publisher| publisher.peer == Some(id) && publisher.is_asking());
+        let asking = self.is_asking(id);
         let quiet_at = self.peers.get(id).said_at.max(sweep.asked_at) + limits::DUMP_QUIET;
         if asking || quiet_at > now.at {
             let again = quiet_at.max(now.at + limits::DUMP_QUIET / 4);
@@ -365,8 +634,19 @@ impl Node {
         }
         // A peer without devicestate_publish takes the question and says nothing; one that is gone says nothing either.
         let peer = self.peers.get_mut(id);
-        if !peer.is_there() || peer.repeats == sweep.repeats {
+        if !peer.is_there() {
             peer.sweep = None;
+            return;
+        }
+        if peer.repeats == sweep.repeats {
+            peer.sweep = None;
+            peer.unswept = Some(sweep.round);
+            if sweep.again {
+                self.begin_sweep(now, id);
+            } else if peer.said_at > sweep.asked_at {
+                // All that it said was news, so that may have been no dump; the next one brings it again.
+                self.sweep_after_all(now, id);
+            }
             return;
         }
         if self.refusals_of(id) != sweep.refused {
@@ -376,15 +656,28 @@ impl Node {
             return;
         }
         let next = sweep.asked_at + self.config.lampwire.hold_time;
-        if sweep.second {
+        if let Some(second) = sweep.second {
+            if self.table.said_between(id, sweep.round, second) {
+                // What one of them had and the other had not says that one was no dump: somebody says all again at his leisure, or
+                // something was lost. It begins over, a few times at most.
+                let round = self.table.begin_round();
+                let peer = self.peers.get_mut(id);
+                (peer.sweep, peer.unswept) = (None, Some(round));
+                self.sweep_after_all(now, id);
+                return;
+            }
             self.sweep_peer(now, id, sweep.round);
         } else if next > now.at {
             self.timers.set(Timer::Sweep(id.0), next);
-        } else if self.ask_peer(now, id) {
+        } else {
+            let second = self.table.begin_round();
+            if !self.ask_peer(now, id) {
+                return;
+            }
             self.peers.get_mut(id).sweep = Some(Sweep {
                 asked_at: now.at,
                 repeats: self.peers.get(id).repeats,
-                second: true,
+                second: Some(second),
                 ..sweep
             });
             self.timers
@@ -392,36 +685,160 @@ impl Node {
         }
     }
 
-    /// A Lampwire peer says that its dump is over.
-    pub(super) fn dumped(&mut self, now: Now, id: PeerId, round: Option<u64>) {
-        // An older one answers an earlier question.
-        let round = round.and_then(|round| self.table.round_meant(round));
-        if let Some(sweep) = self.peers.get(id).sweep
-            && round.is_some_and(|round| round >= sweep.round)
-            && self.refusals_of(id) == sweep.refused
-        {
-            self.sweep_peer(now, id, sweep.round);
+    /// A peer that did not answer when it was asked for all it has may have had nothing then. It says something now, so it is asked again.
+    pub(super) fn sweep_after_all(&mut self, now: Now, id: PeerId) {
+        let peer = self.peers.get_mut(id);
+        if peer.sweep.is_some() || peer.doubts >= limits::DUMPS_DOUBTED {
+            return;
+        }
+        let Some(round) = peer.unswept.take() else {
+            return;
+        };
+        peer.doubts += 1;
+        if self.ask_peer(now, id) {
+            self.await_dumps(now, id, round);
         }
     }
 
-    /// Takes back the devices that a peer has not spoken of since a round of asking.
+    /// A Lampwire peer says that its dump is over.
+    pub(super) fn dumped(&mut self, now: Now, id: PeerId, extras: &Extras<'_>) {
+        // An older one answers an earlier question.
+        let round = extras.round.and_then(|round| self.table.round_meant(round));
+        if self.note_life(now, id, extras.life) {
+            return; // what was said since it was asked may be of its earlier life
+        }
+        if let (Some(round), Some(complete)) = (round, extras.complete) {
+            self.told_of_itself(now, id, round, complete, extras.partial);
+        }
+        let refused = self.refusals_of(id);
+        let Some(sweep) = &mut self.peers.get_mut(id).sweep else {
+            return;
+        };
+        if round.is_none_or(|round| round < sweep.round) {
+            return;
+        }
+        if refused != sweep.refused {
+            // Something was refused in between: that may be what is missing. It is asked again when the reason is gone.
+            sweep.refused = refused;
+            return;
+        }
+        let sweep = *sweep;
+        self.sweep_peer(now, id, sweep.round);
+    }
+
+    /// A hub has told all that it says of itself, up to a number of its own: what it had said and says no more is gone, whoever told it.
+    fn told_of_itself(&mut self, now: Now, id: PeerId, round: u32, complete: u64, partial: bool) {
+        let peer = self.peers.get(id);
+        let Some(own) = peer.entity_id else {
+            return;
+        };
+        if round < peer.known_since {
+            // What it said of itself before its entity id was known was not known to be that.
+            self.ask_peer(now, id);
+            return;
+        }
+        for unsaid in self.table.unsaid_of(own, id, round) {
+            let told = unsaid.peer == Some(id) || !partial && self.takes_name(id, &unsaid.name);
+            if unsaid.version.seq <= complete && told {
+                let version = Version {
+                    by: own,
+                    seq: complete,
+                };
+                self.bury(now, &unsaid, version);
+            }
+        }
+        if !partial {
+            let peer = self.peers.get_mut(id);
+            peer.told_of_itself = peer.told_of_itself.max(Some(complete));
+        }
+    }
+
+    /// A device's state is taken of a peer, under the name that it has there.
+    fn takes_name(&self, id: PeerId, device: &str) -> bool {
+        let name = &self.peers.get(id).name;
+        let mut rules = self.config.asterisk_publications.iter().zip(&self.taken);
+        !self.rewrites.concern(id)
+            && rules.any(|(rule, (devices, _))| {
+                rule.name == *name && rule.device_state && self.filters.matches(*devices, device)
+            })
+    }
+
+    /// No filter and no rewrite stands between what a peer tells and what is known here.
+    fn takes_all_names(&self, id: PeerId) -> bool {
+        let name = &self.peers.get(id).name;
+        let mut rules = self.config.asterisk_publications.iter().zip(&self.taken);
+        !self.rewrites.concern(id)
+            && rules.any(|(rule, (devices, _))| {
+                rule.name == *name && rule.device_state && devices.is_none()
+            })
+    }
+
+    /// Takes back the devices that a peer has not spoken of since a round of asking, as far as it is for this node to say so.
     pub(super) fn sweep_peer(&mut self, now: Now, id: PeerId, round: u32) {
-        self.peers.get_mut(id).sweep = None;
+        let sweep = self.peers.get_mut(id).sweep.take();
         self.timers.clear(Timer::Sweep(id.0));
-        let gone = self.table.unsaid_since(id, round);
-        if !gone.is_empty() {
+        let (ours, others): (Vec<Unsaid>, Vec<Unsaid>) = self
+            .table
+            .unsaid_since(id, round)
+            .into_iter()
+            .partition(|unsaid| unsaid.here);
+        if !ours.is_empty() {
             let text = format!(
                 "{} devices that {} no longer has are taken back",
-                gone.len(),
+                ours.len(),
                 self.peers.get(id).name
             );
             self.outbox.notice(Level::Info, "devices-gone", text);
         }
-        for (eid, name) in gone {
+        for Unsaid { eid, name, .. } in ours {
             self.counters.swept += 1;
             if let Some(change) = self.table.delete(Kind::Device, &name, eid, now.wall) {
                 self.fan_out(now, change);
             }
+        }
+        if sweep.is_some_and(|sweep| sweep.again) {
+            self.begin_sweep(now, id);
+        }
+        if others.is_empty() {
+            return;
+        }
+        if self.config.lampwire.relay {
+            // It may have restarted, or know that they are gone: it is told them, and says so.
+            for unsaid in others {
+                self.table.set_parent(unsaid.cell, None);
+                self.say_again(now, id, unsaid.cell);
+            }
+        } else {
+            self.peers.get_mut(id).undecided = Some(round);
+            self.decide_unsaid(now, id, round);
+        }
+    }
+
+    /// What a peer has not said again is gone as far as the peer knows all that was stamped; of the rest it may hear yet.
+    fn decide_unsaid(&mut self, now: Now, id: PeerId, round: u32) {
+        let mut left = false;
+        for unsaid in self.table.unsaid_since(id, round) {
+            let told = self.leases.told(unsaid.version.by, id);
+            match told.filter(|told| *told >= unsaid.version.seq) {
+                Some(seq) => {
+                    let by = unsaid.version.by;
+                    self.bury(now, &unsaid, Version { seq, by });
+                }
+                None => left = true,
+            }
+        }
+        if !left {
+            self.peers.get_mut(id).undecided = None;
+        }
+    }
+
+    /// A device is gone, as whoever stamped it knows.
+    fn bury(&mut self, now: Now, unsaid: &Unsaid, version: Version) {
+        self.counters.swept += 1;
+        let Unsaid { eid, name, .. } = unsaid;
+        let gone = self.table.entomb(name, *eid, version, None, now.wall);
+        if let Ok(change) = gone {
+            self.fan_out(now, change);
         }
     }
 
@@ -453,11 +870,7 @@ impl Node {
         let Some(owner) = self.table.names.get(name).owner else {
             return;
         };
-        self.each_publisher(now, |publisher, ctx| {
-            if publisher.peer == Some(id) {
-                publisher.say_again(ctx, owner);
-            }
-        });
+        self.say_again(now, id, owner);
     }
 
     /// The peer that owns a mailbox by the configuration.
@@ -472,6 +885,26 @@ impl Node {
             .find_map(|owner| self.peers.of_asterisk_publication(&owner.peer))
     }
 
+    /// A canary has come: ours is back, or a peer's goes back over the publish of the same event.
+    pub(super) fn take_canary(
+        &mut self,
+        now: Now,
+        id: PeerId,
+        event: EventPackage,
+        eid: EntityId,
+        number: u64,
+    ) {
+        let ours = eid == self.entity_id;
+        let by = self.peers.get(id).publisher(event);
+        self.each_publisher(now, |publisher, ctx| {
+            if ours && publisher.peer == Some(id) {
+                publisher.canary_back(ctx, number);
+            } else if !ours && by == Some(publisher.id) {
+                publisher.send_back(ctx, eid, number);
+            }
+        });
+    }
+
     // ---- what another Lampwire tells of itself
 
     /// A peer asks for everything: what it tells of itself by that. True if it is to be told all.
@@ -484,19 +917,18 @@ impl Node {
         extras: &Extras<'_>,
     ) {
         self.learn_own(now, id, eid);
-        if let Some(seen) = extras.seen
-            && seen >= self.table.life()
-        {
-            // Our clock has gone back since our last life.
-            self.table.live_again(seen + 1);
-            self.beat(now);
+        if let Some(seen) = extras.seen {
+            // Our clock may have gone back since our last life.
+            self.raise(now, seen);
         }
         let lampwire = extras.life.is_some();
-        let before = std::mem::replace(&mut self.peers.get_mut(id).life, extras.life);
-        if before.is_some_and(|before| Some(before) != extras.life) {
-            // Whatever was asked of its earlier life is not answered any more.
-            self.peers.get_mut(id).sweep = None;
-            self.begin_sweep(now, id);
+        if !self.note_life(now, id, extras.life)
+            && lampwire
+            && extras.knows != Some(self.table.life())
+            && !self.is_asking(id)
+        {
+            // It may have restarted since we asked it, and not have heard of us.
+            self.ask_peer(now, id);
         }
         let filter = extras
             .filter
@@ -504,19 +936,44 @@ impl Node {
             .filter(|filter| !filter.is_empty() && filter.len() <= limits::FILTER_PUSHED)
             .filter(|_| !self.rewrites.concern(id))
             .and_then(|filter| lampwire_conf::Filter::parse(filter).ok());
-        let beats: Vec<Version> = self
-            .leases
-            .beats(now.at)
-            .map(|(by, life, seq)| Version { by, life, seq })
+        if self.last_beat <= self.table.first_seq() {
+            self.last_beat = self.table.tick();
+        }
+        let others = self.leases.beats(now.at);
+        let beats: Vec<Version> = others
+            .map(|(by, seq)| Version { seq, by })
+            .filter(|beat| beat.by != eid)
+            .chain([self.own_beat()])
             .collect();
         self.each_publisher(now, |publisher, ctx| {
             if publisher.peer == Some(id) {
                 publisher.know(lampwire, event, extras.round, filter.as_ref());
                 for beat in beats.iter().filter(|_| ctx.config.lampwire.relay) {
-                    publisher.beat(ctx, *beat);
+                    publisher.beat(ctx, *beat, None);
                 }
             }
         });
+    }
+
+    /// A peer says when it started. Whatever was asked of an earlier life of it, and whatever that had confirmed, is asked and told anew; true if
+    /// it is.
+    fn note_life(&mut self, now: Now, id: PeerId, life: Option<u64>) -> bool {
+        let before = std::mem::replace(&mut self.peers.get_mut(id).life, life);
+        if before == life {
+            return false;
+        }
+        self.peers.get_mut(id).sweep = None;
+        self.leases.forget_told(id);
+        self.each_publisher(now, |publisher, _| {
+            if publisher.peer == Some(id) {
+                publisher.forget_claims();
+            }
+        });
+        let tells = self.leases.tells(id);
+        if tells {
+            self.begin_sweep(now, id);
+        }
+        tells
     }
 
     /// An entity id is a peer's own. Publishers that did not know that could not tell it everything.
@@ -533,6 +990,7 @@ impl Node {
             return;
         }
         self.table.set_own(eid, id);
+        self.peers.get_mut(id).known_since = self.table.begin_round();
         if self.config.lampwire.relay {
             self.each_publisher(now, |publisher, ctx| publisher.own_learned(ctx, id, eid));
         }

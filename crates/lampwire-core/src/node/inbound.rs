@@ -2,25 +2,31 @@
 
 use std::net::SocketAddr;
 
-use lampwire_conf::{Auth, CertificateName, RequestFacts, Rule};
+use lampwire_conf::{CertificateName, Config, RequestFacts, Rule};
 use lampwire_sip::{
     BodyError, Defect, EntityId, EventPackage, Extras, HeaderName, Message, Method, ParseError,
     Scheme, StartLine, StateChange, Uri, Writer,
 };
 
 use super::Node;
-use crate::auth::server::{Claim, Verdict};
+use super::hub::Heard;
+use super::many::{self, brings_many};
+use crate::auth::server::{Authenticator, Claim, Verdict};
 use crate::compositor::{Accepted, Checked, Intent};
 use crate::counters::Answered;
+use crate::hex::Hex;
 use crate::io::{Event, FlowId, Level, TransportId};
 use crate::late::Leave;
 use crate::lately::{DropCause, Dropped};
-use crate::lease::Belief;
+use crate::limits;
 use crate::peer::PeerId;
 use crate::publisher::request::{names, user_agent};
+use crate::publisher::{Publisher, PublisherId};
 use crate::refusal::{Refusal, RefusalHeader};
 use crate::strangers::Reception;
-use crate::table::{Assertion, Change, Holder, Kind, MaxStates, Source, TableFull, Value};
+use crate::table::{
+    Assertion, Change, Holder, Kind, MaxStates, Source, TableFull, Value, newest_possible,
+};
 use crate::time::Now;
 use crate::timers::Timer;
 use crate::transaction::server::TransactionKey;
@@ -35,11 +41,11 @@ pub(super) struct Origin {
 }
 
 /// A request and where it came from.
-struct Arrival<'a> {
-    now: Now,
+pub(super) struct Arrival<'a> {
+    pub(super) now: Now,
     origin: Origin,
     remote: SocketAddr,
-    request: &'a Message<'a>,
+    pub(super) request: &'a Message<'a>,
     method: Method<'a>,
     uri: &'a str,
     /// What makes it the same as a copy of it.
@@ -85,7 +91,9 @@ enum Granted {
     Published {
         accepted: Accepted,
         change: Option<Change>,
-        refresh: Option<usize>,
+        /// Where many came in one request, all of them.
+        changes: Vec<Change>,
+        refresh: Option<PublisherId>,
         began: Option<(PeerId, Began)>,
     },
     /// OPTIONS: what this node understands.
@@ -173,21 +181,24 @@ impl Node {
                 self.counters.retransmissions += 1;
                 self.reply_accepted(arrival, None, &accepted);
             }
-            Ok(Granted::Options) => self.reply(arrival, sender.endpoint, 200, "", |writer, _| {
-                writer
-                    .header(HeaderName::Allow, ALLOW)
-                    .header(HeaderName::Accept, MEDIA_TYPE)
-                    .header(HeaderName::AllowEvents, ALLOW_EVENTS);
-            }),
+            Ok(Granted::Options) => {
+                self.reply(arrival, sender.endpoint, 200, "", |writer, _, _| {
+                    writer
+                        .text(HeaderName::Allow, ALLOW)
+                        .text(HeaderName::Accept, MEDIA_TYPE)
+                        .text(HeaderName::AllowEvents, ALLOW_EVENTS);
+                });
+            }
             Ok(Granted::Published {
                 accepted,
                 change,
+                changes,
                 refresh,
                 began,
             }) => {
                 self.counters.accepted += 1;
                 self.reply_accepted(arrival, sender.endpoint, &accepted);
-                if let Some(change) = change {
+                for change in change.into_iter().chain(changes) {
                     self.fan_out(arrival.now, change);
                 }
                 if let Some((peer, began)) = began {
@@ -201,8 +212,7 @@ impl Node {
                     }
                 }
                 if let Some(publisher) = refresh {
-                    let (publishers, mut ctx) = self.lend(arrival.now);
-                    publishers[publisher].say_all(&mut ctx);
+                    self.with_publisher(arrival.now, publisher, Publisher::say_all);
                 }
             }
             Err(refusal) if sender.proven => {
@@ -321,12 +331,25 @@ impl Node {
         }
 
         // compositor: scheme, resource, event, tag, expiry
-        scheme(uri)?;
+        let uri = sip_uri(uri)?;
         let checked = self
             .compositor
-            .check(now, &self.config, request, uri, endpoint)?;
+            .check(now, &self.config, request, &uri, endpoint)?;
 
         // body
+        if brings_many(request) {
+            let peer_name = &self.config.asterisk_publications[checked.rule].name;
+            let peer = self.peers.of_asterisk_publication(peer_name);
+            let (changes, taken) = self.take_many(arrival, &checked, peer)?;
+            let (accepted, began) = self.published(arrival, &checked, key, peer, true, taken);
+            return Ok(Granted::Published {
+                accepted,
+                change: None,
+                changes,
+                refresh: None,
+                began,
+            });
+        }
         let mut body = body(request, checked.event)?;
         if let Some((change, extras)) = body.take() {
             let peer_name = &self.config.asterisk_publications[checked.rule].name;
@@ -348,6 +371,9 @@ impl Node {
         if let Some(change) = change {
             self.check_entity_id(endpoint, change.eid())?;
         }
+        if let Some(extras) = extras {
+            check_numbers(now, extras)?;
+        }
 
         // filter
         let wanted = change.is_some_and(|change| self.is_wanted(arrival, &checked, change));
@@ -361,24 +387,28 @@ impl Node {
                 self.counters.refreshes_received += 1;
                 if let Some(peer) = peer {
                     self.asked_by(now, peer, checked.event, *eid, extras);
-                    let publisher = self.peers.get(peer).publisher(checked.event);
-                    refresh = publisher.map(|id| usize::from(id.0));
+                    refresh = self.peers.get(peer).publisher(checked.event);
                 }
             }
             (Some(StateChange::Dumped { .. }), Some(extras))
                 if checked.event == EventPackage::DeviceState =>
             {
                 if let Some(peer) = peer {
-                    self.dumped(now, peer, extras.round);
+                    self.dumped(now, peer, extras);
                 }
             }
-            (
-                Some(StateChange::Beat { .. }),
-                Some(Extras {
-                    version: Some(beat),
-                    ..
-                }),
-            ) => self.take_beat(now, peer, *beat),
+            (Some(StateChange::Beat { eid }), Some(extras)) => {
+                // The version of a beat is that of the hub whose it is.
+                let beat = extras.version.filter(|beat| beat.by == *eid);
+                if let (Some(peer), Some(beat)) = (peer, beat) {
+                    self.take_beat(now, peer, beat, extras);
+                }
+            }
+            (Some(StateChange::Canary { eid }), Some(extras)) => {
+                if let (Some(peer), Some(number)) = (peer, extras.round) {
+                    self.take_canary(now, peer, checked.event, *eid, number);
+                }
+            }
             (
                 Some(change @ (StateChange::Device { .. } | StateChange::Mailbox { .. })),
                 Some(extras),
@@ -392,7 +422,9 @@ impl Node {
                 && change.eid() != self.entity_id
                 && !matches!(
                     change,
-                    StateChange::Dumped { .. } | StateChange::Beat { .. }
+                    StateChange::Dumped { .. }
+                        | StateChange::Beat { .. }
+                        | StateChange::Canary { .. }
                 )
         }) {
             self.note_entity_id(
@@ -402,38 +434,58 @@ impl Node {
                 extras.is_some_and(|it| it.version.is_some()),
             );
         }
+        let states = matches!(
+            change,
+            Some(StateChange::Device { .. } | StateChange::Mailbox { .. })
+        );
+        let taken = u64::from(change.is_some());
+        let (accepted, began) = self.published(arrival, &checked, key, peer, states, taken);
+        Ok(Granted::Published {
+            accepted,
+            change: applied,
+            changes: Vec::new(),
+            refresh,
+            began,
+        })
+    }
+
+    /// A PUBLISH is taken: what that says of the peer, and of its publication. `states`: it told any; `taken`: how much it said.
+    fn published(
+        &mut self,
+        arrival: &Arrival<'_>,
+        checked: &Checked,
+        key: Option<TransactionKey>,
+        peer: Option<PeerId>,
+        states: bool,
+        taken: u64,
+    ) -> (Accepted, Option<(PeerId, Began)>) {
+        let now = arrival.now;
         if let Some(id) = peer {
             self.peer_spoke(now, id);
             let peer = self.peers.get_mut(id);
             peer.heard(now);
-            let states = matches!(
-                change,
-                Some(StateChange::Device { .. } | StateChange::Mailbox { .. })
-            );
             if states {
                 peer.said_at = now.at;
+                if peer.unswept.is_some() {
+                    self.sweep_after_all(now, id);
+                }
             }
             if matches!(checked.intent, Intent::Initial | Intent::Remove(_)) {
                 self.peers.note_change(id);
             }
         }
         let began = (checked.intent == Intent::Initial).then(|| {
-            match self.compositor.holds_another(now.at, &checked) {
+            match self.compositor.holds_another(now.at, checked) {
                 true => Began::Another,
                 false => Began::First,
             }
         });
-        let accepted = self.commit(arrival, &checked, key, u64::from(change.is_some()));
-        Ok(Granted::Published {
-            accepted,
-            change: applied,
-            refresh,
-            began: peer.zip(began),
-        })
+        let accepted = self.commit(arrival, checked, key, taken);
+        (accepted, peer.zip(began))
     }
 
     /// Takes a state in, as far as it is believed.
-    fn take(
+    pub(super) fn take(
         &mut self,
         now: Now,
         endpoint: usize,
@@ -449,6 +501,7 @@ impl Node {
             peer,
             holder: Holder::of_endpoint(endpoint).map(|holder| (holder, max)),
             version: extras.version,
+            lost: extras.lost && extras.version.is_some(),
             ..assertion(change, now)
         };
         self.table.check_room(&assertion).map_err(full)?;
@@ -459,14 +512,21 @@ impl Node {
             // Whoever speaks first over a peer's publication is taken for the peer itself, until its `refresh` says better.
             self.learn_own(now, id, change.eid());
         }
-        let belief = match peer {
+        let heard = match peer {
             Some(peer) => self.hear(now, peer, change, extras).map_err(full)?,
-            None => Belief::Taken,
+            None => Heard::Taken,
         };
-        if !matches!(belief, Belief::Taken | Belief::TakenAnew) {
-            return Ok(None);
+        match heard {
+            Heard::Taken => {}
+            Heard::Known => return Ok(None),
+            Heard::Answered(change) => return Ok(Some(change)),
         }
-        let applied = self.table.apply(&assertion).map_err(full)?;
+        let mut applied = self.table.apply(&assertion).map_err(full)?;
+        if extras.version.is_some()
+            && let Some(change) = applied
+        {
+            applied = self.dispute(now, change).or(applied);
+        }
         match applied {
             Some(_) => self.counters.changes_received += 1,
             None => {
@@ -499,29 +559,14 @@ impl Node {
 
     /// The endpoint whose request it is, by the configured rules and its access list.
     fn identify(&self, arrival: &Arrival<'_>) -> Result<usize, Refusal> {
-        let request = arrival.request;
-        let from = request.from().map_err(malformed)?;
-        let from_uri = Uri::parse(from.uri).ok();
-        let user = from_uri.as_ref().and_then(Uri::user_unescaped);
-        let host = from_uri
-            .as_ref()
-            .map(|uri| uri.host.to_string())
-            .unwrap_or_default();
-        let credentials: Vec<_> = request.credentials().flatten().collect();
-        let usernames: Vec<&str> = credentials.iter().map(|it| &*it.username).collect();
-        let facts = RequestFacts {
-            source: arrival.remote.ip(),
-            from_user: user.as_deref(),
-            from_host: &host,
-            auth_usernames: &usernames,
-            request_uri: arrival.uri,
-            headers: &|name, found| request.header_named(name).for_each(found),
-        };
+        let source = arrival.remote.ip();
         let by_certificate = self.identify_by_certificate(arrival);
-        let found = by_certificate.or_else(|| self.identifier.identify(&facts));
+        let found = by_certificate
+            .or_else(|| self.identifier.identify_by_source(source))
+            .or_else(|| self.identify_by_all(arrival));
         let (code, cause) = match found.map(|index| (index, &self.config.endpoints[index])) {
             None => {
-                let user = user.as_deref().unwrap_or_default();
+                let user = arrival.user_of_from().unwrap_or_default();
                 (
                     "unknown-endpoint",
                     format!("no endpoint for From user {user:?}"),
@@ -535,7 +580,7 @@ impl Node {
                     format!("endpoint {:?} without its certificate", endpoint.name),
                 )
             }
-            Some((_, endpoint)) if !Rule::allows(&endpoint.permit_deny, arrival.remote.ip()) => (
+            Some((_, endpoint)) if !Rule::allows(&endpoint.permit_deny, source) => (
                 "access-list",
                 format!(
                     "permit and deny of endpoint {:?} keep the address out",
@@ -545,19 +590,39 @@ impl Node {
             Some((index, _)) => return Ok(index),
         };
         // All of these get the same, so that nobody learns which endpoints there are.
-        if self.is_of_a_peer(arrival.remote.ip()) {
+        if self.is_of_a_peer(source) {
             // A stock Asterisk that gets a 401 it cannot answer is silent until its restart; a 403 costs it only the one state.
             let cause = format!("{cause}, from a configured peer's address");
             return Err(Refusal::new(403, code, cause));
         }
         // Credentials cost the same time as an endpoint's.
-        let guise = self
-            .authenticator
-            .guise(&self.config, user.as_deref().unwrap_or_default());
+        let user = arrival.user_of_from().unwrap_or_default();
+        let guise = self.authenticator.guise(&user);
         let _ = self
             .authenticator
-            .verify(arrival.now.at, &self.config, &guise, claim(arrival));
+            .verify(arrival.now.at, &self.config, guise, claim(arrival));
         Err(Refusal::new(401, code, cause).with(RefusalHeader::Challenge { stale: false }))
+    }
+
+    /// The endpoint that the request's address, names or other headers tell.
+    fn identify_by_all(&self, arrival: &Arrival<'_>) -> Option<usize> {
+        let request = arrival.request;
+        let from_uri = request.from().ok().and_then(|it| it.parsed_uri().ok());
+        let user = from_uri.as_ref().and_then(Uri::user_unescaped);
+        let host = from_uri
+            .as_ref()
+            .map(|uri| uri.host.to_string())
+            .unwrap_or_default();
+        let credentials: Vec<_> = request.credentials().flatten().collect();
+        let usernames: Vec<&str> = credentials.iter().map(|it| &*it.username).collect();
+        self.identifier.identify(&RequestFacts {
+            source: arrival.remote.ip(),
+            from_user: user.as_deref(),
+            from_host: &host,
+            auth_usernames: &usernames,
+            request_uri: arrival.uri,
+            headers: &|name, found| request.header_named(name).for_each(found),
+        })
     }
 
     /// The endpoint that the certificate of the request's connection names. It comes before all other ways: it is a proof.
@@ -581,14 +646,14 @@ impl Node {
     }
 
     fn authenticate(&mut self, arrival: &Arrival<'_>, endpoint: usize) -> Result<(), Refusal> {
-        let auths = self.auths_of(Some(endpoint));
+        let auths = self.authenticator.auths_of(endpoint);
         if auths.is_empty() {
             return Ok(());
         }
         let now = arrival.now.at;
         let verdict = self
             .authenticator
-            .verify(now, &self.config, &auths, claim(arrival));
+            .verify(now, &self.config, auths, claim(arrival));
         let refused = |code, cause: &'static str, stale| {
             Err(Refusal::new(401, code, cause).with(RefusalHeader::Challenge { stale }))
         };
@@ -609,14 +674,6 @@ impl Node {
         }
     }
 
-    fn auths_of(&self, endpoint: Option<usize>) -> Vec<&Auth> {
-        let names = endpoint.map_or(&[][..], |index| &self.config.endpoints[index].auth);
-        names
-            .iter()
-            .filter_map(|name| self.config.auths.iter().find(|auth| auth.name == *name))
-            .collect()
-    }
-
     /// How many states an endpoint may hold.
     pub(super) fn max_states(&self, endpoint: usize) -> MaxStates {
         let endpoint = &self.config.endpoints[endpoint];
@@ -627,7 +684,7 @@ impl Node {
     }
 
     /// Whether an endpoint may speak for an entity id: by its `@allowed_eids`, and because it does not speak for too many.
-    fn check_entity_id(&self, endpoint: usize, eid: EntityId) -> Result<(), Refusal> {
+    pub(super) fn check_entity_id(&self, endpoint: usize, eid: EntityId) -> Result<(), Refusal> {
         let configured = &self.config.endpoints[endpoint];
         let allowed = &configured.allowed_eids;
         if !allowed.is_empty() && !allowed.iter().any(|pattern| pattern.matches(eid)) {
@@ -649,7 +706,7 @@ impl Node {
     }
 
     /// Remembers that an endpoint speaks for an entity id, and reports what is wrong about it.
-    fn note_entity_id(
+    pub(super) fn note_entity_id(
         &mut self,
         now: Now,
         endpoint: usize,
@@ -663,7 +720,9 @@ impl Node {
             StateChange::Device { .. } | StateChange::Mailbox { .. } => {
                 self.speakers.said(now.at, endpoint, eid)
             }
-            StateChange::Dumped { .. } | StateChange::Beat { .. } => None,
+            StateChange::Dumped { .. } | StateChange::Beat { .. } | StateChange::Canary { .. } => {
+                None
+            }
         };
         if let Some(finding) = finding {
             *self.counters.findings.entry(finding.code()).or_default() += 1;
@@ -676,7 +735,7 @@ impl Node {
     }
 
     /// Whether a state is taken: its kind and name by the asterisk-publication, its entity id because it is not ours.
-    fn is_wanted(
+    pub(super) fn is_wanted(
         &mut self,
         arrival: &Arrival<'_>,
         checked: &Checked,
@@ -691,7 +750,10 @@ impl Node {
             StateChange::Mailbox { uniqueid, .. } => {
                 rule.mailbox_state && self.filters.matches(mailbox_filter, uniqueid)
             }
-            StateChange::Refresh { .. } | StateChange::Dumped { .. } | StateChange::Beat { .. } => {
+            StateChange::Refresh { .. }
+            | StateChange::Dumped { .. }
+            | StateChange::Beat { .. }
+            | StateChange::Canary { .. } => {
                 return true;
             }
         };
@@ -764,6 +826,7 @@ impl Node {
             self.compositor
                 .commit(now, &self.config, checked, key, arrival.remote, taken);
         self.kept.publications.insert(id.0);
+        self.note_sender(id, arrival.request, arrival.uri);
         match checked.intent {
             Intent::Initial | Intent::Remove(_) => {
                 if let Some(key) = key {
@@ -777,6 +840,7 @@ impl Node {
             Intent::Modify(_) | Intent::Refresh(_) => {}
         }
         if let Some((id, publication)) = ended {
+            self.senders.forget(id);
             self.timers.clear(Timer::Publication(id.0));
             self.tell_of_publication(now, id, &publication, Some("removed"));
             let rule = &self.config.asterisk_publications[publication.rule].name;
@@ -812,10 +876,14 @@ impl Node {
         endpoint: Option<usize>,
         accepted: &Accepted,
     ) {
-        self.reply(arrival, endpoint, 200, "", |writer, _| {
+        let first = arrival.request.if_match().is_none();
+        self.reply(arrival, endpoint, 200, "", |writer, _, _| {
             writer
-                .header(HeaderName::SipETag, accepted.tag)
-                .header(HeaderName::Expires, accepted.expires);
+                .text(HeaderName::SipETag, accepted.tag.digits().as_str())
+                .number(HeaderName::Expires, accepted.expires);
+            if first {
+                writer.text(HeaderName::Accept, many::OFFER);
+            }
         });
     }
 
@@ -839,33 +907,25 @@ impl Node {
             refusal.cause
         );
         self.outbox.notice(level, refusal.code, text);
-        let (header, reason) = (&refusal.header, refusal.reason.clone());
         let number = self.authenticator.number();
         self.reply(
             arrival,
             endpoint,
             refusal.status,
-            &reason,
-            |writer, node| {
-                match header {
+            &refusal.reason,
+            |writer, config, authenticator| {
+                match &refusal.header {
                     RefusalHeader::None => writer,
                     RefusalHeader::Challenge { stale } => {
                         let auths = match endpoint {
-                            Some(_) => node.auths_of(endpoint),
+                            Some(endpoint) => authenticator.auths_of(endpoint),
                             None => {
                                 let user = arrival.user_of_from().unwrap_or_default();
-                                node.authenticator.guise(&node.config, &user)
+                                authenticator.guise(&user)
                             }
                         };
                         let now = arrival.now.at;
-                        node.authenticator.challenge(
-                            writer,
-                            now,
-                            &node.config,
-                            &auths,
-                            number,
-                            *stale,
-                        );
+                        authenticator.challenge(writer, now, config, auths, number, *stale);
                         writer
                     }
                     RefusalHeader::Allow => writer.header(HeaderName::Allow, ALLOW),
@@ -895,22 +955,22 @@ impl Node {
         endpoint: Option<usize>,
         status: u16,
         reason: &str,
-        headers: impl FnOnce(&mut Writer<'_>, &Self),
+        headers: impl FnOnce(&mut Writer<'_>, &Config, &Authenticator),
     ) {
         let event = arrival.request.event().ok().flatten();
         let event = event.map(|event| event.package);
         let answered = Answered::new(endpoint, arrival.method, event, status);
         *self.counters.answered.entry(answered).or_default() += 1;
-        // RFC 3261 8.2.6.2: the same tag for each copy of a request.
-        let to_tag = arrival
-            .key
-            .map_or_else(|| "0".to_owned(), |key| key.to_tag());
-        let write = |node: &Self, out: &mut Vec<u8>| {
-            let names = names(&node.config);
+        let (config, authenticator) = (&self.config, &self.authenticator);
+        let write = |out: &mut Vec<u8>| {
+            // RFC 3261 8.2.6.2: the same tag for each copy of a request.
+            let to_tag = arrival.key.map(TransactionKey::to_tag);
+            let to_tag = to_tag.as_ref().map_or("0", Hex::as_str);
             let (request, remote) = (arrival.request, arrival.remote);
-            let mut writer = Writer::reply(out, names, request, remote, status, reason, &to_tag);
-            headers(&mut writer, node);
-            writer.header(HeaderName::Server, user_agent(&node.config));
+            let names = names(config);
+            let mut writer = Writer::reply(out, names, request, remote, status, reason, to_tag);
+            headers(&mut writer, config, authenticator);
+            writer.text(HeaderName::Server, user_agent(config));
             writer.finish();
         };
         let leave = endpoint.map_or(Leave::Now, |endpoint| {
@@ -919,7 +979,7 @@ impl Node {
         match (leave, endpoint, arrival.origin.flow) {
             (Leave::At(at), Some(endpoint), flow) => {
                 let mut answer = Vec::new();
-                write(self, &mut answer);
+                write(&mut answer);
                 self.counters.late += 1;
                 let (key, transport) = (arrival.key_of_copies(), arrival.origin.transport);
                 let remote = arrival.remote;
@@ -928,16 +988,13 @@ impl Node {
                 self.timers.set_if_unset(Timer::LateAnswers, at);
             }
             (_, _, None) => {
-                let mut outbox = std::mem::take(&mut self.outbox);
-                outbox.transmit(arrival.origin.transport, arrival.remote, |out| {
-                    write(self, out);
-                });
-                self.outbox = outbox;
+                self.outbox
+                    .transmit(arrival.origin.transport, arrival.remote, write);
             }
             // A peer that has closed its connection meanwhile asks again over the next (RFC 3261 18.2.2).
             (_, _, Some(flow)) => {
                 let mut answer = Vec::new();
-                write(self, &mut answer);
+                write(&mut answer);
                 self.write_to_flow(arrival.now, flow, &answer);
             }
         }
@@ -991,20 +1048,17 @@ fn mandatory_headers(request: &Message<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn scheme(uri: &str) -> Result<(), Refusal> {
+/// A request-URI of the schemes that are taken here.
+fn sip_uri(uri: &str) -> Result<Uri<'_>, Refusal> {
     match Uri::parse(uri) {
-        Ok(Uri {
-            scheme: Scheme::Sip | Scheme::Sips,
-            ..
-        }) => Ok(()),
-        Ok(Uri {
-            scheme: Scheme::Tel | Scheme::Other(_),
-            ..
-        }) => Err(Refusal::new(
-            416,
-            "scheme",
-            "the request-URI is not sip or sips",
-        )),
+        Ok(parsed) => match parsed.scheme {
+            Scheme::Sip | Scheme::Sips => Ok(parsed),
+            Scheme::Tel | Scheme::Other(_) => Err(Refusal::new(
+                416,
+                "scheme",
+                "the request-URI is not sip or sips",
+            )),
+        },
         Err(error) => {
             let cause = format!("request-URI {uri:?}: {error}");
             Err(Refusal::new(400, "malformed", cause).saying(error.to_string()))
@@ -1032,7 +1086,22 @@ fn body<'a>(
         .map_err(bad_body)
 }
 
-fn bad_body(error: BodyError) -> Refusal {
+/// Numbers that rise with the clock cannot lie far ahead of it. Whoever could say any number would have the last word for ever, and what is
+/// stamped above it would not fit an Asterisk's JSON reader.
+pub(super) fn check_numbers(now: Now, extras: &Extras<'_>) -> Result<(), Refusal> {
+    let seq = extras.version.map(|version| version.seq);
+    let numbers = [seq, extras.complete, extras.seen].into_iter().flatten();
+    let Some(number) = numbers.max().filter(|it| *it > newest_possible(now.wall)) else {
+        return Ok(());
+    };
+    let cause = format!(
+        "the number {number} lies more than {} years ahead of this node's clock; one of the two clocks is wrong",
+        limits::CLOCKS_APART.as_secs() / (365 * 86_400)
+    );
+    Err(Refusal::new(403, "version-ahead", cause).saying("Version ahead of the clock"))
+}
+
+pub(super) fn bad_body(error: BodyError) -> Refusal {
     Refusal::new(400, "body", error.to_string()).saying(error.to_string())
 }
 
@@ -1047,9 +1116,10 @@ fn assertion<'a>(change: &'a StateChange<'_>, now: Now) -> Assertion<'a> {
         StateChange::Mailbox {
             uniqueid, new, old, ..
         } => (Kind::Mailbox, &**uniqueid, Value::mailbox(*new, *old), true),
-        StateChange::Refresh { .. } | StateChange::Dumped { .. } | StateChange::Beat { .. } => {
-            (Kind::Device, "", Value::mailbox(0, 0), false)
-        }
+        StateChange::Refresh { .. }
+        | StateChange::Dumped { .. }
+        | StateChange::Beat { .. }
+        | StateChange::Canary { .. } => (Kind::Device, "", Value::mailbox(0, 0), false),
     };
     Assertion {
         kind,
@@ -1061,6 +1131,7 @@ fn assertion<'a>(change: &'a StateChange<'_>, now: Now) -> Assertion<'a> {
         peer: None,
         holder: None,
         version: None,
+        lost: false,
         at: now.wall,
     }
 }

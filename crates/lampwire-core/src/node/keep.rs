@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lampwire_conf::OutboundPublish;
 use lampwire_sip::EntityId;
 
 use super::Node;
 use crate::io::Level;
+use crate::limits;
+use crate::publisher::PublisherId;
 use crate::store::{Batch, KeptLane, KeptPublication, KeptState, KeptValue, Record};
 use crate::table::{CellId, Kind, Restored, Rev, Source, Value};
 use crate::time::Now;
+use crate::timers::Timer;
 
 /// What has been given to the keeper, beside the values.
 #[derive(Debug, Default)]
@@ -21,8 +25,9 @@ pub(super) struct Kept {
     pub(super) publications: BTreeSet<u32>,
     /// Each lane as it was given: its tag and what is confirmed.
     lanes: BTreeMap<(u16, u16), (Option<String>, Rev)>,
+    /// Lanes that were given and are no more: publish, server_uri and number.
+    ended: Vec<(String, String, u16)>,
     peers: BTreeMap<String, EntityId>,
-    lost: BTreeMap<EntityId, bool>,
     life: u64,
 }
 
@@ -56,21 +61,18 @@ impl Node {
                         self.kept.peers.insert(name, entity_id);
                     }
                 }
-                Record::Lost { entity_id, lost } => {
-                    if let Ok(eid) = self.table.intern_eid(entity_id) {
-                        self.table.set_lost(eid, lost);
-                        self.kept.lost.insert(entity_id, lost);
-                    }
-                }
                 Record::Closed(yes) => closed = yes,
-                Record::Gone { .. } | Record::PublicationGone(_) => {}
+                Record::PublicationGone(_) => {}
             }
         }
         states.sort_by_key(|state: &KeptState| state.rev);
-        let count = states.len();
+        let count = states.iter().filter(|state| !state.gone).count();
+        self.table.names.expect(count.min(limits::CELLS));
         for state in &states {
             self.restore_state(now, state);
         }
+        self.timers
+            .set(Timer::Tombstones, now.at + limits::TOMBSTONE_SWEEP);
         self.restore_lanes(now, &lanes, closed);
         self.kept.saved = self.table.head();
         self.kept.life = 0;
@@ -102,14 +104,18 @@ impl Node {
             source: state.source,
             peer,
             version: state.version,
-            here: state.version.by == self.entity_id,
+            lost: state.lost,
             owner: state.owner,
+            gone: state.gone,
             rev: Rev(state.rev),
             at: state.updated_at,
         };
         let Ok(eid) = self.table.restore(&restored) else {
             return;
         };
+        if state.gone {
+            return; // it only waits for those who have not been told yet
+        }
         if let Some(ttl) = state.ttl {
             // Whoever renews it may not have been able to while we were away.
             let key = (kind, state.name.as_str().into(), state.entity_id);
@@ -118,12 +124,16 @@ impl Node {
         // What was set here is nobody's to be heard of again, under whatever entity id.
         if state.entity_id != self.entity_id && state.source != Source::Local {
             let hold = now.at + self.config.lampwire.hold_time;
-            let version = (!restored.here).then_some(state.version);
-            let lost = self.table.is_lost(eid);
-            self.leases.restore(eid, peer, version, lost, hold);
+            let here = state.version.by == self.entity_id;
+            if here {
+                self.leases.restore(eid, peer, state.lost, hold);
+            } else {
+                self.leases.note_hub(now.at, state.version.by);
+            }
             if let Some(id) = peer {
-                if version.is_none() {
-                    self.table.note_first_hand(eid, id);
+                match here {
+                    true => self.table.note_first_hand(eid, id),
+                    false => self.leases.note_teller(id),
                 }
                 self.peers.get_mut(id).restored = true;
             }
@@ -140,20 +150,25 @@ impl Node {
         };
         let ends = now.at + left;
         if let Some(id) = self.compositor.restore(&self.config, kept, ends) {
-            let forgotten = ends + crate::limits::TAG_GRACE;
-            let timer = crate::timers::Timer::Publication(id.0);
+            let forgotten = ends + limits::TAG_GRACE;
+            let timer = Timer::Publication(id.0);
             self.timers.set(timer, forgotten);
         }
     }
 
     fn restore_lanes(&mut self, now: Now, lanes: &[KeptLane], closed: bool) {
         let head = self.table.head();
+        let own = match closed {
+            true => Vec::new(),
+            false => self.table.own_cells(),
+        };
         for (index, publish) in self.config.outbound_publishes.iter().enumerate() {
             let of_publish = lanes.iter().filter(|lane| {
                 lane.publish == publish.name && lane.server_uri == publish.server_uri
             });
             let kept: Vec<&KeptLane> = of_publish.collect();
             self.publishers[index].restore(now, &kept, head, closed);
+            self.publishers[index].doubt_own(&self.table.names, &own, head);
         }
     }
 
@@ -198,11 +213,22 @@ impl Node {
         self.kept.saved = self.kept.saved.max(Rev(batch.until));
     }
 
+    /// What was given could not be written: nothing is held back for the keeper until it begins anew with [`Node::everything`].
+    pub fn unkept(&mut self) {
+        self.kept.on = false;
+        self.kept.publications.clear();
+    }
+
     /// Everything that is to be kept, a page at a time: from a cell number (0 at first) on, at most `limit` cells. The number to go on
     /// with; `None`: that was all. What changes meanwhile is given by [`Node::unsaved`] again.
     pub fn everything(&mut self, now: Now, from: u32, limit: u32) -> (Vec<Record>, Option<u32>) {
         let mut records = Vec::new();
         if from == 0 {
+            if !self.kept.on {
+                self.kept.on = true;
+                self.kept.saved = self.table.head();
+                self.kept.publications.clear();
+            }
             records.push(Record::Life(self.table.life()));
             records.push(Record::Closed(false));
             let ids: Vec<u32> = self.compositor.iter().map(|(id, _)| id.0).collect();
@@ -211,13 +237,12 @@ impl Node {
             }
             self.kept.lanes.clear();
             self.kept.peers.clear();
-            self.kept.lost.clear();
             self.keep_lanes(now, &mut records);
             self.keep_peers(&mut records);
         }
         let end = from.saturating_add(limit).min(self.table.cell_count());
         for index in from..end {
-            records.extend(self.kept_cell(CellId(index)));
+            records.extend(self.kept_cell(CellId::at(index)));
         }
         records.retain(|record| !record.is_absence());
         (records, (end < self.table.cell_count()).then_some(end))
@@ -239,13 +264,6 @@ impl Node {
         let cell = self.table.kept(id)?;
         let name = self.table.names.get(cell.name);
         let entity_id = self.table.eid(cell.eid);
-        if cell.dead {
-            return Some(Record::Gone {
-                mailbox: name.kind == Kind::Mailbox,
-                name: name.text.to_string(),
-                entity_id,
-            });
-        }
         let value = match name.kind {
             Kind::Device => KeptValue::Device(cell.value.state()),
             Kind::Mailbox => {
@@ -260,6 +278,8 @@ impl Node {
             source: cell.source,
             peer: cell.peer.map(|peer| self.peers.get(peer).name.clone()),
             version: self.table.version(cell),
+            lost: cell.lost,
+            gone: cell.dead,
             owner: name.owner == Some(id),
             rev: cell.rev.number(),
             updated_at: cell.updated_at,
@@ -286,8 +306,36 @@ impl Node {
         }
     }
 
+    /// What was given of a publish's lanes is to be forgotten: they are no more, or have another name.
+    pub(super) fn unkeep_lanes(&mut self, id: PublisherId, publish: &OutboundPublish) {
+        let kept = &mut self.kept;
+        let lanes: Vec<(u16, u16)> = kept
+            .lanes
+            .range((id.0, 0)..=(id.0, u16::MAX))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in lanes {
+            kept.lanes.remove(&key);
+            let (name, uri) = (publish.name.clone(), publish.server_uri.clone());
+            kept.ended.push((name, uri, key.1));
+        }
+    }
+
     fn keep_lanes(&mut self, now: Now, records: &mut Vec<Record>) {
         let head = self.table.head();
+        for (publish, server_uri, lane) in std::mem::take(&mut self.kept.ended) {
+            // Whoever comes under that name again says everything.
+            records.push(Record::Lane(KeptLane {
+                publish,
+                server_uri,
+                lane,
+                tag: None,
+                call_id: String::new(),
+                cseq: 0,
+                expires_at: now.wall,
+                confirmed: 0,
+            }));
+        }
         for (publisher, publish) in self.publishers.iter().zip(&self.config.outbound_publishes) {
             for (index, lane) in publisher.kept(head) {
                 let key = (publisher.id.0, index);
@@ -319,12 +367,6 @@ impl Node {
                 self.kept.peers.insert(peer.name.clone(), entity_id);
                 let name = peer.name.clone();
                 records.push(Record::Peer { name, entity_id });
-            }
-        }
-        for (entity_id, lost) in self.table.losses() {
-            if *self.kept.lost.get(&entity_id).unwrap_or(&false) != lost {
-                self.kept.lost.insert(entity_id, lost);
-                records.push(Record::Lost { entity_id, lost });
             }
         }
     }

@@ -7,7 +7,7 @@ use super::Node;
 use crate::limits;
 use crate::peer::{Missed, PeerId, Until};
 use crate::refusal::Refusal;
-use crate::time::Now;
+use crate::time::{Now, Time};
 use crate::timers::Timer;
 
 impl Node {
@@ -62,7 +62,7 @@ impl Node {
     pub(super) fn ask_for_missed(&mut self, now: Now, id: PeerId) {
         match self.peers.get(id).missed.map(|missed| missed.until) {
             None | Some(Until::Changed) => return,
-            Some(Until::Room) if !self.has_room(id) => {
+            Some(Until::Room) if !self.has_room(now.at, id) => {
                 self.timers
                     .set(Timer::Missed(id.0), now.at + limits::ASK_AFTER_REFUSAL);
                 return;
@@ -93,7 +93,7 @@ impl Node {
     }
 
     /// Whether there is room for what a peer may say: below every bound that a refusal of its may have met.
-    fn has_room(&self, id: PeerId) -> bool {
+    fn has_room(&self, now: Time, id: PeerId) -> bool {
         let names = &self.peers.get(id).endpoints;
         let endpoints = names
             .iter()
@@ -101,7 +101,7 @@ impl Node {
         self.table.has_room()
             && endpoints.into_iter().all(|endpoint| {
                 self.table.has_room_for(endpoint, self.max_states(endpoint))
-                    && self.compositor.has_room(endpoint)
+                    && self.compositor.has_room(now, endpoint)
             })
     }
 
@@ -116,8 +116,8 @@ impl Node {
 fn until(refusal: &Refusal) -> Option<Until> {
     match (refusal.status, refusal.code) {
         (401 | 423, _) | (_, "empty-initial" | "removal-without-tag" | "used-tag") => None,
-        // The peer held states here that this node knows nothing of.
-        (412, _) => Some(Until::Now),
+        // The peer held states here that this node knows nothing of; or its clock, or ours, was wrong.
+        (412, _) | (_, "version-ahead") => Some(Until::Now),
         (503, _) => Some(Until::Room),
         _ => Some(Until::Changed),
     }

@@ -9,17 +9,20 @@ mod explain;
 mod hub;
 mod inbound;
 mod keep;
+mod many;
 mod missed;
 mod own;
 mod query;
+mod reload;
 mod renewal;
+mod silenced;
 mod streams;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use lampwire_conf::{Config, Identifier, Match, RetractAs};
+use lampwire_conf::{Config, Filter, Identifier, Match, RetractAs};
 use lampwire_sip::{EntityId, Message};
 
 use crate::ami::Link;
@@ -56,7 +59,9 @@ use self::hub::Retelling;
 use self::inbound::Origin;
 use self::keep::Kept;
 pub use self::own::{SetError, SetOutcome, SetValue, Setting, UnknownPublisher};
+pub use self::reload::{NotReloaded, RelationChange, RelationTurn, ReloadReport, ReloadWarning};
 use self::renewal::Renewals;
+use self::silenced::Senders;
 
 /// What a node is made from.
 #[derive(Clone)]
@@ -89,7 +94,10 @@ pub struct Node {
     /// What each asterisk-publication takes: the filters on devices and on mailboxes.
     taken: Vec<(Option<FilterId>, Option<FilterId>)>,
     peers: Peers,
+    /// In the order of the configuration; behind them those that it no longer has, until they have ended.
     publishers: Vec<Publisher>,
+    /// The place of each publisher there, by its number.
+    publisher_at: Vec<Option<u16>>,
     compositor: Compositor,
     transactions: ServerTransactions,
     authenticator: Authenticator,
@@ -99,11 +107,17 @@ pub struct Node {
     flows: Flows,
     /// Asterisks that are reached by their manager interface, in the order of their sections.
     amis: Vec<Link>,
+    /// The number of the next of them.
+    next_ami: u16,
+    /// Peers that the last reload left without a section.
+    departed: Vec<PeerId>,
     /// The addresses that publishes name as their next hop.
     next_hops: BTreeSet<IpAddr>,
     /// Which endpoint speaks for which entity id.
     speakers: Speakers,
     strangers: Strangers,
+    /// How the senders of publications were known.
+    senders: Senders,
     late: LateAnswers,
     /// Who tells of which entity id.
     leases: Leases,
@@ -117,7 +131,11 @@ pub struct Node {
     /// States that were set here for a time.
     renewals: Renewals,
     /// The number of our last beat.
-    beats: u64,
+    last_beat: u64,
+    /// When the node started.
+    started_at: Time,
+    /// What this node stamped in an earlier life and nobody has told since is gone.
+    settled: bool,
     /// Endpoints (by index) and the entity id under which they may not speak, as it was reported.
     reported: BTreeSet<(usize, EntityId)>,
     timers: Timers,
@@ -160,35 +178,21 @@ impl Node {
         let mut nonce_key = [0; 32];
         secrets.fill(&mut nonce_key);
         let mut filters = Filters::default();
-        let taken = config
-            .asterisk_publications
-            .iter()
-            .map(|publication| {
-                let mut intern = |filter: &Option<lampwire_conf::Filter>| {
-                    filter.as_ref().map(|filter| filters.intern(filter))
-                };
-                (
-                    intern(&publication.device_state_filter),
-                    intern(&publication.mailbox_state_filter),
-                )
-            })
-            .collect();
-        let peers = Peers::of(&config);
+        let taken = taken(&config, &mut filters);
+        let ids = (0..config.outbound_publishes.len()).filter_map(|it| u16::try_from(it).ok());
+        let ids: Vec<PublisherId> = ids.map(PublisherId).collect();
+        let peers = Peers::of(&config, &ids);
         let amis = Self::links(&config, &peers);
-        let hops = config.outbound_publishes.iter().map(next_hop_uri);
-        let next_hops = hops.filter_map(|uri| match NextHop::of(uri)?.host {
-            HopHost::Address(address) => Some(address),
-            HopHost::Name(_) => None,
-        });
+        let next_ami = u16::try_from(amis.len()).unwrap_or(0);
+        let next_hops = next_hops(&config);
         let rewrites = Rewrites::new(&config, &peers);
-        let publishers = (0..config.outbound_publishes.len())
-            .filter_map(|index| u16::try_from(index).ok())
-            .map(|index| {
-                let id = PublisherId(index);
-                Publisher::new(now, &config, id, &peers, &mut filters, &mut random)
+        let publishers = config.outbound_publishes.iter().zip(ids);
+        let publishers = publishers
+            .map(|(publish, id)| {
+                Publisher::new(now, &config, publish, id, &peers, &mut filters, &mut random)
             })
             .collect();
-        Self {
+        let mut node = Self {
             compositor: Compositor::new(&config, tag_key),
             transactions: ServerTransactions::new(transactions_key),
             authenticator: Authenticator::new(nonce_key, &config),
@@ -197,10 +201,7 @@ impl Node {
                 names_key,
                 (entity_id, now.wall.as_millis()),
                 Rules {
-                    retract_as: match config.lampwire.retract_as {
-                        RetractAs::State(state) => Some(state),
-                        RetractAs::Keep => None,
-                    },
+                    retract_as: retract_as(&config),
                     owners: config.lampwire.relay,
                     key_of_rounds: Random::new(&seed, "rounds").next_u32(),
                 },
@@ -209,6 +210,8 @@ impl Node {
             taken,
             peers,
             publishers,
+            publisher_at: Vec::new(),
+            senders: Senders::default(),
             speakers: Speakers::new(&config),
             strangers: Strangers::new(&config.global),
             late: LateAnswers::new(&config),
@@ -218,11 +221,15 @@ impl Node {
             restored: None,
             retelling: VecDeque::new(),
             renewals: Renewals::default(),
-            beats: 0,
+            last_beat: 0,
+            started_at: now.at,
+            settled: false,
             directory: Directory::default(),
             flows: Flows::new(config.global.keep_alive_interval),
             amis,
-            next_hops: next_hops.collect(),
+            next_ami,
+            departed: Vec::new(),
+            next_hops,
             config,
             entity_id,
             reported: BTreeSet::new(),
@@ -234,7 +241,9 @@ impl Node {
             lately: Lately::default(),
             watched: false,
             life: Life::Made,
-        }
+        };
+        node.place_publishers();
+        node
     }
 
     /// The sockets are bound: publishers begin, and peers are asked for their states. With each transport comes the address that its
@@ -242,6 +251,7 @@ impl Node {
     pub fn start(&mut self, now: Now, bound: &[(TransportId, SocketAddr)]) {
         self.bound = bound.iter().copied().collect();
         self.life = Life::Running;
+        self.started_at = now.at;
         self.identify_names();
         let round = self.table.begin_round();
         // What was missed between two lives is asked for; after an end in order nothing was.
@@ -448,6 +458,16 @@ impl Node {
         self.outbox.poll_transmit()
     }
 
+    /// The datagram that is to leave after `index` others, for those who send many at once; [`Self::transmitted`] says that it has.
+    pub fn transmit_at(&self, index: usize) -> Option<Transmit<'_>> {
+        self.outbox.transmit_at(index)
+    }
+
+    /// The first `count` datagrams have left, or are given up.
+    pub fn transmitted(&mut self, count: usize) {
+        self.outbox.transmitted(count);
+    }
+
     /// The next question to the DNS; answered by `handle_answer`.
     pub fn poll_query(&mut self) -> Option<Query> {
         self.outbox.poll_query()
@@ -521,6 +541,7 @@ impl Node {
                 publisher.handle_flow_lost(ctx, flow, &why);
             });
         }
+        self.let_retired_go(now);
         self.tell_of_peers(now);
     }
 
@@ -563,6 +584,7 @@ impl Node {
             Expiry::Gone => {}
             Expiry::Ended(publication) => {
                 self.kept.publications.insert(id.0);
+                self.senders.forget(id);
                 let rule = &self.config.asterisk_publications[publication.rule].name;
                 if let Some(peer) = self.peers.of_asterisk_publication(rule) {
                     self.peers.note_change(peer);
@@ -603,16 +625,8 @@ impl Node {
 
     /// Whether an address is one of a configured peer's: an identify section's, or the target of a publish.
     fn is_of_a_peer(&self, address: IpAddr) -> bool {
-        let identified = self
-            .config
-            .identifies
-            .iter()
-            .flat_map(|identify| &identify.matches);
-        identified.into_iter().any(|rule| match rule {
-            Match::Network { network, negated } => !negated && network.contains(address),
-            // Its addresses stand among the resolved ones.
-            Match::Host { .. } => false,
-        }) || self.directory.has_address(address)
+        is_named(&self.config, address)
+            || self.directory.has_address(address)
             || self.next_hops.contains(&address)
     }
 
@@ -633,8 +647,9 @@ impl Node {
         id: PublisherId,
         step: impl FnOnce(&mut Publisher, &mut Context<'_>) -> T,
     ) -> Option<T> {
+        let index = (*self.publisher_at.get(usize::from(id.0))?)?;
         let (publishers, mut ctx) = self.lend(now);
-        let publisher = publishers.get_mut(usize::from(id.0))?;
+        let publisher = publishers.get_mut(usize::from(index))?;
         Some(step(publisher, &mut ctx))
     }
 
@@ -646,6 +661,7 @@ impl Node {
             config: &self.config,
             entity_id: self.entity_id,
             table: &self.table,
+            leases: &self.leases,
             filters: &self.filters,
             rewrites: &self.rewrites,
             outbox: &mut self.outbox,
@@ -658,5 +674,47 @@ impl Node {
             keeps,
         };
         (&mut self.publishers, ctx)
+    }
+}
+
+/// What each asterisk-publication of a configuration takes.
+fn taken(config: &Config, filters: &mut Filters) -> Vec<(Option<FilterId>, Option<FilterId>)> {
+    let mut intern = |filter: &Option<Filter>| filter.as_ref().map(|filter| filters.intern(filter));
+    let publications = config.asterisk_publications.iter();
+    publications
+        .map(|it| {
+            (
+                intern(&it.device_state_filter),
+                intern(&it.mailbox_state_filter),
+            )
+        })
+        .collect()
+}
+
+/// The addresses that a configuration's publishes name as their next hop.
+fn next_hops(config: &Config) -> BTreeSet<IpAddr> {
+    let hops = config.outbound_publishes.iter().map(next_hop_uri);
+    hops.filter_map(|uri| match NextHop::of(uri)?.host {
+        HopHost::Address(address) => Some(address),
+        HopHost::Name(_) => None,
+    })
+    .collect()
+}
+
+/// Whether an identify section names an address by its number.
+fn is_named(config: &Config, address: IpAddr) -> bool {
+    let mut rules = config.identifies.iter().flat_map(|it| &it.matches);
+    rules.any(|rule| match rule {
+        Match::Network { network, negated } => !negated && network.contains(address),
+        // Its addresses stand among the resolved ones.
+        Match::Host { .. } => false,
+    })
+}
+
+/// What a lost node's devices are told to be in; `None`: what they last were.
+fn retract_as(config: &Config) -> Option<lampwire_sip::DeviceState> {
+    match config.lampwire.retract_as {
+        RetractAs::State(state) => Some(state),
+        RetractAs::Keep => None,
     }
 }

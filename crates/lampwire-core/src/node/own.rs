@@ -234,8 +234,7 @@ impl Node {
         let mut asked = 0;
         let mut peers = Vec::new();
         self.each_publisher(now, |it: &mut Publisher, ctx| {
-            let own = &ctx.config.outbound_publishes[usize::from(it.id.0)].name;
-            if publisher.is_none_or(|name| name == own) && it.ask(ctx) {
+            if publisher.is_none_or(|name| name == it.name()) && it.ask(ctx) {
                 asked += 1;
                 peers.extend(it.peer);
             }
@@ -303,6 +302,7 @@ fn local<'a>(now: Now, eid: EntityId, setting: &'a Setting) -> Assertion<'a> {
         peer: None,
         holder: None,
         version: None,
+        lost: false,
         at: now.wall,
     }
 }

@@ -91,6 +91,7 @@ impl Node {
                 copies: publisher.counters.copies,
                 in_flight: publisher.in_flight(),
                 round_trips: publisher.counters.round_trips,
+                canaries: publisher.counters.canaries,
                 confirm_times: publisher.counters.confirm_times,
                 last_answer: publisher.last_answer().cloned(),
                 retry_at: publisher.retry_at().map(|at| now.wall_at(at)),
@@ -156,7 +157,7 @@ impl Node {
                 source: cell.source,
                 peer: self.peer_name(cell.peer),
                 updated_at: cell.updated_at,
-                lost: self.table.is_lost(cell.eid),
+                lost: self.table.is_lost(cell),
             })
             .collect();
         entities.sort_by_key(|entity| (entity.eid, !entity.cachable));
@@ -177,7 +178,7 @@ impl Node {
             source: cell.source,
             peer: self.peer_name(cell.peer),
             updated_at: cell.updated_at,
-            lost: self.table.is_lost(cell.eid),
+            lost: self.table.is_lost(cell),
         }
     }
 
@@ -263,17 +264,11 @@ impl Node {
             entity_id: peer.entity_id,
             status,
             endpoints,
-            publishers: publishers
-                .iter()
-                .map(|it| {
-                    self.config.outbound_publishes[usize::from(it.id.0)]
-                        .name
-                        .clone()
-                })
-                .collect(),
+            publishers: publishers.iter().map(|it| it.name().to_owned()).collect(),
             publications: publications.len(),
             last_heard: peer.last_heard,
             round_trip: peer.round_trip,
+            canary: peer.canary,
             behind: publishers
                 .iter()
                 .map(|it| it.behind(&self.table, &self.filters))

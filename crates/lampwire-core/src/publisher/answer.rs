@@ -1,14 +1,16 @@
 //! What a publisher makes of each final answer. None of them ends it: at worst it waits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use lampwire_sip::Message;
+use lampwire_sip::{HeaderName, MediaType, Message};
 
 use super::lane::{Flight, Job};
 use super::{Context, Publisher, Trouble, back_off, refresh_after};
 use crate::auth::client::Answered;
 use crate::io::Level;
 use crate::limits;
+use crate::table::Entry;
 
 impl Publisher {
     /// 2xx: what was said is confirmed, and a new tag is given.
@@ -22,6 +24,12 @@ impl Publisher {
         let granted = response.expires().ok().flatten().unwrap_or(self.expiration);
         let lane = &mut self.lanes[usize::from(index)];
         lane.prove_at = ctx.now.at + self.settings.probe;
+        for Entry { rev, .. } in lane.beside.drain(..) {
+            self.counters.confirmed += 1;
+            if let Some(waited) = self.confirmations.confirmed(rev, ctx.now) {
+                self.counters.confirm_times.observe(waited);
+            }
+        }
         match lane.job.take() {
             Some(Job::State { cell, rev, .. }) => {
                 self.counters.confirmed += 1;
@@ -37,7 +45,12 @@ impl Publisher {
                     lane.exceptions.remove(&cell);
                 }
             }
-            Some(Job::AskRefresh) => self.asking = false,
+            Some(Job::Retract) => {
+                lane.retractions.pop_front();
+                lane.idle_since = ctx.now.at;
+            }
+            // A round that began since is asked for once more: the end of this one's dump is not the end of that.
+            Some(Job::AskRefresh) => self.asking = flight.beat < Some(self.ask_round),
             Some(Job::Mark) => {
                 // Another may have been asked for meanwhile.
                 self.mark_due.take_if(|round| Some(*round) == flight.beat);
@@ -46,11 +59,16 @@ impl Publisher {
                 // A newer one may have come meanwhile.
                 self.beats
                     .remove(&by)
-                    .filter(|newest| Some(newest.seq) != flight.beat)
+                    .filter(|newest| Some(newest.version.seq) != flight.beat)
                     .map(|newest| self.beats.insert(by, newest));
             }
-            Some(Job::KeepAlive | Job::Close) | None => {}
+            Some(Job::KeepAlive) => {
+                let after = ctx.now.at.since(flight.transaction.started());
+                self.publication_proven(ctx, after);
+            }
+            Some(Job::Canary(..) | Job::Close) | None => {}
         }
+        let lane = &mut self.lanes[usize::from(index)];
         let is_first = lane.tag.is_none();
         lane.tag = match response.etag() {
             Some(tag) if granted > 0 && !tag.is_empty() && tag.len() <= limits::TAG_LENGTH => {
@@ -59,11 +77,13 @@ impl Publisher {
             Some(_) | None => None,
         };
         if is_first {
+            lane.takes_many = offers_many(response);
             lane.fresh_until = ctx.now.at + limits::FRESH_PUBLICATION;
         } else {
             lane.restarts_in_a_row = 0;
         }
-        if lane.tag.is_none() {
+        // What began before the peer restarted may by now be somebody else's publication there, whatever it answers.
+        if lane.tag.is_none() || flight.with_tag && flight.epoch != self.epoch {
             lane.begin_anew(ctx.random);
         }
         let granted_for = Duration::from_secs(granted.into());
@@ -108,7 +128,7 @@ impl Publisher {
         flight: &Flight,
         response: &Message<'_>,
     ) {
-        let publish = &ctx.config.outbound_publishes[usize::from(self.id.0)];
+        let publish = Arc::clone(&self.publish);
         let attempts = publish.max_auth_attempts;
         let answered = self.auth.take_challenge(response, flight.with_credentials);
         let lane = &mut self.lanes[usize::from(index)];
@@ -153,7 +173,7 @@ impl Publisher {
         lane.restarts_in_a_row += 1;
         if matches!(
             lane.job,
-            Some(Job::KeepAlive | Job::Close | Job::Mark | Job::Beat(_))
+            Some(Job::KeepAlive | Job::Close | Job::Mark | Job::Beat(_) | Job::Canary(..))
         ) {
             lane.job = None;
         }
@@ -209,13 +229,32 @@ impl Publisher {
     ) {
         let head = ctx.table.head();
         let lane = &mut self.lanes[usize::from(index)];
+        if !lane.beside.is_empty() {
+            lane.takes_many = false; // it may be able to take the others
+        }
         lane.failures_of_job += 1;
-        if lane.failures_of_job >= limits::REFUSALS_IN_A_ROW
-            && let Some(Job::State { cell, rev, .. }) = lane.job
-        {
-            lane.job = None;
-            lane.failures_of_job = 0;
-            lane.except(cell, rev, ctx.now.at + limits::REFUSED_FIRST, head);
+        if lane.failures_of_job >= limits::REFUSALS_IN_A_ROW {
+            match lane.job {
+                Some(Job::State { cell, rev, .. }) => {
+                    lane.job = None;
+                    lane.failures_of_job = 0;
+                    lane.except(cell, rev, ctx.now.at + limits::REFUSED_FIRST, head);
+                }
+                Some(Job::Retract) => {
+                    lane.job = None;
+                    lane.failures_of_job = 0;
+                    lane.retractions.pop_front();
+                }
+                Some(
+                    Job::AskRefresh
+                    | Job::Mark
+                    | Job::Beat(_)
+                    | Job::Canary(..)
+                    | Job::KeepAlive
+                    | Job::Close,
+                )
+                | None => {}
+            }
         }
         let why = format!("{status} {reason}");
         // RFC 3263 4.3: where one server is unable, the next may be able.
@@ -234,9 +273,17 @@ impl Publisher {
         reason: &str,
     ) {
         self.counters.refused += 1;
+        let lane = &mut self.lanes[usize::from(index)];
+        if !lane.beside.is_empty() {
+            // One of many may not be wanted: they are told one by one from here on.
+            lane.takes_many = false;
+            self.recovered(ctx);
+            self.pump(ctx, index);
+            return;
+        }
         self.refusals_in_a_row += 1;
         let head = ctx.table.head();
-        let publish = &ctx.config.outbound_publishes[usize::from(self.id.0)];
+        let publish = Arc::clone(&self.publish);
         let lane = &mut self.lanes[usize::from(index)];
         let about_state = match lane.job {
             Some(Job::State { cell, rev, .. }) => {
@@ -262,6 +309,12 @@ impl Publisher {
                 ctx.outbox.notice(Level::Warn, "state-refused", text);
                 true
             }
+            Some(Job::Retract) => {
+                // It was nothing to the peer, or is none of ours to say there.
+                lane.job = None;
+                lane.retractions.pop_front();
+                true
+            }
             Some(Job::KeepAlive | Job::Close) => {
                 // What this says about the publication cannot be known, so once the peer takes anything it is told everything.
                 lane.job = None;
@@ -270,7 +323,7 @@ impl Publisher {
                 self.asking = self.may_ask;
                 false
             }
-            Some(Job::Mark | Job::Beat(_)) => {
+            Some(Job::Mark | Job::Beat(_) | Job::Canary(..)) => {
                 // It has no bearing on any state, and is not worth a pause.
                 lane.job = None;
                 self.mark_due = None;
@@ -288,4 +341,10 @@ impl Publisher {
             self.trouble(ctx, Trouble::Refused(None), format!("{status} {reason}"));
         }
     }
+}
+
+/// Whether whoever answers takes many states in one request: another Lampwire does.
+fn offers_many(response: &Message<'_>) -> bool {
+    let mut offered = response.list(HeaderName::Accept);
+    offered.any(|it| MediaType::parse(it).is_some_and(|it| it.is_states()))
 }

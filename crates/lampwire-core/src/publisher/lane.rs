@@ -1,10 +1,10 @@
 //! A lane: one publication at the peer, with one request on its way at most (RFC 3903 4).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use lampwire_sip::EntityId;
 
-use super::{request, wants};
+use super::{Retraction, request, wants};
 use crate::filters::Filters;
 use crate::io::FlowId;
 use crate::limits;
@@ -35,10 +35,18 @@ pub(crate) struct Lane {
     pub(crate) doubtful: Option<Dump>,
     /// All device states once more, one at a time over `@resync`: the next of them, and when.
     pub(crate) resync: Option<(Dump, Time)>,
+    /// Values that a reload added to what the peer is told, oldest first.
+    pub(crate) included: BTreeMap<Rev, CellId>,
+    /// Devices that a reload took from what the peer is told. The first is the one that is being said.
+    pub(crate) retractions: VecDeque<Retraction>,
     /// What is being said; it stays until the peer has confirmed or refused it.
     pub(crate) job: Option<Job>,
     /// It comes from a walk and not from the newest changes.
     pub(crate) job_of_dump: bool,
+    /// The values that the request on its way tells beside that of its job; they too stay until the peer has confirmed them.
+    pub(crate) beside: Vec<Entry>,
+    /// The peer has offered to take many states in one request of this publication, and has refused none.
+    pub(crate) takes_many: bool,
     pub(crate) flight: Option<Flight>,
     /// States that the peer refused, each with its next try.
     pub(crate) exceptions: BTreeMap<CellId, Exception>,
@@ -69,12 +77,16 @@ pub(crate) enum Job {
         rev: Rev,
         value: Value,
     },
+    /// To take back the first of the retractions.
+    Retract,
     /// To ask the peer for all it has.
     AskRefresh,
     /// To say that everything that was asked for has been said.
     Mark,
     /// To pass a hub's beat on.
     Beat(EntityId),
+    /// To see how long it takes there and back, or to let a peer see that: whose, and its number.
+    Canary(EntityId, u64),
     /// To keep the publication, or to see whether the peer still has it.
     KeepAlive,
     /// To end the publication.
@@ -99,7 +111,7 @@ pub(crate) struct Flight {
     pub(crate) highest_tag: Option<u64>,
     /// It was sent more than once.
     pub(crate) copied: bool,
-    /// The number of the beat, or of the round, that it carries.
+    /// The number of the beat, or of the round of asking, that it carries.
     pub(crate) beat: Option<u64>,
 }
 
@@ -156,8 +168,12 @@ impl Lane {
             dump: None,
             doubtful: None,
             resync: None,
+            included: BTreeMap::new(),
+            retractions: VecDeque::new(),
             job: None,
             job_of_dump: false,
+            beside: Vec::new(),
+            takes_many: false,
             flight: None,
             exceptions: BTreeMap::new(),
             idle_since: now,
@@ -180,6 +196,7 @@ impl Lane {
         self.live = None;
         self.doubtful = None;
         self.exceptions.clear();
+        self.included.clear();
         self.dump = Some(Dump {
             next: Rev::default(),
             until: head,
@@ -211,29 +228,36 @@ impl Lane {
     /// The publication is over; the next request begins another (RFC 3903 4.1: under a Call-ID of its own).
     pub(crate) fn begin_anew(&mut self, random: &mut Random) {
         self.tag = None;
+        self.takes_many = false;
         self.call_id = request::call_id(random);
         self.cseq = request::first_cseq(random);
     }
 
     /// States wait to be said.
-    pub(crate) const fn has_work(&self) -> bool {
-        self.live.is_some() || self.dump.is_some() || self.doubtful.is_some()
+    pub(crate) fn has_work(&self) -> bool {
+        self.live.is_some() || self.doubtful.is_some() || self.walks()
+    }
+
+    /// What waits to be said is not news to others.
+    pub(crate) fn walks(&self) -> bool {
+        self.dump.is_some() || !self.included.is_empty() || !self.retractions.is_empty()
     }
 
     /// Nothing waits to be said, and nothing is being said.
     pub(crate) fn has_nothing_to_say(&self) -> bool {
-        self.job.is_none() && self.live.is_none() && self.dump.is_none()
+        self.job.is_none() && self.live.is_none() && !self.walks()
     }
 
     /// Everything that was to be said once more has been confirmed.
     pub(crate) fn has_dumped(&self) -> bool {
-        let saying = self.job.is_some() && self.job_of_dump;
-        self.dump.is_none() && !saying && self.exceptions.is_empty()
+        let saying = self.job.is_some() && self.job_of_dump || !self.beside.is_empty();
+        self.dump.is_none() && self.included.is_empty() && !saying && self.exceptions.is_empty()
     }
 
     /// Whether this entry is being said.
     pub(crate) fn is_saying(&self, entry: &Entry) -> bool {
         matches!(self.job, Some(Job::State { rev, .. }) if rev == entry.rev)
+            || self.beside.iter().any(|it| it.rev == entry.rev)
     }
 
     /// Nothing more is said.
@@ -242,6 +266,9 @@ impl Lane {
         self.dump = None;
         self.doubtful = None;
         self.resync = None;
+        self.included.clear();
+        self.retractions.clear();
+        self.beside.clear();
         self.job = None;
         self.flight = None;
         self.tag = None;
@@ -250,7 +277,7 @@ impl Lane {
 
     /// Whether the peer has confirmed this entry of one of this lane's names.
     pub(crate) fn has_confirmed(&self, entry: &Entry) -> bool {
-        let being_said = matches!(self.job, Some(Job::State { rev, .. }) if rev == entry.rev);
+        let being_said = self.is_saying(entry);
         let live = self.live.is_some_and(|live| entry.rev >= live);
         let dump = self
             .dump
@@ -259,14 +286,23 @@ impl Lane {
             .exceptions
             .get(&entry.cell)
             .is_some_and(|it| it.rev == entry.rev);
-        !(being_said || live || dump || refused)
+        let included = self.included.contains_key(&entry.rev);
+        !(being_said || live || dump || included || refused)
     }
 
     /// The revision up to which the peer has confirmed all of this lane's values.
     pub(crate) fn confirmed(&self, head: Rev) -> Rev {
         let job = match self.job {
             Some(Job::State { rev, .. }) => Some(rev),
-            Some(Job::AskRefresh | Job::Mark | Job::Beat(_) | Job::KeepAlive | Job::Close)
+            Some(
+                Job::Retract
+                | Job::AskRefresh
+                | Job::Mark
+                | Job::Beat(_)
+                | Job::Canary(..)
+                | Job::KeepAlive
+                | Job::Close,
+            )
             | None => None,
         };
         let exceptions = self
@@ -274,7 +310,10 @@ impl Lane {
             .values()
             .map(|exception| exception.rev)
             .min();
-        [job, exceptions, self.live, self.dump.map(|dump| dump.next)]
+        let included = self.included.keys().next().copied();
+        let dump = self.dump.map(|dump| dump.next);
+        let beside = self.beside.iter().map(|entry| entry.rev).min();
+        [job, beside, exceptions, self.live, dump, included]
             .into_iter()
             .flatten()
             .min()
@@ -291,6 +330,7 @@ impl Lane {
         filters: &Filters,
         leave: Leave,
     ) -> Next {
+        self.give_back();
         if let Some(job) = self.retry(table) {
             return Next::Job(job);
         }
@@ -306,6 +346,12 @@ impl Lane {
             next @ (Next::Nothing | Next::Job(_) | Next::Yield) => return next,
         }
         self.job_of_dump = true;
+        if !self.retractions.is_empty() {
+            return Next::Job(Job::Retract);
+        }
+        if let Some(job) = self.next_included(index, settings, table, filters) {
+            return Next::Job(job);
+        }
         if self.dump.is_none() {
             self.dump = self.doubtful.take();
         }
@@ -315,15 +361,65 @@ impl Lane {
         }
     }
 
+    /// What was told beside a job and is not confirmed is to be said once more.
+    pub(crate) fn give_back(&mut self) {
+        let revs = self.beside.iter().map(|entry| entry.rev);
+        let (Some(next), Some(until)) = (revs.clone().min(), revs.max()) else {
+            return;
+        };
+        self.dump = Some(self.dump.map_or(Dump { next, until }, |dump| Dump {
+            next: dump.next.min(next),
+            until: dump.until.max(until),
+        }));
+        self.beside.clear();
+    }
+
+    /// Moves what is to be said next beside the job, for as long as `add` has room for it: the newest changes, and of a walk where the job is.
+    /// Of each cell there is one value, so that their order means nothing.
+    pub(crate) fn take_beside(
+        &mut self,
+        index: u16,
+        settings: &Settings,
+        table: &Table,
+        filters: &Filters,
+        mut add: impl FnMut(&Entry) -> bool,
+    ) {
+        let Some(Job::State { cell: first, .. }) = self.job else {
+            return;
+        };
+        loop {
+            let before = (self.live, self.dump);
+            let next = match self.next_live(index, settings, table, filters) {
+                Next::Nothing if self.job_of_dump => {
+                    self.next_of_dump(index, settings, table, filters)
+                }
+                next @ (Next::Nothing | Next::Job(_) | Next::Yield) => next,
+            };
+            let Next::Job(Job::State { cell, rev, value }) = next else {
+                return;
+            };
+            let entry = Entry { rev, cell, value };
+            let told = cell == first || self.beside.iter().any(|it| it.cell == cell);
+            if told || !add(&entry) {
+                (self.live, self.dump) = before;
+                return;
+            }
+            self.beside.push(entry);
+        }
+    }
+
     /// What was being said, unless a newer value has overtaken it: that one lies before a cursor.
     fn retry(&mut self, table: &Table) -> Option<Job> {
         let job = self.job.take()?;
         match job {
             Job::State { cell, rev, .. } if table.cell(cell).rev != rev => None,
             Job::KeepAlive | Job::Close if self.tag.is_none() => None,
+            Job::Retract if self.retractions.is_empty() => None,
             // Whether there is still cause for them is found out anew.
-            Job::Mark | Job::Beat(_) => None,
-            Job::State { .. } | Job::AskRefresh | Job::KeepAlive | Job::Close => Some(job),
+            Job::Mark | Job::Beat(_) | Job::Canary(..) => None,
+            Job::State { .. } | Job::Retract | Job::AskRefresh | Job::KeepAlive | Job::Close => {
+                Some(job)
+            }
         }
     }
 
@@ -340,6 +436,27 @@ impl Lane {
             rev: exception.rev,
             value: table.told(table.cell(cell)),
         })
+    }
+
+    /// One of the values that a reload added, unless a newer one has overtaken it.
+    fn next_included(
+        &mut self,
+        index: u16,
+        settings: &Settings,
+        table: &Table,
+        filters: &Filters,
+    ) -> Option<Job> {
+        while let Some((rev, cell)) = self.included.pop_first() {
+            let entry = Entry {
+                rev,
+                cell,
+                value: table.told(table.cell(cell)),
+            };
+            if table.is_newest(&entry) && wants(settings, index, table, filters, &entry) {
+                return Some(Job::of(&entry));
+            }
+        }
+        None
     }
 
     fn next_live(

@@ -5,24 +5,29 @@
 //! confirmation left them, and the work goes on from there.
 
 mod answer;
+mod canary;
 mod lane;
 mod pace;
 mod place;
 mod probe;
+mod renew;
 pub(crate) mod request;
 mod told;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use lampwire_conf::{Config, Filter};
-use lampwire_sip::{EntityId, EventPackage, Message, Version};
+use lampwire_conf::{Config, Filter, OutboundPublish, Protocol};
+use lampwire_sip::{EntityId, EventPackage, Message, States, Version};
 
+use self::canary::Canary;
 use self::lane::{Flight, Job, Lane, Leave, Next};
 use self::pace::Pace;
 use self::place::Place;
 use self::probe::Probe;
+pub(crate) use self::renew::{Retraction, Terms, is_same_relation, leads_to};
 use self::told::Confirmations;
 pub use self::told::Delivery;
 use crate::auth::client::ClientAuth;
@@ -31,19 +36,20 @@ use crate::directory::Directory;
 use crate::filters::{FilterId, Filters};
 use crate::flow::{Flows, Outlet};
 use crate::io::{FlowId, Level, Outbox, TransportId};
+use crate::lease::Leases;
 use crate::limits;
 use crate::locate::Target;
 use crate::peer::{PeerId, Peers};
 use crate::random::Random;
 use crate::rewrite::Rewrites;
 use crate::store::KeptLane;
-use crate::table::{Cell, CellId, Entry, Kind, Rev, Source, Table};
+use crate::table::{Cell, CellId, Entry, Kind, NameId, Names, Rev, Source, Table};
 use crate::time::{Now, Time};
 use crate::timers::{Timer, Timers};
 use crate::transaction::client::{ClientTransaction, Due};
 use crate::view::{AnswerView, LaneView, PublisherStatus};
 
-/// A publisher's number: its place in the configuration's list of outbound-publishes.
+/// A publisher's number. It keeps it for as long as it lives, wherever its section stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct PublisherId(pub(crate) u16);
 
@@ -53,6 +59,7 @@ pub(crate) struct Context<'a> {
     pub(crate) config: &'a Config,
     pub(crate) entity_id: EntityId,
     pub(crate) table: &'a Table,
+    pub(crate) leases: &'a Leases,
     pub(crate) filters: &'a Filters,
     pub(crate) rewrites: &'a Rewrites,
     pub(crate) outbox: &'a mut Outbox,
@@ -95,8 +102,12 @@ pub(crate) struct Settings {
     pub(crate) peer: Option<PeerId>,
     /// The peer's own entity id, where it is known.
     pub(crate) peer_eid: Option<EntityId>,
+    /// The peer is a Lampwire: it compares versions, and knows what a beat is.
+    pub(crate) lampwire: bool,
     /// What the peer, being a Lampwire, says that it takes: the rest need not be sent.
     pub(crate) pushed: Option<Filter>,
+    /// It tells nothing any more.
+    pub(crate) silent: bool,
 }
 
 /// One outbound-publish at work.
@@ -104,12 +115,18 @@ pub(crate) struct Settings {
 pub(crate) struct Publisher {
     pub(crate) id: PublisherId,
     pub(crate) peer: Option<PeerId>,
+    /// Its section.
+    pub(crate) publish: Arc<OutboundPublish>,
     settings: Settings,
+    /// It works; else it waits for the node to start, or for one to end that told the same peer.
+    started: bool,
     pub(crate) event: EventPackage,
     /// The peer's states are taken here (an asterisk-publication names this publish), so it can be asked for them.
     may_ask: bool,
     /// The peer is to be asked for all it has, and has not confirmed that it was.
     asking: bool,
+    /// The round of asking that this is for.
+    ask_round: u64,
     lanes: Vec<Lane>,
     state: State,
     place: Place,
@@ -128,22 +145,39 @@ pub(crate) struct Publisher {
     pace: Pace,
     refusals_in_a_row: u32,
     confirmations: Confirmations,
-    /// The peer is a Lampwire: it knows what a beat is.
-    lampwire: bool,
     /// It is to be told that it has been told everything, as it asked for in this round.
     mark_due: Option<u64>,
     /// The round in which it has just asked; the dump for it begins with `say_all`.
     round_asked: Option<u64>,
-    /// The last change before the end of that dump: what it left out since a newer value was to be told lies before this.
-    dumped_at: Option<Rev>,
+    /// The last change before the end of that dump, and its number: what it left out since a newer value was to be told lies before this.
+    dumped_at: Option<(Rev, u64)>,
     /// The newest beat of each hub that the peer has not confirmed.
-    beats: BTreeMap<EntityId, Version>,
+    beats: BTreeMap<EntityId, Beat>,
+    /// What may be said with the next beat of a hub, once the peer has confirmed what it rests on.
+    claims: BTreeMap<EntityId, Claim>,
+    canary: Canary,
     /// The last request had no answer at all.
     unanswered: bool,
     /// Its lanes are those of an earlier life.
     restored: bool,
     pub(crate) counters: PublisherCounters,
     last_answer: Option<AnswerView>,
+}
+
+/// A hub's beat on its way to a peer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Beat {
+    pub(crate) version: Version,
+    /// The peer has been told everything up to this number of the hub's; and whether of all names.
+    pub(crate) complete: Option<(u64, bool)>,
+}
+
+/// All that a hub has stamped up to a number is known here, and was a change up to `at`: once the peer has confirmed that, the same holds of it.
+#[derive(Clone, Copy, Debug)]
+struct Claim {
+    seq: u64,
+    full: bool,
+    at: Rev,
 }
 
 /// What is kept of a lane.
@@ -164,6 +198,8 @@ pub(crate) struct PublisherCounters {
     pub(crate) refused: u64,
     /// From a request to its final answer.
     pub(crate) round_trips: Histogram,
+    /// The times of its canaries.
+    pub(crate) canaries: Histogram,
     /// From a change to its confirmation.
     pub(crate) confirm_times: Histogram,
 }
@@ -192,25 +228,12 @@ impl Publisher {
     pub(crate) fn new(
         now: Now,
         config: &Config,
+        publish: &OutboundPublish,
         id: PublisherId,
         peers: &Peers,
         filters: &mut Filters,
         random: &mut Random,
     ) -> Self {
-        let publish = &config.outbound_publishes[usize::from(id.0)];
-        let (kind, filter) = match publish.event {
-            EventPackage::DeviceState => (Kind::Device, &publish.device_state_filter),
-            EventPackage::Mwi => (Kind::Mailbox, &publish.mailbox_state_filter),
-        };
-        let filter = filter.as_ref().map(|filter| filters.intern(filter));
-        let named = config.asterisk_publications.iter().any(|publication| {
-            [
-                &publication.devicestate_publish,
-                &publication.mailboxstate_publish,
-            ]
-            .into_iter()
-            .any(|name| name.as_deref() == Some(publish.name.as_str()))
-        });
         let lanes = (0..publish.lanes)
             .map(|_| {
                 Lane::new(
@@ -223,25 +246,13 @@ impl Publisher {
         Self {
             id,
             peer: peers.of_publisher(id),
-            settings: Settings {
-                kind,
-                lanes: publish.lanes,
-                filter,
-                resync: match publish.event {
-                    EventPackage::DeviceState => publish.resync,
-                    EventPackage::Mwi => Duration::ZERO,
-                },
-                probe: publish.probe,
-                relay: config.lampwire.relay,
-                peer: peers.of_publisher(id),
-                peer_eid: peers
-                    .of_publisher(id)
-                    .and_then(|id| peers.get(id).entity_id),
-                pushed: None,
-            },
+            settings: Settings::of(config, publish, id, peers, filters),
+            publish: Arc::new(publish.clone()),
+            started: false,
             event: publish.event,
-            may_ask: named,
+            may_ask: renew::is_named(config, publish),
             asking: false,
+            ask_round: 0,
             lanes,
             state: State::Resolving,
             place: Place::new(publish, random),
@@ -255,11 +266,12 @@ impl Publisher {
             pace: Pace::new(publish.rate_limit, publish.lanes),
             refusals_in_a_row: 0,
             confirmations: Confirmations::default(),
-            lampwire: false,
             mark_due: None,
             round_asked: None,
             dumped_at: None,
             beats: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            canary: Canary::of(publish),
             unanswered: false,
             restored: false,
             counters: PublisherCounters::default(),
@@ -279,7 +291,8 @@ impl Publisher {
         }
         self.asking = self.may_ask && (ask || !self.restored);
         self.probe.wait(ctx.now.at);
-        self.place.begin(ctx.config, self.id, ctx.bound);
+        self.started = true;
+        self.place.begin(ctx.config, &self.publish, ctx.bound);
         self.locate(ctx);
         self.set_probe_timer(ctx);
     }
@@ -319,6 +332,19 @@ impl Publisher {
                     next: confirmed.next(),
                     until: head,
                 });
+            }
+        }
+    }
+
+    /// The last life did not end in order, and its last changes of its own states may be lost here, but not at the peer. A lane whose tag is
+    /// kept learns that by a 412. One that has none begins anew and would not: it says its own states once more.
+    pub(crate) fn doubt_own(&mut self, names: &Names, own: &[(NameId, Rev)], head: Rev) {
+        for (name, rev) in own.iter().filter(|_| self.restored) {
+            let index = names.lane_of(*name, self.settings.lanes);
+            let lane = &mut self.lanes[usize::from(index)];
+            if names.get(*name).kind == self.settings.kind && lane.tag.is_none() {
+                let next = lane.dump.map_or(*rev, |dump| dump.next.min(*rev));
+                lane.dump = Some(lane::Dump { next, until: head });
             }
         }
     }
@@ -365,6 +391,7 @@ impl Publisher {
             self.mark_due = Some(round);
             self.dumped_at = None;
         }
+        self.forget_claims();
         for lane in &mut self.lanes {
             lane.say_all(ctx.table.head());
         }
@@ -374,6 +401,7 @@ impl Publisher {
     /// Asks the peer for all it has, where its states are taken here; tells whether they are.
     pub(crate) fn ask(&mut self, ctx: &mut Context<'_>) -> bool {
         self.asking = self.may_ask;
+        self.ask_round = ctx.table.round();
         self.pump_all(ctx);
         self.may_ask
     }
@@ -412,7 +440,7 @@ impl Publisher {
         round: Option<u64>,
         filter: Option<&Filter>,
     ) {
-        self.lampwire = lampwire;
+        self.settings.lampwire = lampwire;
         if self.event != event {
             return; // it says nothing about what this one tells
         }
@@ -434,18 +462,67 @@ impl Publisher {
         }
     }
 
-    /// A beat of a hub's, for a peer that knows what one is. It goes by the publish of devices, where there is one.
-    pub(crate) fn beat(&mut self, ctx: &mut Context<'_>, beat: Version) {
+    /// A beat of a hub's, for a peer that knows what one is. It goes by the publish of devices, where there is one. `claim`: up to which
+    /// number everything of that hub's is known here, and whether of all names.
+    pub(crate) fn beat(
+        &mut self,
+        ctx: &mut Context<'_>,
+        beat: Version,
+        claim: Option<(u64, bool)>,
+    ) {
         let known = self.beats.contains_key(&beat.by) || self.beats.len() < limits::HUBS;
         let peer = self.peer.map(|peer| ctx.peers.get(peer));
         let first = peer.and_then(|peer| peer.device_publisher.or(peer.mailbox_publisher));
-        if self.lampwire
-            && first == Some(self.id)
-            && self.settings.peer_eid != Some(beat.by)
-            && known
-        {
-            self.beats.insert(beat.by, beat);
-            self.pump(ctx, 0);
+        if !self.settings.lampwire || first != Some(self.id) || !known {
+            return;
+        }
+        let head = ctx.table.head();
+        if let Some((seq, full)) = claim {
+            let full = full && self.tells_all_names(ctx);
+            let claim = Claim {
+                seq,
+                full,
+                at: head,
+            };
+            self.claims.entry(beat.by).or_insert(claim);
+        }
+        // What the peer has told before and does not know any more, it may still be told.
+        let may_claim = peer.is_some_and(|peer| peer.sweep.is_none())
+            && self.settings.peer_eid.is_some()
+            && self.settings.kind == Kind::Device;
+        let due = may_claim.then(|| self.confirmed(head));
+        let complete = match self.claims.get(&beat.by) {
+            Some(claim) if due.is_some_and(|confirmed| confirmed >= claim.at) => {
+                Some((claim.seq, claim.full))
+            }
+            Some(_) | None => None,
+        };
+        if complete.is_some() {
+            self.claims.remove(&beat.by);
+        }
+        let beat = Beat {
+            version: beat,
+            complete,
+        };
+        self.beats.insert(beat.version.by, beat);
+        self.pump(ctx, 0);
+    }
+
+    /// No filter and no rewrite stands between what is known here and what the peer is told.
+    fn tells_all_names(&self, ctx: &Context<'_>) -> bool {
+        self.settings.pushed.is_none() && self.tells_all_wanted(ctx)
+    }
+
+    /// The same, but for the filter that is the peer's own.
+    fn tells_all_wanted(&self, ctx: &Context<'_>) -> bool {
+        self.settings.filter.is_none() && self.peer.is_some_and(|peer| !ctx.rewrites.concern(peer))
+    }
+
+    /// The peer has begun anew: nothing that it was told counts any more.
+    pub(crate) fn forget_claims(&mut self) {
+        self.claims.clear();
+        for beat in self.beats.values_mut() {
+            beat.complete = None;
         }
     }
 
@@ -489,6 +566,9 @@ impl Publisher {
 
     /// The node ends: what waits is still said where the peer takes it, then each publication is ended.
     pub(crate) fn stop(&mut self, ctx: &mut Context<'_>) {
+        if self.settings.silent {
+            return; // it is ending already
+        }
         let gave_up = !matches!(self.state, State::Up);
         self.state = State::Stopping;
         self.asking = false;
@@ -504,9 +584,9 @@ impl Publisher {
 
     /// Nothing is on its way any more.
     pub(crate) fn is_drained(&self) -> bool {
-        self.lanes
-            .iter()
-            .all(|lane| lane.flight.is_none() && lane.job.is_none())
+        let mut lanes = self.lanes.iter();
+        let idle = lanes.all(|lane| lane.flight.is_none() && lane.job.is_none());
+        idle && (!self.settings.silent || self.is_retired())
     }
 
     // ---- what comes back
@@ -703,7 +783,7 @@ impl Publisher {
 
     /// Leaves the peer alone for a while, and says so when that begins.
     fn trouble(&mut self, ctx: &mut Context<'_>, trouble: Trouble, why: String) {
-        let publish = &ctx.config.outbound_publishes[usize::from(self.id.0)];
+        let publish = Arc::clone(&self.publish);
         let (failures, was_up) = match self.state {
             State::Away { failures, .. } | State::Refused { failures, .. } => (failures, false),
             State::Resolving | State::Up => (0, true),
@@ -765,7 +845,7 @@ impl Publisher {
             State::Resolving | State::Up | State::Stopping => return,
         };
         self.state = State::Up;
-        let publish = &ctx.config.outbound_publishes[usize::from(self.id.0)];
+        let publish = Arc::clone(&self.publish);
         let text = format!(
             "publish {}: {} takes states again",
             publish.name, publish.server_uri
@@ -777,6 +857,9 @@ impl Publisher {
         // A stock Asterisk that has restarted meanwhile may have given our old tag to somebody else, and grants it: nothing in its answer
         // says so. Each repeated mailbox makes it notify telephones once; a lamp that stays wrong is worse.
         let doubtful = was_away && self.highest_tag.is_some();
+        if was_away {
+            self.pace.begin_anew();
+        }
         for lane in &mut self.lanes {
             lane.coalesce(ctx.table.head());
             if doubtful {
@@ -794,7 +877,8 @@ impl Publisher {
     /// The peer has forgotten us, so it has restarted: every publication is begun anew and everything is said again.
     fn begin_anew(&mut self, ctx: &mut Context<'_>) {
         self.epoch += 1;
-        let publish = &ctx.config.outbound_publishes[usize::from(self.id.0)];
+        self.forget_claims();
+        let publish = Arc::clone(&self.publish);
         let text = format!(
             "publish {}: {} has forgotten our publications; everything is sent again",
             publish.name, publish.server_uri
@@ -824,7 +908,7 @@ impl Publisher {
     fn pump_waiting(&mut self, ctx: &mut Context<'_>) {
         for index in 0..self.settings.lanes {
             let lane = &self.lanes[usize::from(index)];
-            if lane.flight.is_none() && lane.dump.is_some() {
+            if lane.flight.is_none() && lane.walks() {
                 if self.dumping() >= self.pace.window() {
                     return;
                 }
@@ -921,7 +1005,10 @@ impl Publisher {
             if let Some((by, _)) = self.beats.first_key_value() {
                 return Next::Job(Job::Beat(*by));
             }
-            if self.mark_due.is_some() && self.has_said_all(ctx.table.head()) {
+            if let Some((eid, number)) = self.next_canary(ctx) {
+                return Next::Job(Job::Canary(eid, number));
+            }
+            if self.mark_due.is_some() && self.has_said_all(ctx.table) {
                 return Next::Job(Job::Mark);
             }
         }
@@ -929,7 +1016,7 @@ impl Publisher {
         let idle = lane.idle_since + limits::LANE_IDLE <= now && open_below;
         let proof_due = !self.settings.probe.is_zero() && !open_below && lane.prove_at <= now;
         // A node that will go on from here leaves its publications as they are.
-        let ends = stopping && !ctx.keeps;
+        let ends = stopping && (self.settings.silent || !ctx.keeps) && lane.retractions.is_empty();
         if lane.tag.is_some() && (idle || ends) && (ends || !lane.has_work()) {
             Next::Job(Job::Close)
         } else if !stopping && lane.tag.is_some() && (lane.refresh_at <= now || proof_due) {
@@ -940,12 +1027,13 @@ impl Publisher {
     }
 
     /// Whether the peer has confirmed everything that it asked for: what was dumped, and what was told by newer values instead.
-    fn has_said_all(&mut self, head: Rev) -> bool {
+    fn has_said_all(&mut self, table: &Table) -> bool {
+        let head = table.head();
         if self.dumped_at.is_none() && self.lanes.iter().all(Lane::has_dumped) {
-            self.dumped_at = Some(head);
+            self.dumped_at = Some((head, table.newest_seq()));
         }
         self.dumped_at
-            .is_some_and(|at| self.lanes.iter().all(|lane| lane.confirmed(head) >= at))
+            .is_some_and(|(at, _)| self.lanes.iter().all(|lane| lane.confirmed(head) >= at))
     }
 
     /// Writes the request for the lane's job and sends it.
@@ -980,18 +1068,21 @@ impl Publisher {
 
     /// Writes the request for the lane's job, as it goes to `target`; false where the lane has none.
     fn write(&mut self, ctx: &mut Context<'_>, index: u16, target: Target) -> bool {
-        let publish = &ctx.config.outbound_publishes[usize::from(self.id.0)];
+        let publish = Arc::clone(&self.publish);
+        let all_wanted = self.tells_all_wanted(ctx);
+        self.take_beside(ctx, index, target);
         let lane = &mut self.lanes[usize::from(index)];
         let Some(job) = lane.job else {
             return false;
         };
+        let dumped = self.dumped_at.map(|(_, seq)| (seq, all_wanted));
         lane.cseq = lane.cseq.wrapping_add(1) & request::CSEQ_MASK;
         let branch = ctx.random.next_u64();
         let with_credentials = request::write(
             &mut lane.bytes,
             ctx,
             &request::Parts {
-                publish,
+                publish: &publish,
                 event: self.event,
                 target,
                 branch: request::Branch {
@@ -1013,8 +1104,10 @@ impl Publisher {
                     _ => None,
                 },
                 round: self.mark_due,
+                dumped,
                 peer: self.peer,
-                peer_eid: self.settings.peer_eid,
+                retraction: lane.retractions.front(),
+                beside: &lane.beside,
             },
             &mut self.auth,
         );
@@ -1029,12 +1122,43 @@ impl Publisher {
             highest_tag: self.highest_tag,
             copied: false,
             beat: match job {
-                Job::Beat(by) => self.beats.get(&by).map(|beat| beat.seq),
+                Job::Beat(by) => self.beats.get(&by).map(|beat| beat.version.seq),
                 Job::Mark => self.mark_due,
+                Job::AskRefresh => Some(ctx.table.round()),
                 _ => None,
             },
         });
         true
+    }
+
+    /// Chooses what is told beside the lane's job: as much of what waits as one request holds, where the peer has offered to take that.
+    fn take_beside(&mut self, ctx: &Context<'_>, index: u16, target: Target) {
+        let lane = &mut self.lanes[usize::from(index)];
+        lane.give_back();
+        let Some(Job::State { cell, rev, value }) = lane.job else {
+            return;
+        };
+        let may = lane.takes_many && !self.pace.is_limited();
+        if !may || !ctx.table.cell(cell).cachable {
+            return;
+        }
+        let most = match request::protocol(ctx.config, target) {
+            Protocol::Tcp | Protocol::Tls => limits::BESIDE_ON_STREAM,
+            // The lines above the body are about those of the last request.
+            Protocol::Udp => {
+                let head = lane.bytes.windows(4).position(|it| it == b"\r\n\r\n");
+                let head = head.unwrap_or(0) + limits::HEAD_GROWS;
+                limits::DATAGRAM_COMFORTABLE.saturating_sub(head)
+            }
+        };
+        let mut states = States::within(most);
+        let first = Entry { rev, cell, value };
+        let waits = lane.live.is_some() || lane.job_of_dump;
+        if waits && states.push(request::told(ctx, self.peer, &first)) {
+            lane.take_beside(index, &self.settings, ctx.table, ctx.filters, |entry| {
+                states.push(request::told(ctx, self.peer, entry))
+            });
+        }
     }
 
     fn set_timer(&self, ctx: &mut Context<'_>) {
@@ -1099,7 +1223,14 @@ impl Publisher {
                     true => at,
                     false => ctx.now.at + limits::RESYNC_HELD_BACK,
                 });
-                let wanted = [exception.filter(|_| pace.is_none()), care, pace, resync];
+                let canary = self.canary_at().filter(|_| index == 0);
+                let wanted = [
+                    exception.filter(|_| pace.is_none()),
+                    care,
+                    pace,
+                    resync,
+                    canary,
+                ];
                 // What could not be done just now is not asked again within the same moment, whatever the reason: a node that finds
                 // a timer due for ever does nothing else.
                 let soonest = ctx.now.at + limits::LANE_TURN;
@@ -1205,11 +1336,12 @@ pub(crate) fn back_off(
 /// Whether an entry is one that the lane `index` tells of: of its event, ours to tell, wanted by the filter, and of a name of this lane.
 fn wants(settings: &Settings, index: u16, table: &Table, filters: &Filters, entry: &Entry) -> bool {
     let cell = table.cell(entry.cell);
-    table.names.get(cell.name).kind == settings.kind
+    !settings.silent
+        && table.names.get(cell.name).kind == settings.kind
         && table.names.lane_of(cell.name, settings.lanes) == index
         && (matches!(cell.source, Source::Local | Source::Ami) || may_relay(settings, table, cell))
         && table.is_told(entry.cell)
-        && table.has_version(entry)
+        && (table.has_version(entry) || !settings.lampwire && !table.is_here(cell))
         && filters.wants(settings.filter, &table.names, cell.name)
         && settings
             .pushed
@@ -1221,14 +1353,14 @@ fn wants(settings: &Settings, index: u16, table: &Table, filters: &Filters, entr
 /// it is. An Asterisk takes its own entity id for its own state and publishes that on; so while a peer's own is not known, it hears only what
 /// surely is another's: what another peer says of itself.
 fn may_relay(settings: &Settings, table: &Table, cell: &Cell) -> bool {
-    let (Some(from), Some(to)) = (cell.peer, settings.peer) else {
-        return settings.relay && cell.peer.is_some() && settings.peer.is_none();
+    let Some(to) = settings.peer else {
+        return settings.relay && cell.peer.is_some();
     };
     settings.relay
-        && from != to
+        && cell.peer != Some(to)
         && !table.is_first_hand(cell.eid, to)
         && match settings.peer_eid {
             Some(own) => own != table.eid(cell.eid),
-            None => table.owner_of(cell.eid) == Some(from),
+            None => cell.peer.is_some() && table.owner_of(cell.eid) == cell.peer,
         }
 }

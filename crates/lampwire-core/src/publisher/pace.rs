@@ -30,12 +30,8 @@ const SLACK: Duration = Duration::from_millis(5);
 impl Pace {
     /// A pace of at most `rate_limit` states a second (0: any number) over `lanes` lanes.
     pub(crate) fn new(rate_limit: u32, lanes: u16) -> Self {
-        let spacing = match rate_limit {
-            0 => Duration::ZERO,
-            rate => Duration::from_secs(1) / rate,
-        };
         Self {
-            spacing,
+            spacing: spacing(rate_limit),
             next_at: Time::default(),
             window: lanes.min(2),
             lanes,
@@ -43,6 +39,22 @@ impl Pace {
             opening: true,
             fastest: None,
         }
+    }
+
+    /// The peer was away: how fast it answers now is to be found out.
+    pub(crate) fn begin_anew(&mut self) {
+        self.window = self.lanes.min(2);
+        (self.opening, self.fastest, self.in_time) = (true, None, 0);
+    }
+
+    /// From now on at most so many states a second (0: any number).
+    pub(crate) fn set_rate(&mut self, rate_limit: u32) {
+        self.spacing = spacing(rate_limit);
+    }
+
+    /// States are counted, so each goes by itself.
+    pub(crate) const fn is_limited(&self) -> bool {
+        !self.spacing.is_zero()
     }
 
     /// When the next state may be said, if not at `now`.
@@ -62,6 +74,9 @@ impl Pace {
 
     /// An answer came after `round_trip`; `None` where the request had been sent more than once, so nobody knows.
     pub(crate) fn answered(&mut self, round_trip: Option<Duration>) {
+        if round_trip.is_none() && self.fastest.is_none() {
+            return; // it was not there when the request left, which says nothing of how it keeps up
+        }
         let in_time = round_trip.is_some_and(|time| {
             // It rises slowly, so that a longer way is taken for one after a while.
             let fastest = self
@@ -84,6 +99,13 @@ impl Pace {
     }
 }
 
+fn spacing(rate_limit: u32) -> Duration {
+    match rate_limit {
+        0 => Duration::ZERO,
+        rate => Duration::from_secs(1) / rate,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +122,26 @@ mod tests {
             now = next;
         }
         assert_eq!(Pace::new(0, 8).waits_until(now), None);
+    }
+
+    #[test]
+    fn whoever_was_away_is_found_out_anew() {
+        let quick = Some(Duration::from_millis(40));
+        let opens = |pace: &mut Pace| {
+            // The first answer is to a request that had to be sent more than once.
+            pace.answered(None);
+            for _ in 0..62 {
+                pace.answered(quick);
+            }
+            pace.window()
+        };
+        let mut pace = Pace::new(0, 64);
+        assert_eq!(opens(&mut pace), 64);
+        pace.answered(None);
+        assert!(pace.window() < 64);
+        pace.begin_anew();
+        assert_eq!(pace.window(), 2);
+        assert_eq!(opens(&mut pace), 64);
     }
 
     #[test]

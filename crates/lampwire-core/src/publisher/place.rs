@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use lampwire_conf::{Config, OutboundPublish, Protocol};
 
-use super::{Context, Publisher, PublisherId, State, request};
+use super::{Context, Publisher, State, request};
 use crate::flow::Destination;
 use crate::io::{FlowId, Level, TransportId};
 use crate::limits;
@@ -49,10 +50,10 @@ impl Place {
     pub(super) fn begin(
         &mut self,
         config: &Config,
-        id: PublisherId,
+        publish: &OutboundPublish,
         bound: &BTreeMap<TransportId, SocketAddr>,
     ) {
-        let named = &config.outbound_publishes[usize::from(id.0)].transport;
+        let named = &publish.transport;
         let usable = bound.iter().filter_map(|(id, local)| {
             let transport = &config.transports[usize::from(id.0)];
             named
@@ -125,7 +126,10 @@ impl Place {
 impl Publisher {
     /// Reckons anew where the peer is: at the start, and each time the DNS has said something.
     pub(crate) fn locate(&mut self, ctx: &mut Context<'_>) {
-        let publish = &ctx.config.outbound_publishes[usize::from(self.id.0)];
+        if !self.started {
+            return;
+        }
+        let publish = Arc::clone(&self.publish);
         let place = &mut self.place;
         let Some(hop) = &place.hop else {
             return;
@@ -199,7 +203,7 @@ impl Publisher {
         code: &'static str,
         why: &str,
     ) {
-        let publish = &ctx.config.outbound_publishes[usize::from(self.id.0)];
+        let publish = Arc::clone(&self.publish);
         self.place.at = index;
         let remote = self.place.targets[index].remote;
         let text = format!(
@@ -253,7 +257,7 @@ impl Publisher {
             return;
         }
         self.place.tcp_refused_until = ctx.now.at + limits::TCP_REFUSED_FOR;
-        let publish = &ctx.config.outbound_publishes[usize::from(self.id.0)];
+        let publish = Arc::clone(&self.publish);
         let text = format!(
             "publish {}: {} takes no long request by TCP ({why}): they go by UDP",
             publish.name, publish.server_uri

@@ -1,5 +1,6 @@
 //! OPTIONS: whether a peer is there that has no publication of ours to prove itself by, and whether a preferred place is back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lampwire_conf::OutboundPublish;
@@ -53,6 +54,12 @@ impl Probe {
             flight: None,
             bytes: Vec::new(),
         }
+    }
+
+    /// From now on as often as this section says.
+    pub(super) fn configure(&mut self, publish: &OutboundPublish) {
+        self.frequency = publish.qualify_frequency;
+        self.timeout = publish.qualify_timeout;
     }
 
     /// How long a peer may be silent: two probes in a row. One request and its copies stand for both: a second PUBLISH under the same tag
@@ -165,7 +172,7 @@ impl Publisher {
     }
 
     fn send_probe(&mut self, ctx: &mut Context<'_>, target: Target, preferred: bool) {
-        let publish = &ctx.config.outbound_publishes[usize::from(self.id.0)];
+        let publish = Arc::clone(&self.publish);
         self.probe.cseq = self.probe.cseq.wrapping_add(1) & request::CSEQ_MASK;
         let branch = ctx.random.next_u64();
         let mut bytes = std::mem::take(&mut self.probe.bytes);
@@ -173,7 +180,7 @@ impl Publisher {
             &mut bytes,
             ctx,
             &request::Parts {
-                publish,
+                publish: &publish,
                 event: self.event,
                 target,
                 branch: Branch {
@@ -188,8 +195,10 @@ impl Publisher {
                 job: None,
                 beat: None,
                 round: None,
+                dumped: None,
                 peer: None,
-                peer_eid: None,
+                retraction: None,
+                beside: &[],
             },
             &mut self.auth,
         );

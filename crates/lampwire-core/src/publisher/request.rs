@@ -3,18 +3,19 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use lampwire_conf::{Config, OutboundPublish, Protocol, RetractAs};
+use lampwire_conf::{Config, OutboundPublish, Protocol};
 use lampwire_sip::{
-    EntityId, EventPackage, Extras, HeaderName, Method, Names, StateChange, Uri, Version, Writer,
+    DeviceState, EventPackage, Extras, HeaderName, Method, Names, STATES_MEDIA_TYPE, StateChange,
+    States, Told, Uri, Writer,
 };
 
-use super::Context;
 use super::lane::Job;
+use super::{Beat, Context, Retraction};
 use crate::auth::client::ClientAuth;
 use crate::locate::Target;
 use crate::peer::PeerId;
 use crate::random::Random;
-use crate::table::{Kind, Source};
+use crate::table::{Entry, Kind, Source};
 
 /// CSeq stays below 2^31 (RFC 3261 8.1.1.5).
 pub(crate) const CSEQ_MASK: u32 = 0x7fff_ffff;
@@ -32,13 +33,17 @@ pub(crate) struct Parts<'a> {
     /// `None`: OPTIONS, to see whether the peer is there.
     pub(crate) job: Option<Job>,
     /// The beat that a `Job::Beat` carries.
-    pub(crate) beat: Option<Version>,
+    pub(crate) beat: Option<Beat>,
     /// The round of asking that a `Job::Mark` ends.
     pub(crate) round: Option<u64>,
+    /// Up to which of our numbers everything has been told by then; and whether of all names that the peer has asked for.
+    pub(crate) dumped: Option<(u64, bool)>,
     /// The peer, which may have names of its own.
     pub(crate) peer: Option<PeerId>,
-    /// The entity id of the peer, where it is known.
-    pub(crate) peer_eid: Option<EntityId>,
+    /// What a `Job::Retract` takes back.
+    pub(crate) retraction: Option<&'a Retraction>,
+    /// Values that are told beside that of a `Job::State`.
+    pub(crate) beside: &'a [Entry],
 }
 
 /// The branch of one of our requests: whose it is can be read from it, and nobody else can guess it.
@@ -89,12 +94,7 @@ pub(crate) fn write(
     };
     let body = body(ctx, parts);
     let peer = publish.server_uri.as_str();
-    // Asterisk swaps from_uri and to_uri, and peers are configured to it; ours with the @ mean what they say.
-    let from = publish
-        .at_from_uri
-        .as_deref()
-        .or(publish.to_uri.as_deref())
-        .unwrap_or(peer);
+    let from = from_uri(publish);
     let to = publish
         .at_to_uri
         .as_deref()
@@ -158,12 +158,25 @@ pub(crate) fn write(
     if let Some((name, credentials)) = &credentials {
         writer.header(*name, credentials);
     }
+    let media_type = match parts.beside.is_empty() {
+        true => "application/json",
+        false => STATES_MEDIA_TYPE,
+    };
     if body.is_empty() {
         writer.finish();
     } else {
-        writer.finish_with_body("application/json", &body);
+        writer.finish_with_body(media_type, &body);
     }
     credentials.is_some()
+}
+
+/// The URI in From. Asterisk swaps from_uri and to_uri, and peers are configured to it; ours with the @ mean what they say.
+pub(crate) fn from_uri(publish: &OutboundPublish) -> &str {
+    publish
+        .at_from_uri
+        .as_deref()
+        .or(publish.to_uri.as_deref())
+        .unwrap_or(&publish.server_uri)
 }
 
 /// How header names are written (compact_headers).
@@ -184,51 +197,80 @@ pub(crate) fn user_agent(config: &Config) -> &str {
         .unwrap_or(concat!("Lampwire/", env!("CARGO_PKG_VERSION")))
 }
 
+/// A value as the peer is told it.
+pub(crate) fn told<'a>(ctx: &'a Context<'_>, peer: Option<PeerId>, entry: &Entry) -> Told<'a> {
+    let cell = ctx.table.cell(entry.cell);
+    let value = ctx.table.said(cell, entry.value);
+    let name = ctx.table.names.get(cell.name);
+    let eid = ctx.table.eid(cell.eid);
+    let theirs = ctx
+        .rewrites
+        .name_for(ctx.config, peer, name.kind, &name.text);
+    let change = match name.kind {
+        Kind::Device => StateChange::Device {
+            device: theirs,
+            state: ctx.rewrites.state_for(ctx.config, peer, value.state()),
+            cachable: cell.cachable,
+            eid,
+        },
+        Kind::Mailbox => {
+            let (new, old) = value.counts();
+            StateChange::Mailbox {
+                uniqueid: theirs,
+                new,
+                old,
+                eid,
+            }
+        }
+    };
+    // Where this node is no hub, its own word needs no version: it is believed.
+    let stamped =
+        ctx.config.lampwire.relay || matches!(cell.source, Source::Publication | Source::Cluster);
+    let extras = Extras {
+        version: stamped.then(|| ctx.table.version_at(cell, entry.rev)),
+        lost: stamped && ctx.table.stands_in(cell),
+        ..Extras::default()
+    };
+    (change, extras)
+}
+
 fn body(ctx: &Context<'_>, parts: &Parts<'_>) -> Vec<u8> {
     let mut body = Vec::new();
     match parts.job {
         Some(Job::State { cell, value, rev }) => {
-            let cell = ctx.table.cell(cell);
-            let name = ctx.table.names.get(cell.name);
-            let eid = ctx.table.eid(cell.eid);
-            let theirs = ctx
-                .rewrites
-                .name_for(ctx.config, parts.peer, name.kind, &name.text);
-            let change = match name.kind {
-                Kind::Device => StateChange::Device {
-                    device: theirs,
-                    state: ctx
-                        .rewrites
-                        .state_for(ctx.config, parts.peer, value.state()),
-                    cachable: cell.cachable,
-                    eid,
-                },
-                Kind::Mailbox => {
-                    let (new, old) = value.counts();
-                    StateChange::Mailbox {
-                        uniqueid: theirs,
-                        new,
-                        old,
-                        eid,
-                    }
+            let first = told(ctx, parts.peer, &Entry { rev, cell, value });
+            if parts.beside.is_empty() {
+                first.0.write_with_extras(&first.1, &mut body);
+            } else {
+                let mut states = States::within(usize::MAX);
+                states.push(first);
+                for entry in parts.beside {
+                    states.push(told(ctx, parts.peer, entry));
                 }
-            };
-            // Our own word needs no version: it is believed.
-            let relayed = matches!(cell.source, Source::Publication | Source::Cluster);
-            let stands_in = name.kind == Kind::Device
-                && ctx.table.is_lost(cell.eid)
-                && ctx.config.lampwire.retract_as != RetractAs::Keep;
-            let extras = Extras {
-                version: relayed.then(|| ctx.table.version_at(cell, rev)),
-                lost: relayed && stands_in,
-                ..Extras::default()
-            };
-            change.write_with_extras(&extras, &mut body);
+                states.write(&mut body);
+            }
+        }
+        Some(Job::Retract) => {
+            if let Some(Retraction { name, eid, version }) = parts.retraction {
+                let change = StateChange::Device {
+                    device: (&**name).into(),
+                    state: DeviceState::Invalid,
+                    cachable: true,
+                    eid: *eid,
+                };
+                let extras = Extras {
+                    version: *version,
+                    ..Extras::default()
+                };
+                change.write_with_extras(&extras, &mut body);
+            }
         }
         Some(Job::AskRefresh) => {
+            let own = parts.peer.and_then(|peer| ctx.peers.get(peer).entity_id);
             let extras = Extras {
                 life: Some(ctx.table.life()),
-                seen: parts.peer_eid.and_then(|eid| ctx.table.newest_life(eid)),
+                seen: own.and_then(|eid| ctx.table.newest_of(eid).max(ctx.leases.newest_of(eid))),
+                knows: parts.peer.and_then(|peer| ctx.peers.get(peer).life),
                 round: Some(ctx.table.round()),
                 filter: Some(match parts.peer {
                     Some(peer) if ctx.rewrites.concern(peer) => "".into(),
@@ -240,17 +282,35 @@ fn body(ctx: &Context<'_>, parts: &Parts<'_>) -> Vec<u8> {
         }
         Some(Job::Mark) => {
             let extras = Extras {
+                life: Some(ctx.table.life()),
                 round: parts.round,
+                complete: parts
+                    .dumped
+                    .map(|it| it.0)
+                    .filter(|_| ctx.config.lampwire.relay),
+                partial: parts.dumped.is_some_and(|it| !it.1),
                 ..Extras::default()
             };
             StateChange::Dumped { eid: ctx.entity_id }.write_with_extras(&extras, &mut body);
         }
         Some(Job::Beat(eid)) => {
             let extras = Extras {
-                version: parts.beat,
+                version: parts.beat.map(|beat| beat.version),
+                complete: parts.beat.and_then(|beat| beat.complete).map(|it| it.0),
+                partial: parts
+                    .beat
+                    .and_then(|beat| beat.complete)
+                    .is_some_and(|it| !it.1),
                 ..Extras::default()
             };
             StateChange::Beat { eid }.write_with_extras(&extras, &mut body);
+        }
+        Some(Job::Canary(eid, number)) => {
+            let extras = Extras {
+                round: Some(number),
+                ..Extras::default()
+            };
+            StateChange::Canary { eid }.write_with_extras(&extras, &mut body);
         }
         Some(Job::KeepAlive | Job::Close) | None => {}
     }

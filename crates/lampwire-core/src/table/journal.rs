@@ -124,6 +124,11 @@ impl Journal {
         }
     }
 
+    /// Uses up a revision without a change: a number that is newer than all that was told, and older than all that will be.
+    pub(crate) fn skip(&mut self) {
+        self.head = self.head.next();
+    }
+
     /// The entries from `from` on, oldest first.
     pub(crate) fn entries_from(&self, from: Rev) -> impl Iterator<Item = Entry> + '_ {
         let first = self.segments.partition_point(|segment| {
@@ -204,20 +209,20 @@ mod tests {
         }
 
         fn change(&mut self, cell: usize, value: u32) {
-            let id = CellId(u32::try_from(cell).unwrap());
+            let id = CellId::at(u32::try_from(cell).unwrap());
             let old = std::mem::replace(&mut self.revs[cell], self.journal.push(id, Value(value)));
             if old != Rev(0) {
                 let revs = &self.revs;
                 self.journal
-                    .supersede(old, |entry| revs[entry.cell.0 as usize] == entry.rev);
+                    .supersede(old, |entry| revs[entry.cell.index()] == entry.rev);
             }
         }
 
         fn live(&self, from: Rev) -> Vec<u32> {
             self.journal
                 .entries_from(from)
-                .filter(|entry| self.revs[entry.cell.0 as usize] == entry.rev)
-                .map(|entry| entry.cell.0)
+                .filter(|entry| self.revs[entry.cell.index()] == entry.rev)
+                .map(|entry| u32::try_from(entry.cell.index()).unwrap())
                 .collect()
         }
     }

@@ -2,8 +2,10 @@
 
 mod journal;
 mod names;
+mod order;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 
 use lampwire_sip::{DeviceState, EntityId, Version};
@@ -11,6 +13,7 @@ use lampwire_sip::{DeviceState, EntityId, Version};
 use self::journal::Journal;
 pub(crate) use self::journal::{Entry, Rev};
 pub(crate) use self::names::{Kind, NameId, Names};
+use crate::lease::Life;
 use crate::limits;
 use crate::peer::PeerId;
 use crate::sum;
@@ -57,7 +60,19 @@ impl Value {
 
 /// A cell's number in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct CellId(pub(crate) u32);
+pub(crate) struct CellId(NonZeroU32);
+
+impl CellId {
+    /// The cell at this place. What is kept is one more, so that a cell that may be none takes no more room.
+    pub(crate) const fn at(place: u32) -> Self {
+        Self(NonZeroU32::MIN.saturating_add(place))
+    }
+
+    /// Its place.
+    pub(crate) const fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
 
 /// An entity id's number in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,7 +84,7 @@ impl EidId {
     }
 }
 
-/// The number of one life of a node that stamps values. 0 is this node in its own life.
+/// The number of a node that stamps values. 0 is this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct StamperId(u16);
 
@@ -78,12 +93,20 @@ impl StamperId {
     pub(crate) const HERE: Self = Self(0);
 }
 
+/// A node that stamps values.
+#[derive(Debug)]
+struct Stamper {
+    id: EntityId,
+    /// It is silent and its time is over: the devices that it stamped count no more.
+    life: Life,
+    /// The highest number of it that was seen here.
+    newest: u64,
+}
+
 /// What is known of an entity id as a whole.
 #[derive(Debug)]
 struct Eid {
     id: EntityId,
-    /// Its node is lost: its devices count no more, and others are told what stands in for their states.
-    lost: bool,
     /// Peers that speak for it at first hand.
     told_by: Vec<PeerId>,
     /// The peer whose own entity id it is.
@@ -120,11 +143,16 @@ impl Source {
 
 /// An endpoint by its place in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Holder(u16);
+pub(crate) struct Holder(NonZeroU16);
 
 impl Holder {
     pub(crate) fn of_endpoint(endpoint: usize) -> Option<Self> {
-        u16::try_from(endpoint).ok().map(Self)
+        let number = u16::try_from(endpoint + 1).ok()?;
+        NonZeroU16::new(number).map(Self)
+    }
+
+    fn endpoint(self) -> usize {
+        usize::from(self.0.get()) - 1
     }
 }
 
@@ -164,11 +192,19 @@ pub(crate) struct Cell {
     /// Who stamped it, and with which number.
     stamper: StamperId,
     seq: u64,
+    /// Changes before this one were stamped by another, or were of a node that was lost then and is not now, or the other way round: what
+    /// they told is not told any more.
+    since: Rev,
+    /// Who stamped it says that its node is lost: a device counts no more, and others are told what stands in for its state.
+    pub(crate) lost: bool,
     /// The round of asking in which it was last said.
     said: u32,
     pub(crate) rev: Rev,
     pub(crate) updated_at: WallTime,
 }
+
+/// There may be a million of them.
+const _: () = assert!(size_of::<Cell>() <= 64);
 
 impl Cell {
     /// It is neither free nor deleted.
@@ -191,7 +227,44 @@ pub(crate) struct Assertion<'a> {
     pub(crate) holder: Option<(Holder, MaxStates)>,
     /// Which version it is; `None`: it was heard at first hand, and is stamped here.
     pub(crate) version: Option<Version>,
+    /// The value only stands in for that of a node that is lost.
+    pub(crate) lost: bool,
     pub(crate) at: WallTime,
+}
+
+/// What is known of the value of a name under an entity id, whether it is deleted or not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KnownValue {
+    pub(crate) cell: CellId,
+    pub(crate) version: Version,
+    pub(crate) lost: bool,
+    pub(crate) peer: Option<PeerId>,
+    pub(crate) said: u32,
+}
+
+/// A device that a peer has not spoken of when it should have.
+#[derive(Clone, Debug)]
+pub(crate) struct Unsaid {
+    pub(crate) cell: CellId,
+    pub(crate) eid: EntityId,
+    pub(crate) name: Arc<str>,
+    pub(crate) peer: Option<PeerId>,
+    pub(crate) version: Version,
+    /// This node has stamped it.
+    pub(crate) here: bool,
+}
+
+/// Which cells are told anew, and as what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Anew {
+    /// What this node has stamped of an entity id: its node is lost.
+    Lost(EidId),
+    /// Of an entity id that this peer tells of again: what was lost, and what a hub has stamped that is not heard.
+    Back(EidId, PeerId),
+    /// What a hub has stamped that is lost, or back.
+    Hub(StamperId),
+    /// What this node has stamped below a number that an earlier life of it had given.
+    Below,
 }
 
 /// A value of an earlier life.
@@ -204,8 +277,8 @@ pub(crate) struct Restored<'a> {
     pub(crate) source: Source,
     pub(crate) peer: Option<PeerId>,
     pub(crate) version: Version,
-    /// It was stamped by this node.
-    pub(crate) here: bool,
+    pub(crate) lost: bool,
+    pub(crate) gone: bool,
     pub(crate) owner: bool,
     pub(crate) rev: Rev,
     pub(crate) at: WallTime,
@@ -233,8 +306,8 @@ pub enum TableFull {
     /// [`limits::ENTITIES_OF_A_NAME`].
     #[error("too many entity ids speak for one name")]
     EntitiesOfAName,
-    /// As many nodes, or lives of nodes, have stamped values as can be told apart.
-    #[error("too many lives of other hubs")]
+    /// As many nodes have stamped values as can be told apart.
+    #[error("too many other hubs")]
     Stampers,
     /// `@max_devices` or `@max_mailboxes` of the endpoint.
     #[error("its endpoint holds as many as it may (@max_devices, @max_mailboxes)")]
@@ -252,6 +325,24 @@ pub(crate) struct Rules {
     pub(crate) key_of_rounds: u32,
 }
 
+/// How many changes a millisecond a node may stamp, over its whole life, before its numbers run ahead of the clock: so many that its next
+/// life is above them, and so few that a number is exact in any JSON reader (below 2^53) for two centuries.
+const SEQS_PER_MILLISECOND: u64 = 1 << 10;
+
+/// No number is raised above this one, whatever a peer says: JSON readers of 63 bits take it.
+const SEQ_MAX: u64 = 1 << 61;
+
+/// The highest number that a value may bear at this time, if no clock is further ahead than they may be apart.
+pub(crate) fn newest_possible(wall: WallTime) -> u64 {
+    let ahead = wall.max(WallTime::from_millis(limits::CLOCK_IS_SET)) + limits::CLOCKS_APART;
+    base_of(ahead.as_millis())
+}
+
+const fn base_of(life: u64) -> u64 {
+    let base = life.saturating_mul(SEQS_PER_MILLISECOND);
+    if base < SEQ_MAX { base } else { SEQ_MAX }
+}
+
 /// Cells, names, entity ids and the journal of changes.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -261,9 +352,15 @@ pub(crate) struct Table {
     dead: Vec<CellId>,
     eids: Vec<Eid>,
     eid_ids: BTreeMap<EntityId, EidId>,
-    /// Those who stamp values, each with one life; the first is this node.
-    stampers: Vec<(EntityId, u64)>,
-    stamper_ids: BTreeMap<(EntityId, u64), StamperId>,
+    /// Those who stamp values; the first is this node.
+    stampers: Vec<Stamper>,
+    stamper_ids: BTreeMap<EntityId, StamperId>,
+    /// When this life began, in milliseconds since 1970.
+    life: u64,
+    /// All that was stamped in earlier lives lies at or below this number, as far as is known.
+    first: u64,
+    /// What is added to a revision to make the number that a value is stamped with.
+    base: u64,
     /// What a lost node's devices are told to be in; `None`: what they last were.
     retract_as: Option<Value>,
     /// One owner's value is a mailbox's, and not the last writer's.
@@ -279,10 +376,19 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    /// `here` is this node and when its life began, in milliseconds since 1970.
     pub(crate) fn new(key: (u64, u64), here: (EntityId, u64), rules: Rules) -> Self {
+        let (id, life) = here;
         Self {
-            stampers: vec![here],
-            stamper_ids: BTreeMap::new(),
+            stampers: vec![Stamper {
+                id,
+                life: Life::Alive,
+                newest: 0,
+            }],
+            stamper_ids: BTreeMap::from([(id, StamperId::HERE)]),
+            life,
+            first: base_of(life),
+            base: base_of(life),
             retract_as: rules.retract_as.map(Value::device),
             owners: rules.owners,
             round: 0,
@@ -319,11 +425,11 @@ impl Table {
         if before == after {
             return;
         }
-        if let Some(Holder(endpoint)) = before {
-            self.held[usize::from(endpoint)][kind as usize] -= 1;
+        if let Some(holder) = before {
+            self.held[holder.endpoint()][kind as usize] -= 1;
         }
-        if let Some(Holder(endpoint)) = after {
-            let endpoint = usize::from(endpoint);
+        if let Some(holder) = after {
+            let endpoint = holder.endpoint();
             if self.held.len() <= endpoint {
                 self.held.resize(endpoint + 1, [0; 2]);
             }
@@ -333,17 +439,26 @@ impl Table {
 
     /// Whether a value would fit, so that nothing is touched where it does not.
     pub(crate) fn check_room(&self, assertion: &Assertion<'_>) -> Result<(), TableFull> {
+        let name = self.names.find(assertion.kind, assertion.name);
+        self.check_room_of(assertion, name)
+    }
+
+    /// The same, of a name that has been looked up.
+    fn check_room_of(
+        &self,
+        assertion: &Assertion<'_>,
+        name: Option<NameId>,
+    ) -> Result<(), TableFull> {
         let eid = self.eid_ids.get(&assertion.eid);
         if eid.is_none() && self.eids.len() >= limits::ENTITY_IDS {
             return Err(TableFull::EntityIds);
         }
-        let stamper = assertion.version.map(|version| (version.by, version.life));
-        if stamper.is_some_and(|key| !self.stamper_ids.contains_key(&key))
-            && self.stampers.len() > usize::from(u16::MAX)
+        let stamper = assertion.version.map(|version| version.by);
+        if stamper.is_some_and(|by| !self.stamper_ids.contains_key(&by))
+            && self.stampers.len() > limits::HUBS
         {
             return Err(TableFull::Stampers);
         }
-        let name = self.names.find(assertion.kind, assertion.name);
         let (kept, passing) = match (name, eid) {
             (Some(name), Some(eid)) => self.cells_of(name, *eid),
             _ => (None, None),
@@ -355,8 +470,8 @@ impl Table {
         if !self.has_room() {
             return Err(TableFull::Cells);
         }
-        if let Some((Holder(endpoint), max)) = assertion.holder
-            && let Some(held) = self.held.get(usize::from(endpoint))
+        if let Some((holder, max)) = assertion.holder
+            && let Some(held) = self.held.get(holder.endpoint())
             && held[assertion.kind as usize] >= max.of(assertion.kind)
         {
             return Err(TableFull::OfTheEndpoint);
@@ -368,60 +483,121 @@ impl Table {
     }
 
     /// Takes a value in. `None`: it says nothing new. A value that is not to be cached is news each time.
+    ///
+    /// What comes at first hand is stamped above whatever was known. Whether what another hub has stamped is newer is not looked at here.
     pub(crate) fn apply(&mut self, assertion: &Assertion<'_>) -> Result<Option<Change>, TableFull> {
-        self.check_room(assertion)?;
-        let eid = self.intern_eid(assertion.eid)?;
         let known = self.names.find(assertion.kind, assertion.name);
+        self.check_room_of(assertion, known)?;
+        let eid = self.intern_eid(assertion.eid)?;
         let (kept, passing) = known.map_or((None, None), |name| self.cells_of(name, eid));
         let own = if assertion.cachable { kept } else { passing };
         let stamper = match assertion.version {
             None => StamperId::HERE,
             Some(version) => self.intern_stamper(version)?,
         };
-        let previous = [own, if assertion.cachable { passing } else { kept }]
+        let mut known = [own, if assertion.cachable { passing } else { kept }]
             .into_iter()
             .flatten()
-            .map(|id| self.cell(id))
-            .find(|cell| !cell.dead)
-            .map(|cell| cell.value);
+            .map(|id| self.cell(id));
+        let above = known.clone().map(|cell| cell.seq).max().unwrap_or(0);
+        let previous = known.find(|cell| !cell.dead).map(|cell| cell.value);
+        let mut value = assertion.value;
         if let Some(id) = own {
-            let round = self.round;
-            let cell = &mut self.cells[id.0 as usize];
-            let same = cell.value == assertion.value && !cell.dead && cell.cachable;
-            cell.source = assertion.source;
-            cell.peer = assertion.peer;
-            cell.said = round;
-            if let Some(version) = assertion.version {
-                (cell.stamper, cell.seq) = (stamper, version.seq);
+            let before = *self.cell(id);
+            if assertion.lost && !before.dead {
+                // What stands in for a value does not overwrite it.
+                value = before.value;
             }
-            let holder = assertion.holder.map(|(holder, _)| holder);
-            let before = std::mem::replace(&mut cell.holder, holder);
-            self.hold(assertion.kind, before, holder);
-            if same && passing.is_none_or(|id| self.cell(id).dead) {
+            let same = before.value == value
+                && !before.dead
+                && before.cachable
+                && before.lost == assertion.lost
+                && passing.is_none_or(|id| self.cell(id).dead);
+            if same && assertion.version.is_none() && before.stamper != StamperId::HERE {
+                if self.is_heard(before.stamper) {
+                    // Another hub has heard the same, and is believed.
+                    return Ok(None);
+                }
+            } else if same && stamper == before.stamper && assertion.version.is_none() {
+                self.note_teller(id, assertion);
                 return Ok(None);
             }
+            // Another version of the same value goes on: others may have had one in between.
         }
         let cell = match own {
-            Some(id) => id,
+            Some(id) => {
+                self.note_teller(id, assertion);
+                id
+            }
             None => self.add_cell(assertion, eid, stamper)?,
         };
-        if assertion.version.is_none() {
-            let seq = self.journal.head().next().number();
-            let cell = &mut self.cells[cell.0 as usize];
-            (cell.stamper, cell.seq) = (StamperId::HERE, seq);
-        }
+        let seq = match assertion.version {
+            Some(version) => version.seq,
+            None => self.next_seq(above),
+        };
+        self.stamp(cell, stamper, seq, assertion.lost);
         if assertion.cachable
             && let Some(passing) = passing
         {
             self.bury(passing);
         }
-        self.note_owner(cell, assertion.value);
-        Ok(Some(self.change(
-            cell,
-            assertion.value,
-            assertion.at,
-            previous,
-        )))
+        self.note_owner(cell, value);
+        Ok(Some(self.change(cell, value, assertion.at, previous)))
+    }
+
+    /// Stamps what a cell is about to tell.
+    fn stamp(&mut self, id: CellId, stamper: StamperId, seq: u64, lost: bool) {
+        let next = self.journal.head().next();
+        let cell = &mut self.cells[id.index()];
+        if (cell.stamper, cell.lost) != (stamper, lost) {
+            cell.since = next;
+        }
+        (cell.stamper, cell.seq, cell.lost) = (stamper, seq, lost);
+    }
+
+    /// Who tells of a value now.
+    fn note_teller(&mut self, id: CellId, assertion: &Assertion<'_>) {
+        let round = self.round;
+        let holder = assertion.holder.map(|(holder, _)| holder);
+        let cell = &mut self.cells[id.index()];
+        (cell.source, cell.peer, cell.said) = (assertion.source, assertion.peer, round);
+        let before = std::mem::replace(&mut cell.holder, holder);
+        self.hold(assertion.kind, before, holder);
+    }
+
+    /// The number for the next change that this node stamps: above `above`, and above all that it stamped before.
+    fn next_seq(&mut self, above: u64) -> u64 {
+        let next = self.journal.head().next().number();
+        self.base = self.base.max(above.saturating_add(1).saturating_sub(next));
+        self.base.saturating_add(next)
+    }
+
+    /// The number of the newest change: all that this node has stamped lies at or below it.
+    pub(crate) fn newest_seq(&self) -> u64 {
+        self.base.saturating_add(self.journal.head().number())
+    }
+
+    /// All that this life stamps lies above this number.
+    pub(crate) const fn first_seq(&self) -> u64 {
+        self.first
+    }
+
+    /// Others have seen this number of ours: what is stamped from now on is above it. True where it was not stamped in this life: the clock
+    /// has gone back since the one that did, and what this one has stamped so far seems to be older.
+    pub(crate) fn raise(&mut self, seen: u64) -> bool {
+        let unknown = seen > self.newest_seq();
+        if unknown {
+            // Others may have seen a few more.
+            self.first = seen.saturating_add(limits::BEATS_LATE).min(SEQ_MAX);
+            self.next_seq(self.first);
+        }
+        unknown
+    }
+
+    /// A number that stamps nothing, above all that were given.
+    pub(crate) fn tick(&mut self) -> u64 {
+        self.base = self.base.saturating_add(1);
+        self.newest_seq()
     }
 
     /// A mailbox belongs to the entity id that last reported messages in it: a server that merely knows an empty mailbox does not take it
@@ -462,47 +638,80 @@ impl Table {
     pub(crate) fn told(&self, cell: &Cell) -> Value {
         let kind = self.names.get(cell.name).kind;
         match self.retract_as {
-            Some(value) if kind == Kind::Device && self.is_lost(cell.eid) && !cell.dead => value,
+            Some(value) if kind == Kind::Device && self.is_lost(cell) && !cell.dead => value,
             Some(_) | None => cell.value,
         }
     }
 
+    /// Whether what others are told of a cell only stands in for its value.
+    pub(crate) fn stands_in(&self, cell: &Cell) -> bool {
+        self.retract_as.is_some()
+            && self.names.get(cell.name).kind == Kind::Device
+            && self.is_lost(cell)
+            && !cell.dead
+    }
+
+    /// Whether the node of a value is lost, or the hub that stamped it.
+    pub(crate) fn is_lost(&self, cell: &Cell) -> bool {
+        cell.lost || self.stampers[usize::from(cell.stamper.0)].life == Life::Lost
+    }
+
+    /// Whether a hub is neither held nor lost.
+    fn is_heard(&self, stamper: StamperId) -> bool {
+        self.stampers[usize::from(stamper.0)].life == Life::Alive
+    }
+
     /// The version of a value, as another Lampwire is told.
     pub(crate) fn version(&self, cell: &Cell) -> Version {
-        let (by, life) = self.stampers[usize::from(cell.stamper.0)];
         Version {
-            by,
-            life,
+            by: self.stampers[usize::from(cell.stamper.0)].id,
             seq: cell.seq,
         }
     }
 
-    /// The version of what a cell's entry at `rev` told: what this node stamps has the number of its change.
+    /// The version of what a cell's entry at `rev` told: what this node stamps has numbers that rise with its changes.
     pub(crate) fn version_at(&self, cell: &Cell, rev: Rev) -> Version {
         let version = self.version(cell);
-        match cell.stamper {
-            StamperId::HERE => Version {
-                seq: rev.number(),
-                ..version
-            },
-            _ => version,
+        if cell.stamper != StamperId::HERE {
+            return version;
         }
+        let behind = cell.rev.number().saturating_sub(rev.number());
+        Version {
+            seq: version.seq.saturating_sub(behind),
+            ..version
+        }
+    }
+
+    /// What a request says of a cell that was to tell `value` when it was chosen. Of what another node stamped only the newest version is
+    /// known, and the newest value goes with it.
+    pub(crate) fn said(&self, cell: &Cell, value: Value) -> Value {
+        match cell.stamper {
+            StamperId::HERE => value,
+            _ => self.told(cell),
+        }
+    }
+
+    /// Whether this node has stamped a value.
+    pub(crate) fn is_here(&self, cell: &Cell) -> bool {
+        cell.stamper == StamperId::HERE
     }
 
     /// Whether an entry may be told as it is: of what another node stamped only the newest version is known.
     pub(crate) fn has_version(&self, entry: &Entry) -> bool {
         let cell = self.cell(entry.cell);
-        cell.stamper == StamperId::HERE || cell.rev == entry.rev
+        cell.rev == entry.rev || cell.stamper == StamperId::HERE && cell.since <= entry.rev
     }
 
-    /// A newer life of this node than any that others know: what it stamps is not older than what it stamped before.
+    /// A life of this node that began then: what it stamps is newer than what it stamped before.
     pub(crate) fn live_again(&mut self, life: u64) {
-        self.stampers[0].1 = life;
+        self.life = life;
+        self.first = base_of(life);
+        self.base = self.base.max(self.first);
     }
 
-    /// The life of this node.
+    /// When the life of this node began, in milliseconds since 1970.
     pub(crate) fn life(&self) -> u64 {
-        self.stampers[0].1
+        self.life
     }
 
     /// The round of asking that is on, as peers are told it: no two lives of a node have the same rounds, so that the end of a dump that an
@@ -524,22 +733,130 @@ impl Table {
     }
 
     /// Devices that a peer was last heard to speak of before a round, at first hand or not, and that would be told in a dump.
-    pub(crate) fn unsaid_since(&self, peer: PeerId, round: u32) -> Vec<(EntityId, Arc<str>)> {
-        self.cells
-            .iter()
-            .filter(|cell| {
-                cell.peer == Some(peer)
-                    && cell.said < round
+    pub(crate) fn unsaid_since(&self, peer: PeerId, round: u32) -> Vec<Unsaid> {
+        self.unsaid(|cell| cell.peer == Some(peer) && cell.said < round)
+    }
+
+    /// Whether a peer has last said some device in a round from `first` on and before `second`.
+    pub(crate) fn said_between(&self, peer: PeerId, first: u32, second: u32) -> bool {
+        let of_peer = |cell: &Cell| cell.peer == Some(peer) && (first..second).contains(&cell.said);
+        !self.unsaid(of_peer).is_empty()
+    }
+
+    /// Devices that a node has stamped of itself, and that it, the peer `peer`, has not said since a round.
+    pub(crate) fn unsaid_of(&self, own: EntityId, peer: PeerId, round: u32) -> Vec<Unsaid> {
+        let (Some(eid), Some(stamper)) = (self.eid_id(own), self.stamper(own)) else {
+            return Vec::new();
+        };
+        self.unsaid(|cell| {
+            let said = cell.peer == Some(peer) && cell.said >= round;
+            cell.eid == eid && cell.stamper == stamper && !said
+        })
+    }
+
+    fn unsaid(&self, which: impl Fn(&Cell) -> bool) -> Vec<Unsaid> {
+        (0..)
+            .zip(&self.cells)
+            .filter(|(_, cell)| {
+                which(cell)
                     && cell.cachable
-                    && !cell.dead
-                    && cell.rev != Rev::default()
+                    && cell.is_live()
                     && matches!(cell.source, Source::Publication | Source::Ami)
+                    && self.names.get(cell.name).kind == Kind::Device
             })
-            .filter_map(|cell| {
-                let name = self.names.get(cell.name);
-                (name.kind == Kind::Device).then(|| (self.eid(cell.eid), Arc::clone(&name.text)))
+            .map(|(index, cell)| Unsaid {
+                cell: CellId::at(index),
+                eid: self.eid(cell.eid),
+                name: Arc::clone(&self.names.get(cell.name).text),
+                peer: cell.peer,
+                version: self.version(cell),
+                here: cell.stamper == StamperId::HERE,
             })
             .collect()
+    }
+
+    /// A peer has told a value, again or for the first time; `None`: nobody in particular, so everybody may be told it.
+    pub(crate) fn set_parent(&mut self, id: CellId, peer: Option<PeerId>) {
+        let round = self.round;
+        let cell = &mut self.cells[id.index()];
+        (cell.peer, cell.said) = (peer, round);
+    }
+
+    // ---- what a reload does
+
+    /// A number that is newer than all that was told, and older than all that will be.
+    pub(crate) fn skip(&mut self) -> u64 {
+        self.journal.skip();
+        self.newest_seq()
+    }
+
+    /// Endpoints have other places: each state counts for its endpoint at its new place, and for none where that is no more.
+    pub(crate) fn rehold(&mut self, place: impl Fn(usize) -> Option<usize>) {
+        self.held.clear();
+        for index in 0..self.cells.len() {
+            let cell = &mut self.cells[index];
+            let before = cell.holder.take();
+            if cell.rev == Rev::default() {
+                continue; // a free one
+            }
+            let holder = before
+                .and_then(|holder| place(holder.endpoint()))
+                .and_then(Holder::of_endpoint);
+            cell.holder = holder;
+            let kind = self.names.get(cell.name).kind;
+            self.hold(kind, None, holder);
+        }
+    }
+
+    /// The devices that a peer told, of those that `which` names. What another hub has stamped is this node's to take back only where it tells
+    /// nobody (`all`).
+    pub(crate) fn devices_of(
+        &self,
+        peer: PeerId,
+        all: bool,
+        which: impl Fn(NameId) -> bool,
+    ) -> Vec<(EntityId, Arc<str>)> {
+        let of_peer = self.cells.iter().filter(|cell| {
+            cell.is_live()
+                && cell.peer == Some(peer)
+                && cell.source != Source::Local
+                && (all || cell.stamper == StamperId::HERE)
+        });
+        of_peer
+            .filter(|cell| self.names.get(cell.name).kind == Kind::Device && which(cell.name))
+            .map(|cell| {
+                (
+                    self.eid(cell.eid),
+                    Arc::clone(&self.names.get(cell.name).text),
+                )
+            })
+            .collect()
+    }
+
+    /// A peer is no more: what is left of what it told is nobody's in particular, and it speaks for no entity id.
+    pub(crate) fn forget_peer(&mut self, peer: PeerId) {
+        for cell in &mut self.cells {
+            // What was just deleted is told to the others as that peer's last word.
+            cell.peer = cell.peer.filter(|it| *it != peer || cell.dead);
+        }
+        for eid in &mut self.eids {
+            eid.told_by.retain(|it| *it != peer);
+        }
+    }
+
+    /// No entity id is that of a peer that is no more. Its last word may have been kept from others until now, had that been forgotten at once.
+    pub(crate) fn forget_owner(&mut self, peer: PeerId) {
+        for eid in &mut self.eids {
+            eid.own_of = eid.own_of.filter(|it| *it != peer);
+        }
+    }
+
+    /// What this node has stamped of a value is newer than what was said of it, though it is the same: it was taken back from somebody.
+    pub(crate) fn renumber(&mut self, id: CellId, seq: u64) {
+        let cell = &mut self.cells[id.index()];
+        if cell.stamper == StamperId::HERE {
+            cell.seq = cell.seq.max(seq);
+        }
     }
 
     // ---- entity ids as a whole
@@ -547,15 +864,6 @@ impl Table {
     /// The number of an entity id, where it is known.
     pub(crate) fn eid_id(&self, eid: EntityId) -> Option<EidId> {
         self.eid_ids.get(&eid).copied()
-    }
-
-    pub(crate) fn is_lost(&self, eid: EidId) -> bool {
-        self.eids[eid.index()].lost
-    }
-
-    /// Marks an entity id's node as lost or back. Its devices are to be told anew: by [`Self::tell_anew`].
-    pub(crate) fn set_lost(&mut self, eid: EidId, lost: bool) {
-        self.eids[eid.index()].lost = lost;
     }
 
     /// A peer speaks for an entity id at first hand.
@@ -588,87 +896,141 @@ impl Table {
         }
     }
 
-    /// Tells some devices of an entity id anew, as its node is lost or back: those from cell `from` on, at most `limit` of them looked at.
-    /// The cell to go on with, where there are more.
+    /// Tells some cells anew: those from cell `from` on, at most `limit` of them looked at. The cell to go on with, where there are more.
     pub(crate) fn tell_anew(
         &mut self,
-        eid: EidId,
+        which: Anew,
         from: CellId,
         limit: usize,
         mut tell: impl FnMut(Change),
     ) -> Option<CellId> {
-        let first = from.0 as usize;
+        let first = from.index();
         let end = self.cells.len().min(first + limit);
         for index in first..end {
-            let cell = self.cells[index];
-            let concerned = cell.eid == eid
-                && cell.cachable
-                && !cell.dead
-                && cell.rev != Rev::default()
-                && self.names.get(cell.name).kind == Kind::Device;
-            if concerned {
-                if cell.stamper == StamperId::HERE {
-                    // A number of its own: whoever is told by two ways knows which word is the newer one.
-                    self.cells[index].seq = self.journal.head().next().number();
-                }
-                let id = CellId(u32::try_from(index).expect("bounded by CELLS"));
-                let change = self.change(id, cell.value, cell.updated_at, Some(cell.value));
+            let id = CellId::at(u32::try_from(index).expect("bounded by CELLS"));
+            if let Some(change) = self.tell_one_anew(which, id) {
                 tell(change);
             }
         }
-        (end < self.cells.len()).then(|| CellId(u32::try_from(end).expect("bounded by CELLS")))
+        (end < self.cells.len()).then(|| CellId::at(u32::try_from(end).expect("bounded by CELLS")))
     }
 
-    /// A value was said again in this round of asking.
-    pub(crate) fn note_said(&mut self, kind: Kind, name: &str, eid: EidId) {
-        if let Some(name) = self.names.find(kind, name)
-            && let (Some(id), _) = self.cells_of(name, eid)
-        {
-            self.cells[id.0 as usize].said = self.round;
+    /// Tells one cell anew, if it is one of these.
+    pub(crate) fn tell_one_anew(&mut self, which: Anew, id: CellId) -> Option<Change> {
+        let before = *self.cell(id);
+        if !before.cachable || !before.is_live() {
+            return None;
         }
+        let here = before.stamper == StamperId::HERE;
+        let heard = self.is_heard(before.stamper);
+        let own = before.source == Source::Local;
+        let (stamp, lost, peer) = match which {
+            Anew::Lost(eid) if before.eid == eid && here && !own && !before.lost => {
+                (true, true, before.peer)
+            }
+            Anew::Back(eid, _) if before.eid == eid && here && before.lost => {
+                (true, false, before.peer)
+            }
+            // That hub does not know better any more.
+            Anew::Back(eid, peer) if before.eid == eid && !here && (before.lost || !heard) => {
+                (true, false, Some(peer))
+            }
+            Anew::Hub(stamper) if before.stamper == stamper => (false, before.lost, before.peer),
+            Anew::Below if here && before.seq <= self.first => (true, before.lost, before.peer),
+            Anew::Lost(_) | Anew::Back(..) | Anew::Hub(_) | Anew::Below => return None,
+        };
+        if stamp {
+            let seq = self.next_seq(before.seq);
+            self.stamp(id, StamperId::HERE, seq, lost);
+            let cell = &mut self.cells[id.index()];
+            if cell.peer != peer {
+                (cell.peer, cell.said) = (peer, self.round);
+            }
+        }
+        // That another stamps it now is news to other hubs, whatever it is. A mailbox stands as it is.
+        let device = self.names.get(before.name).kind == Kind::Device;
+        let told =
+            (device && self.retract_as.is_some()) || (stamp && !here) || which == Anew::Below;
+        told.then(|| self.change(id, before.value, before.updated_at, Some(before.value)))
     }
 
-    /// A value has another version, and is as it was.
-    pub(crate) fn set_version(
-        &mut self,
-        kind: Kind,
-        name: &str,
-        eid: EidId,
-        version: Version,
-    ) -> Result<(), TableFull> {
-        let stamper = self.intern_stamper(version)?;
-        if let Some(name) = self.names.find(kind, name)
-            && let (Some(id), _) = self.cells_of(name, eid)
-        {
-            let cell = &mut self.cells[id.0 as usize];
-            (cell.stamper, cell.seq) = (stamper, version.seq);
+    /// What this node has stamped is stamped anew, above everything.
+    pub(crate) fn restamp(&mut self, id: CellId) -> Change {
+        let before = *self.cell(id);
+        let seq = self.next_seq(before.seq);
+        self.cells[id.index()].seq = seq;
+        let change = self.change(id, before.value, before.updated_at, Some(before.value));
+        self.cells[id.index()].dead = before.dead;
+        change
+    }
+
+    /// A hub has stamped something: whether it is there is known from its beats.
+    pub(crate) fn meet_stamper(&mut self, by: EntityId, life: Life) -> Result<(), TableFull> {
+        if !self.stamper_ids.contains_key(&by) {
+            let stamper = self.intern_stamper(Version { seq: 0, by })?;
+            self.set_stamper_life(stamper, life);
         }
         Ok(())
     }
 
-    fn intern_stamper(&mut self, version: Version) -> Result<StamperId, TableFull> {
-        let key = (version.by, version.life);
-        if let Some(id) = self.stamper_ids.get(&key) {
-            return Ok(*id);
-        }
-        let id = u16::try_from(self.stampers.len()).map_err(|_| TableFull::Stampers)?;
-        self.stampers.push(key);
-        self.stamper_ids.insert(key, StamperId(id));
-        Ok(StamperId(id))
+    /// The number of a node that has stamped something.
+    pub(crate) fn stamper(&self, by: EntityId) -> Option<StamperId> {
+        self.stamper_ids.get(&by).copied()
     }
 
-    /// The version of the value of a name under an entity id, where there is one.
-    pub(crate) fn version_of(&self, kind: Kind, name: &str, eid: EntityId) -> Option<Version> {
+    /// What has become of a hub that stamps values.
+    pub(crate) fn set_stamper_life(&mut self, stamper: StamperId, life: Life) {
+        self.stampers[usize::from(stamper.0)].life = life;
+    }
+
+    /// The entity ids of which a hub has stamped something.
+    pub(crate) fn stamped_by(&self, stamper: StamperId) -> BTreeSet<EidId> {
+        let of_it = self
+            .cells
+            .iter()
+            .filter(|cell| cell.stamper == stamper && cell.is_live());
+        of_it.map(|cell| cell.eid).collect()
+    }
+
+    /// What is known of a name under an entity id.
+    pub(crate) fn known(&self, kind: Kind, name: &str, eid: EntityId) -> Option<KnownValue> {
         let (kept, passing) = self.cells_of(self.names.find(kind, name)?, *self.eid_ids.get(&eid)?);
-        let id = kept.or(passing)?;
-        let cell = self.cell(id);
-        (!cell.dead).then(|| self.version(cell))
+        let known = [kept, passing].into_iter().flatten().map(|id| {
+            let cell = self.cell(id);
+            KnownValue {
+                cell: id,
+                version: self.version(cell),
+                lost: cell.lost,
+                peer: cell.peer,
+                said: cell.said,
+            }
+        });
+        known.max_by_key(|known| known.version)
     }
 
-    /// The newest life of a node that has stamped anything here.
-    pub(crate) fn newest_life(&self, by: EntityId) -> Option<u64> {
-        let lives = self.stamper_ids.range((by, 0)..=(by, u64::MAX));
-        lives.map(|((_, life), _)| *life).next_back()
+    fn intern_stamper(&mut self, version: Version) -> Result<StamperId, TableFull> {
+        let id = match self.stamper_ids.get(&version.by) {
+            Some(id) => *id,
+            None => {
+                let id = u16::try_from(self.stampers.len()).map_err(|_| TableFull::Stampers)?;
+                self.stampers.push(Stamper {
+                    id: version.by,
+                    life: Life::Alive,
+                    newest: 0,
+                });
+                self.stamper_ids.insert(version.by, StamperId(id));
+                StamperId(id)
+            }
+        };
+        let newest = &mut self.stampers[usize::from(id.0)].newest;
+        *newest = version.seq.max(*newest);
+        Ok(id)
+    }
+
+    /// The highest number of a node's that was seen here.
+    pub(crate) fn newest_of(&self, by: EntityId) -> Option<u64> {
+        let id = self.stamper_ids.get(&by)?;
+        Some(self.stampers[usize::from(id.0)].newest).filter(|newest| *newest > 0)
     }
 
     /// Puts a value of an earlier life back, in the order of their revisions.
@@ -682,29 +1044,39 @@ impl Table {
             source: restored.source,
             peer: restored.peer,
             holder: None,
-            version: (!restored.here).then_some(restored.version),
+            version: Some(restored.version),
+            lost: restored.lost,
             at: restored.at,
         };
         self.check_room(&assertion)?;
         let eid = self.intern_eid(restored.eid)?;
-        let stamper = match assertion.version {
-            Some(version) => self.intern_stamper(version)?,
-            None => StamperId::HERE,
-        };
+        let stamper = self.intern_stamper(restored.version)?;
         let known = self.names.find(restored.kind, restored.name);
         if known.is_some_and(|name| self.cells_of(name, eid).0.is_some()) {
             return Ok(eid);
         }
         let id = self.add_cell(&assertion, eid, stamper)?;
-        self.cells[id.0 as usize].seq = restored.version.seq;
+        self.raise(self.stampers[0].newest);
         let told = self.told(self.cell(id));
         self.journal.restore(restored.rev, id, told);
         let head = self.journal.head();
-        self.cells[id.0 as usize].rev = head;
+        self.cells[id.index()].rev = head;
         if restored.owner {
             self.set_owner(id);
         }
+        if restored.gone {
+            self.bury(id);
+        }
         Ok(eid)
+    }
+
+    /// The names of which this node has a state of its own, and when each changed last.
+    pub(crate) fn own_cells(&self) -> Vec<(NameId, Rev)> {
+        let own = self
+            .cells
+            .iter()
+            .filter(|cell| cell.source == Source::Local && cell.cachable && cell.is_live());
+        own.map(|cell| (cell.name, cell.rev)).collect()
     }
 
     /// A cell that is to be kept, or was.
@@ -716,11 +1088,6 @@ impl Table {
     /// How many cells there are, free ones among them.
     pub(crate) fn cell_count(&self) -> u32 {
         u32::try_from(self.cells.len()).unwrap_or(u32::MAX)
-    }
-
-    /// Each entity id and whether its node is lost.
-    pub(crate) fn losses(&self) -> impl Iterator<Item = (EntityId, bool)> + '_ {
-        self.eids.iter().map(|eid| (eid.id, eid.lost))
     }
 
     /// Deletes the values of `name` under `eid`: peers are told INVALID or 0/0, and then nothing is left of it. `None`: there was none.
@@ -743,15 +1110,63 @@ impl Table {
         }
         let previous = Some(self.cell(id).value);
         // To be gone is news: what another hub has of it is older.
-        let here = self.journal.head().next().number();
-        let cell = &mut self.cells[id.0 as usize];
-        cell.seq = match cell.stamper {
-            StamperId::HERE => here,
-            _ => cell.seq + 1,
-        };
+        let seq = self.next_seq(self.cell(id).seq);
+        self.stamp(id, StamperId::HERE, seq, false);
         let change = self.change(id, Value::deleted(kind), at, previous);
         self.bury(id);
         Some(change)
+    }
+
+    /// A device is gone, as `version` knows: it is deleted, or where nothing is known of it, others are told so. `peer` has said so, if anyone.
+    pub(crate) fn entomb(
+        &mut self,
+        name: &str,
+        eid: EntityId,
+        version: Version,
+        peer: Option<PeerId>,
+        at: WallTime,
+    ) -> Result<Change, TableFull> {
+        let kind = Kind::Device;
+        let assertion = Assertion {
+            kind,
+            name,
+            eid,
+            value: Value::deleted(kind),
+            cachable: true,
+            source: Source::Publication,
+            peer,
+            holder: None,
+            version: Some(version),
+            lost: false,
+            at,
+        };
+        self.check_room(&assertion)?;
+        let stamper = self.intern_stamper(version)?;
+        let eid = self.intern_eid(eid)?;
+        let known = self.names.find(kind, name);
+        let (kept, passing) = known.map_or((None, None), |name| self.cells_of(name, eid));
+        if let Some(passing) = passing {
+            self.bury(passing);
+        }
+        let id = match kept {
+            Some(id) => id,
+            None => self.add_cell(&assertion, eid, stamper)?,
+        };
+        let before = Some(self.cell(id)).filter(|cell| !cell.dead && kept.is_some());
+        let previous = before.map(|cell| cell.value);
+        self.cells[id.index()].peer = peer;
+        self.stamp(id, stamper, version.seq, false);
+        let change = self.change(id, Value::deleted(kind), at, previous);
+        self.bury(id);
+        Ok(change)
+    }
+
+    /// The version with which this node says that something is gone that others know by `above`.
+    pub(crate) fn version_above(&mut self, above: u64) -> Version {
+        Version {
+            by: self.stampers[0].id,
+            seq: self.next_seq(above),
+        }
     }
 
     /// Frees what was deleted and stands at or before `confirmed`, the revision up to which every peer has been told.
@@ -761,7 +1176,7 @@ impl Table {
             let cell = *self.cell(id);
             let waits = cell.dead && cell.rev > confirmed;
             if !waits {
-                self.cells[id.0 as usize].listed = false;
+                self.cells[id.index()].listed = false;
                 if cell.dead {
                     self.free_cell(id);
                 }
@@ -778,7 +1193,7 @@ impl Table {
     }
 
     pub(crate) fn cell(&self, id: CellId) -> &Cell {
-        &self.cells[id.0 as usize]
+        &self.cells[id.index()]
     }
 
     pub(crate) fn eid(&self, id: EidId) -> EntityId {
@@ -813,9 +1228,7 @@ impl Table {
     pub(crate) fn sum(&self, device: NameId) -> DeviceState {
         sum::sum(
             self.entities(device)
-                .filter(|cell| {
-                    cell.cachable && !(self.retract_as.is_some() && self.is_lost(cell.eid))
-                })
+                .filter(|cell| cell.cachable && !(self.retract_as.is_some() && self.is_lost(cell)))
                 .map(|cell| cell.value.state()),
         )
     }
@@ -866,7 +1279,6 @@ impl Table {
         let id = EidId(u16::try_from(self.eids.len()).map_err(|_| TableFull::EntityIds)?);
         self.eids.push(Eid {
             id: eid,
-            lost: false,
             told_by: Vec::new(),
             own_of: None,
         });
@@ -913,18 +1325,20 @@ impl Table {
             listed: false,
             stamper,
             seq: assertion.version.map_or(0, |version| version.seq),
+            since: self.journal.head().next(),
+            lost: assertion.lost,
             said: self.round,
             rev: Rev::default(),
             updated_at: assertion.at,
         };
         let id = match self.free.pop() {
             Some(id) => {
-                self.cells[id.0 as usize] = cell;
+                self.cells[id.index()] = cell;
                 id
             }
             None => {
                 self.cells.push(cell);
-                CellId(u32::try_from(self.cells.len() - 1).map_err(|_| TableFull::Cells)?)
+                CellId::at(u32::try_from(self.cells.len() - 1).map_err(|_| TableFull::Cells)?)
             }
         };
         self.names.get_mut(name).first_cell = Some(id);
@@ -951,7 +1365,7 @@ impl Table {
             }),
         };
         let rev = self.journal.push(id, told);
-        let cell = &mut self.cells[id.0 as usize];
+        let cell = &mut self.cells[id.index()];
         let old = std::mem::replace(&mut cell.rev, rev);
         cell.value = value;
         cell.updated_at = at;
@@ -971,7 +1385,7 @@ impl Table {
 
     /// Marks a cell as deleted. Its number stays taken until every cursor has passed it, since the journal still names it.
     fn bury(&mut self, id: CellId) {
-        let cell = &mut self.cells[id.0 as usize];
+        let cell = &mut self.cells[id.index()];
         cell.dead = true;
         // A cell that was revived since still stands in the list.
         if !std::mem::replace(&mut cell.listed, true) {
@@ -992,7 +1406,7 @@ impl Table {
             .chain(name)
             .find(|&other| self.cell(other).next_of_name == Some(id));
         match before {
-            Some(before) => self.cells[before.0 as usize].next_of_name = next_of_name,
+            Some(before) => self.cells[before.index()].next_of_name = next_of_name,
             None => self.names.get_mut(name).first_cell = next_of_name,
         }
         if self.names.get(name).owner == Some(id) {
@@ -1001,14 +1415,14 @@ impl Table {
         if self.names.get(name).first_cell.is_none() {
             self.names.remove(name);
         }
-        self.cells[id.0 as usize].rev = Rev::default();
-        self.cells[id.0 as usize].dead = false;
+        self.cells[id.index()].rev = Rev::default();
+        self.cells[id.index()].dead = false;
         self.supersede(rev);
         self.free.push(id);
     }
 
     fn supersede(&mut self, rev: Rev) {
         let Self { journal, cells, .. } = self;
-        journal.supersede(rev, |entry| cells[entry.cell.0 as usize].rev == entry.rev);
+        journal.supersede(rev, |entry| cells[entry.cell.index()].rev == entry.rev);
     }
 }

@@ -1,14 +1,13 @@
 //! The names of devices and mailboxes, each kept once.
 
-use std::collections::BTreeMap;
 use std::hash::Hasher;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
 use siphasher::sip::SipHasher13;
 
 use super::CellId;
+use super::order::Order;
 
 /// What a name names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,7 +28,7 @@ pub(crate) struct Names {
     entries: Vec<Name>,
     free: Vec<u32>,
     by_hash: HashTable<u32>,
-    in_order: [BTreeMap<Arc<str>, NameId>; 2],
+    in_order: [Order; 2],
     made: [u32; 2],
     key: (u64, u64),
 }
@@ -49,6 +48,9 @@ pub(crate) struct Name {
     ordinal: u32,
 }
 
+/// There may be a million of them.
+const _: () = assert!(size_of::<Name>() <= 40);
+
 impl Names {
     /// An empty table. `key` is secret, so that nobody can choose names that collide.
     pub(crate) fn new(key: (u64, u64)) -> Self {
@@ -56,10 +58,19 @@ impl Names {
             entries: Vec::new(),
             free: Vec::new(),
             by_hash: HashTable::new(),
-            in_order: [BTreeMap::new(), BTreeMap::new()],
+            in_order: Default::default(),
             made: [0; 2],
             key,
         }
+    }
+
+    /// So many names are about to come: their places are not reckoned again each time that there are twice as many.
+    pub(crate) fn expect(&mut self, count: usize) {
+        let (entries, key) = (&self.entries, self.key);
+        self.by_hash.reserve(count, |&id| {
+            let name = &entries[id as usize];
+            keyed_hash(key, name.kind, &name.text)
+        });
     }
 
     pub(crate) fn find(&self, kind: Kind, text: &str) -> Option<NameId> {
@@ -78,9 +89,8 @@ impl Names {
             return id;
         }
         let hash = self.hash(kind, text);
-        let text: Arc<str> = Arc::from(text);
         let name = Name {
-            text: Arc::clone(&text),
+            text: Arc::from(text),
             kind,
             first_cell: None,
             owner: None,
@@ -102,6 +112,7 @@ impl Names {
         let Self {
             by_hash,
             entries,
+            in_order,
             key,
             ..
         } = self;
@@ -109,7 +120,7 @@ impl Names {
             let name = &entries[id as usize];
             keyed_hash(*key, name.kind, &name.text)
         });
-        self.in_order[kind as usize].insert(text, NameId(id));
+        in_order[kind as usize].insert(id, |id| &entries[id as usize].text);
         NameId(id)
     }
 
@@ -121,9 +132,16 @@ impl Names {
         if let Ok(found) = self.by_hash.find_entry(hash, |&other| other == id.0) {
             found.remove();
         }
-        self.in_order[name.kind as usize].remove(&*name.text);
+        self.in_order[name.kind as usize].remove(id.0, |id| &self.entries[id as usize].text);
         self.entries[id.0 as usize].text = Arc::from("");
         self.free.push(id.0);
+    }
+
+    /// What filters say of names is asked anew: they are others.
+    pub(crate) fn forget_verdicts(&mut self) {
+        for name in &mut self.entries {
+            (name.verdicts_known, name.verdicts) = (0, 0);
+        }
     }
 
     pub(crate) fn get(&self, id: NameId) -> &Name {
@@ -147,10 +165,10 @@ impl Names {
         kind: Kind,
         after: Option<&str>,
     ) -> impl Iterator<Item = (&'a str, NameId)> + 'a {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let text_of = |id: u32| &*self.entries[id as usize].text;
         self.in_order[kind as usize]
-            .range::<str, _>((from, Bound::Unbounded))
-            .map(|(text, id)| (&**text, *id))
+            .after(after, text_of)
+            .map(move |id| (text_of(id), NameId(id)))
     }
 
     #[cfg(test)]

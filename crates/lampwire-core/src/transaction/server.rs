@@ -11,6 +11,7 @@ use lampwire_sip::Message;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::compositor::Accepted;
+use crate::hex::Hex;
 use crate::io::TransportId;
 use crate::limits;
 
@@ -25,8 +26,8 @@ impl TransactionKey {
     }
 
     /// The To tag of the answer to this request: the same for each copy (RFC 3261 8.2.6.2).
-    pub(crate) fn to_tag(self) -> String {
-        format!("{:016x}", self.0 >> 64)
+    pub(crate) fn to_tag(self) -> Hex<16> {
+        Hex::of(&self.0.to_be_bytes())
     }
 }
 

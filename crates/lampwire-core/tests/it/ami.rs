@@ -857,3 +857,52 @@ fn a_host_name_is_asked_for_until_it_is_known() {
     asterisk.run(&mut bench);
     assert_eq!(bench.lamp("PJSIP/1"), Some("INUSE"));
 }
+
+#[test]
+fn a_reload_leaves_its_connection_alone_unless_its_section_is_another() {
+    let base = format!("{RELATION}{SOURCE}");
+    let mut asterisk = Asterisk::new(&[
+        ("PJSIP/1", "INUSE"),
+        ("PJSIP/2", "BUSY"),
+        ("SIP/3", "INUSE"),
+    ]);
+    let mut bench = node("", &mut asterisk);
+    told(&mut bench, &mut asterisk);
+
+    // Another section before it: it has another place, and is the same.
+    let other = SOURCE
+        .replace("[office]", "[annex]")
+        .replace("127.0.0.16", "127.0.0.17");
+    let report = bench.reload(&format!("{other}{base}")).unwrap();
+    assert_eq!(report.links.len(), 1, "{report:?}");
+    let connects: Vec<_> = std::iter::from_fn(|| bench.node.poll_flow()).collect();
+    assert_eq!(connects.len(), 1, "{connects:?}");
+    asterisk.set(&mut bench, "PJSIP/1", "RINGING");
+    assert_eq!(told(&mut bench, &mut asterisk), ["PJSIP/1 RINGING 16"]);
+    bench.reload(&base).unwrap();
+    while bench.node.poll_flow().is_some() {}
+    asterisk.set(&mut bench, "PJSIP/1", "INUSE");
+    assert_eq!(told(&mut bench, &mut asterisk), ["PJSIP/1 INUSE 16"]);
+    assert_eq!(asterisk.connections, 1);
+
+    // Another filter: it is read anew, and only what is another is told.
+    let all = base.replace(
+        "device_state_filter=^PJSIP/",
+        "device_state_filter=^PJSIP/1|^SIP/",
+    );
+    bench.reload(&all).unwrap();
+    asterisk.run(&mut bench);
+    assert_eq!(asterisk.connections, 2);
+    let mut said = told(&mut bench, &mut asterisk);
+    said.sort();
+    assert_eq!(said, ["PJSIP/2 INVALID 16", "SIP/3 INUSE 16"]);
+    assert_eq!(status(&bench), PeerStatus::Up);
+
+    // Without it, nothing of it is left.
+    bench.reload(RELATION).unwrap();
+    while bench.node.poll_flow().is_some() {}
+    let mut said = told(&mut bench, &mut asterisk);
+    said.sort();
+    assert_eq!(said, ["PJSIP/1 INVALID 16", "SIP/3 INVALID 16"]);
+    assert_eq!(bench.lamp("PJSIP/1"), None);
+}

@@ -5,9 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lampwire_conf::{MapSource, Severity, load};
+use lampwire_conf::{Config, MapSource, Severity, load};
 use lampwire_core::store::Record;
-use lampwire_core::{Event, Node, Notice, Now, Query, Records, Setup, Time, TransportId, WallTime};
+use lampwire_core::{
+    Event, Node, NotReloaded, Notice, Now, Query, Records, ReloadReport, Setup, Time, TransportId,
+    WallTime,
+};
 use lampwire_sip::DeviceState;
 
 /// Where its only configured peer is.
@@ -99,7 +102,12 @@ impl Bench {
     }
 
     /// The node ends, in order or not, and another of this configuration goes on from what was kept. Nothing that it had to send goes out.
-    pub(crate) fn restarted(mut self, config: &str, in_order: bool) -> Self {
+    pub(crate) fn restarted(self, config: &str, in_order: bool) -> Self {
+        self.away(config, in_order, Duration::ZERO)
+    }
+
+    /// The same, some time later.
+    pub(crate) fn away(mut self, config: &str, in_order: bool, time: Duration) -> Self {
         let mut kept = BTreeMap::new();
         let (mut records, mut next) = self.node.everything(self.now, 0, 3);
         while let Some(from) = next {
@@ -113,20 +121,16 @@ impl Bench {
             records.extend(self.node.closing(self.now));
         }
         for record in records {
-            kept.insert(record.key(), record);
+            kept.insert(record.key().into_owned(), record);
         }
         kept.retain(|_, record| !record.is_absence());
+        let end = self.now.at + time;
+        self.step_to(end);
         Self::go_on(config, Some((self.now, kept.into_values().collect())))
     }
 
     fn go_on(config: &str, earlier: Option<(Now, Vec<Record>)>) -> Self {
-        let mut source = MapSource::new([("node.conf", config)]);
-        let (config, diagnostics) = load("node.conf", &mut source);
-        let errors: Vec<_> = diagnostics
-            .iter()
-            .filter(|it| it.severity == Severity::Error)
-            .collect();
-        assert!(errors.is_empty(), "{errors:?}");
+        let config = loaded(config);
         let begin = Now {
             at: Time::from_micros(1_000_000),
             wall: WallTime::from_millis(1_767_225_600_000),
@@ -159,6 +163,11 @@ impl Bench {
         };
         bench.drain();
         bench
+    }
+
+    /// Another configuration, which must be without error, for the node at work.
+    pub(crate) fn reload(&mut self, config: &str) -> Result<ReloadReport, NotReloaded> {
+        self.node.reload(self.now, Arc::new(loaded(config)))
     }
 
     /// Puts a datagram in and gives what the node sends to its source because of it.
@@ -300,6 +309,18 @@ impl Bench {
             self.sent.push((transmit.remote, text));
         }
     }
+}
+
+/// A configuration, which must be without error.
+fn loaded(text: &str) -> Config {
+    let mut source = MapSource::new([("node.conf", text)]);
+    let (config, diagnostics) = load("node.conf", &mut source);
+    let errors: Vec<_> = diagnostics
+        .iter()
+        .filter(|it| it.severity == Severity::Error)
+        .collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    config
 }
 
 /// An answer of the DNS that holds for a minute.

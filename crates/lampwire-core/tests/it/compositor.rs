@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lampwire_core::limits;
 use lampwire_sip::DeviceState;
 
 use crate::bench::{Answer, Bench, NODE_EID, PEER, PEER_EID, Request, TAKES_ONLY, device, mailbox};
@@ -683,4 +684,26 @@ fn nothing_is_taken_before_the_node_starts() {
         b"OPTIONS sip:a SIP/2.0\r\n\r\n",
     );
     assert!(node.poll_transmit().is_none());
+}
+
+#[test]
+fn who_is_killed_again_and_again_is_not_kept_out_by_what_its_lives_have_left() {
+    let mut bench = Bench::new(TAKES_ONLY);
+    let oldest = bench.ask(&Request::new()).tag().to_owned();
+    bench.pass(Duration::from_secs(1));
+    let in_use = bench.ask(&Request::new()).tag().to_owned();
+    for _ in 2..limits::PUBLICATIONS_OF_AN_ENDPOINT {
+        bench.pass(Duration::from_millis(10));
+        assert_eq!(bench.ask(&Request::new()).status(), 200);
+    }
+    let refused = bench.ask(&Request::new());
+    assert_eq!(
+        (refused.status(), refused.header("Retry-After")),
+        (503, Some("60"))
+    );
+    bench.pass(limits::PUBLICATION_LEFT);
+    let in_use = bench.ask(&Request::refresh_of(&in_use)).tag().to_owned();
+    assert_eq!(bench.ask(&Request::new()).status(), 200);
+    assert_eq!(bench.ask(&Request::refresh_of(&oldest)).status(), 412);
+    assert_eq!(bench.ask(&Request::refresh_of(&in_use)).status(), 200);
 }

@@ -113,9 +113,12 @@ fn mailbox(eid: &str, name: &str, new: u32, old: u32) -> String {
     )
 }
 
+/// A number that is stamped half a year after the beginning of a test.
+const NEWER: u64 = (1_767_225_600_000 + 180 * 86_400_000) << 10;
+
 /// The version that hub c gives a value.
 fn stamped(seq: u64) -> String {
-    format!(r#","by":"{}","life":1,"seq":{seq}"#, C.2)
+    format!(r#","by":"{}","seq":{seq}"#, C.2)
 }
 
 /// A peer says something that is taken; what the hub then tells.
@@ -265,9 +268,9 @@ fn a_filter_of_another_lampwire_is_applied_here() {
     assert_eq!(
         everything,
         told(&[
-            ("b", "beat 01"),
             ("b", "x INUSE 0a"),
             ("b", "Wanted/1 INUSE 0a"),
+            ("b", "beat 01"),
             ("b", "dumped 01")
         ])
     );
@@ -280,7 +283,11 @@ fn an_older_value_overwrites_nothing_and_a_circle_falls_quiet() {
     let mut bench = acquainted("");
     let x = |state: &str, seq: u64| device(D, "x", state, &stamped(seq));
     assert_eq!(tell(&mut bench, C, x("INUSE", 5)).len(), 2);
-    assert_eq!(tell(&mut bench, C, x("BUSY", 4)), []);
+    assert_eq!(
+        tell(&mut bench, C, x("BUSY", 4)),
+        told(&[("c", "x INUSE 0d")]),
+        "who knows less is told"
+    );
     assert_eq!(
         tell(&mut bench, B, x("INUSE", 5)),
         [],
@@ -292,11 +299,18 @@ fn an_older_value_overwrites_nothing_and_a_circle_falls_quiet() {
     );
     assert_eq!(tell(&mut bench, C, x("ONHOLD", 6)), []);
     assert_eq!(bench.node.counters().stale, 3);
-    // A new life of the hub's is newer whatever its numbers.
-    let reborn = device(D, "x", "RINGING", &stamped(1)).replace("\"life\":1", "\"life\":2");
-    assert_eq!(tell(&mut bench, C, reborn).len(), 2);
+    // Numbers of several hubs can be compared.
+    let others = |seq: u64| stamped(seq).replace(C.2, B.2);
+    assert_eq!(
+        tell(&mut bench, B, device(D, "x", "RINGING", &others(5))),
+        told(&[("b", "x ONHOLD 0d")])
+    );
+    assert_eq!(
+        tell(&mut bench, B, device(D, "x", "RINGING", &others(7))).len(),
+        2
+    );
     // Our own word comes back.
-    let ours = format!(r#","by":"{NODE_EID}","life":1,"seq":99"#);
+    let ours = format!(r#","by":"{NODE_EID}","seq":99"#);
     assert_eq!(tell(&mut bench, C, device(A.2, "q", "BUSY", &ours)), []);
     assert_eq!(bench.lamp("q"), None);
 }
@@ -305,7 +319,7 @@ fn an_older_value_overwrites_nothing_and_a_circle_falls_quiet() {
 fn a_clock_that_went_back_makes_no_news_look_old() {
     let mut bench = acquainted("");
     bench.ask(&of(A, device(A.2, "x", "INUSE", "")));
-    let life = |bench: &mut Bench| {
+    let seq = |bench: &mut Bench| {
         let request = bench
             .requests()
             .into_iter()
@@ -313,25 +327,28 @@ fn a_clock_that_went_back_makes_no_news_look_old() {
             .unwrap();
         let body = request.body().to_owned();
         bench.grant(&request, "tag");
-        let at = body.find("\"life\":").unwrap() + 7;
-        body[at..]
-            .split(',')
-            .next()
-            .unwrap()
-            .parse::<u64>()
-            .unwrap()
+        number(&body, "seq")
     };
-    let before = life(&mut bench);
+    let before = seq(&mut bench);
     settle(&mut bench);
     let seen = before + 1_000_000;
-    bench.ask(&of(
-        C,
-        format!(
-            r#"{{"type":"refresh","eid":"{}","life":1,"seen":{seen}}}"#,
-            C.2
-        ),
-    ));
-    assert_eq!(life(&mut bench), seen + 1);
+    refresh(&mut bench, C, &format!(r#","life":1,"seen":{seen}"#));
+    bench.ask(&of(A, device(A.2, "x", "BUSY", "")));
+    // One peer may be behind another in what it has seen.
+    assert!(seq(&mut bench) > seen + limits::BEATS_LATE);
+    settle(&mut bench);
+    // What another still has of our earlier life is overtaken by what we say now.
+    let ours = format!(r#","by":"{NODE_EID}","seq":{}"#, seen + 500);
+    let heard = tell(&mut bench, C, device(A.2, "x", "RINGING", &ours));
+    assert!(heard.contains(&("c", "x BUSY 0a".to_owned())), "{heard:?}");
+    assert_eq!(bench.lamp("x"), Some("BUSY"));
+}
+
+/// A number in a body.
+fn number(body: &str, name: &str) -> u64 {
+    let at = body.find(&format!("\"{name}\":")).unwrap() + name.len() + 3;
+    let end = body[at..].find(|it: char| !it.is_ascii_digit()).unwrap();
+    body[at..at + end].parse().unwrap()
 }
 
 // ---- lease, hold, retraction
@@ -467,7 +484,7 @@ fn a_hub_that_falls_silent_takes_what_it_told_with_it_and_its_beats_go_on() {
     tell(&mut bench, C, device(D, "x", "INUSE", &stamped(3)));
     let beat = |number: u64| {
         format!(
-            r#"{{"type":"beat","eid":"{}","by":"{}","life":1,"seq":{number}}}"#,
+            r#"{{"type":"beat","eid":"{}","by":"{}","seq":{number}}}"#,
             C.2, C.2
         )
     };
@@ -485,6 +502,62 @@ fn a_hub_that_falls_silent_takes_what_it_told_with_it_and_its_beats_go_on() {
     );
     let heard = tell(&mut bench, B, beat(30));
     assert!(heard.contains(&("a", "x INUSE 0d".to_owned())), "{heard:?}");
+}
+
+#[test]
+fn nobody_can_take_the_numbers_of_all_future_for_himself() {
+    let mut bench = acquainted("");
+    // Ten years after the clock of the test, in numbers of 1,024 a millisecond, and one more.
+    let newest = (1_767_225_600_000 + 10 * 365 * 86_400_000) << 10;
+    let at_least = |more: String| device(D, "x", "INUSE", &more);
+    for body in [
+        at_least(stamped(newest + 100_000_000)),
+        at_least(stamped(i64::MAX as u64)),
+        beat_of_c(1, i64::MAX as u64),
+        format!(
+            r#"{{"type":"refresh","eid":"{}","life":1,"seen":{}}}"#,
+            C.2,
+            i64::MAX
+        ),
+    ] {
+        let answer = bench.ask(&of(C, body.clone()));
+        assert_eq!(answer.status(), 403, "{body}: {answer:?}");
+        assert_eq!(settle(&mut bench), [], "{body}");
+    }
+    assert_eq!(bench.lamp("x"), None);
+    assert_eq!(
+        tell(&mut bench, C, at_least(stamped(newest))),
+        told(&[("a", "x INUSE 0d"), ("b", "x INUSE 0d")])
+    );
+}
+
+#[test]
+fn a_beat_is_of_the_hub_that_it_names() {
+    let mut bench = acquainted("");
+    refresh(&mut bench, B, r#","life":5"#);
+    let foreign = format!(r#"{{"type":"beat","eid":"{}","by":"{D}","seq":1}}"#, C.2);
+    assert_eq!(tell(&mut bench, C, foreign), []);
+}
+
+#[test]
+fn what_is_heard_here_at_first_hand_is_ours_to_say_where_its_hub_is_lost() {
+    let mut bench = acquainted("");
+    tell(&mut bench, C, device(A.2, "x", "INUSE", &stamped(3)));
+    tell(&mut bench, C, beat_of_c(1, 3));
+    // Hub c falls silent and is lost; a is heard here, and what came of it by c is ours to say.
+    pass(&mut bench, 120);
+    tell(&mut bench, A, device(A.2, "y", "INUSE", ""));
+    // One that b passes on of it still, later than what was known, is not what counts either.
+    let later = device(A.2, "x", "BUSY", &stamped(NEWER));
+    assert_eq!(bench.ask(&of(B, later)).status(), 200);
+    let said = bench.requests();
+    let ours = format!("\"by\":\"{NODE_EID}\"");
+    let mut of_x = said
+        .iter()
+        .map(Sent::body)
+        .filter(|it| it.contains("\"x\""));
+    assert!(of_x.next().is_some_and(|it| it.contains(&ours)), "{said:?}");
+    assert!(of_x.all(|it| it.contains(&ours)), "{said:?}");
 }
 
 #[test]
@@ -537,6 +610,24 @@ fn a_stock_peer_that_restarted_loses_what_two_dumps_leave_out() {
 }
 
 #[test]
+fn whoever_says_all_again_at_his_leisure_has_sent_no_dump() {
+    let mut bench = acquainted("");
+    for name in ["x", "y", "z"] {
+        tell(&mut bench, A, device(A.2, name, "INUSE", ""));
+    }
+    pass(&mut bench, 15);
+    // It begins publications anew as it goes, does not answer when it is asked, and repeats one state a minute.
+    for round in 0..20 {
+        let name = ["x", "y", "z"][round % 3];
+        tell(&mut bench, A, device(A.2, name, "INUSE", ""));
+        assert_eq!(pass(&mut bench, 61), [], "{round}");
+    }
+    for name in ["x", "y", "z"] {
+        assert!(bench.node.device(name).is_some(), "{name}");
+    }
+}
+
+#[test]
 fn a_lampwire_that_restarted_loses_what_one_marked_dump_leaves_out() {
     let mut bench = acquainted("");
     for name in ["x", "gone"] {
@@ -561,7 +652,12 @@ fn a_lampwire_that_restarted_loses_what_one_marked_dump_leaves_out() {
     settle(&mut bench);
     tell(&mut bench, C, device(C.2, "x", "INUSE", ""));
     // The end of an earlier dump is none of this one.
-    let dumped = |round: u64| format!(r#"{{"type":"dumped","eid":"{}","round":{round}}}"#, C.2);
+    let dumped = |round: u64| {
+        format!(
+            r#"{{"type":"dumped","eid":"{}","life":2,"round":{round}}}"#,
+            C.2
+        )
+    };
     assert_eq!(tell(&mut bench, C, dumped(round - 1)), []);
     let heard = tell(&mut bench, C, dumped(round));
     assert_eq!(
@@ -672,6 +768,118 @@ fn the_end_of_a_dump_comes_after_it_also_where_its_asker_is_asked_at_the_same_mo
     );
 }
 
+// ---- what is gone, among hubs
+
+/// A beat of hub c's, which has told everything up to `complete`.
+fn beat_of_c(number: u64, complete: u64) -> String {
+    format!(
+        r#"{{"type":"beat","eid":"{}","by":"{}","seq":{number},"complete":{complete}}}"#,
+        C.2, C.2
+    )
+}
+
+#[test]
+fn what_is_not_known_though_everything_up_to_it_is_is_gone_and_whoever_has_it_is_told() {
+    let mut bench = acquainted("");
+    tell(&mut bench, C, device(D, "x", "INUSE", &stamped(5)));
+    // Nothing is known of how far c has told yet, so what b knows of it is news.
+    assert_eq!(
+        tell(&mut bench, B, device(D, "early", "INUSE", &stamped(3))),
+        told(&[("a", "early INUSE 0d"), ("c", "early INUSE 0d")])
+    );
+    tell(&mut bench, C, beat_of_c(1, 5));
+    assert_eq!(
+        tell(&mut bench, B, device(D, "gone", "INUSE", &stamped(4))),
+        told(&[
+            ("a", "gone INVALID 0d"),
+            ("b", "gone INVALID 0d"),
+            ("c", "gone INVALID 0d")
+        ])
+    );
+    assert!(bench.node.device("gone").is_none());
+    assert_eq!(
+        tell(&mut bench, B, device(D, "news", "INUSE", &stamped(6))),
+        told(&[("a", "news INUSE 0d"), ("c", "news INUSE 0d")]),
+        "what lies beyond is news"
+    );
+    // What a filter may have kept from us says nothing.
+    let partial = beat_of_c(2, 9).replace("\"complete\"", "\"partial\":true,\"complete\"");
+    tell(&mut bench, C, partial);
+    assert_eq!(
+        tell(&mut bench, B, device(D, "hidden", "INUSE", &stamped(8))).len(),
+        2
+    );
+}
+
+#[test]
+fn an_invalid_that_another_hub_tells_deletes_and_of_what_is_not_known_it_says_nothing() {
+    let mut bench = acquainted("");
+    tell(&mut bench, C, device(D, "x", "INUSE", &stamped(5)));
+    assert_eq!(
+        tell(&mut bench, C, device(D, "x", "INVALID", &stamped(6))),
+        told(&[("a", "x INVALID 0d"), ("b", "x INVALID 0d")])
+    );
+    assert!(bench.node.device("x").is_none());
+    assert_eq!(
+        tell(&mut bench, C, device(D, "never", "INVALID", &stamped(7))),
+        []
+    );
+}
+
+#[test]
+fn what_a_node_says_here_is_not_lost_because_another_hub_does_not_hear_it() {
+    let mut bench = acquainted("");
+    tell(&mut bench, A, device(A.2, "x", "INUSE", ""));
+    // The other hub heard it as well, later than we, and then no more.
+    tell(&mut bench, C, device(A.2, "x", "INUSE", &stamped(NEWER)));
+    let lost = format!("{},\"lost\":true", stamped(NEWER + 1));
+    let heard = tell(&mut bench, C, device(A.2, "x", "INVALID", &lost));
+    assert_eq!(
+        heard,
+        told(&[("b", "x INUSE 0a"), ("c", "x INUSE 0a"),]),
+        "our word is above its"
+    );
+    assert_eq!(bench.lamp("x"), Some("INUSE"));
+}
+
+#[test]
+fn what_a_silent_hub_had_heard_is_ours_to_say_where_its_node_is_here_too() {
+    let mut bench = acquainted("");
+    tell(&mut bench, A, device(A.2, "y", "INUSE", ""));
+    tell(&mut bench, C, device(A.2, "x", "BUSY", &stamped(NEWER)));
+    tell(&mut bench, C, device(D, "z", "BUSY", &stamped(NEWER + 1)));
+    let heard = pass(&mut bench, 25);
+    assert_eq!(
+        heard,
+        told(&[("b", "x BUSY 0a"), ("c", "x BUSY 0a")]),
+        "held, not lost"
+    );
+    let heard = pass(&mut bench, 60);
+    assert_eq!(
+        heard,
+        told(&[("a", "z INVALID 0d lost"), ("b", "z INVALID 0d lost")])
+    );
+    assert_eq!(bench.lamp("x"), Some("BUSY"));
+}
+
+#[test]
+fn our_word_of_an_earlier_life_is_taken_back_once_everybody_has_spoken() {
+    let mut bench = acquainted("");
+    let ours = format!(r#","by":"{NODE_EID}","seq":7"#);
+    assert_eq!(
+        tell(&mut bench, C, device(A.2, "x", "INUSE", &ours)),
+        [],
+        "a may still say so"
+    );
+    let heard = pass(&mut bench, 66);
+    assert_eq!(heard, [], "but does not");
+    // Now c is asked once more, and says it again.
+    assert_eq!(
+        tell(&mut bench, C, device(A.2, "x", "INUSE", &ours)),
+        told(&[("b", "x INVALID 0a"), ("c", "x INVALID 0a"),])
+    );
+}
+
 // ---- mailboxes
 
 #[test]
@@ -771,4 +979,43 @@ fn a_peer_may_have_names_and_states_of_its_own() {
 #[test]
 fn the_bounds_are_sensible() {
     assert!(limits::HUB_SILENT > limits::HUB_BEAT * 3);
+}
+
+#[test]
+fn a_reload_takes_back_from_a_server_and_spares_a_hub() {
+    let mut bench = hub("");
+    refresh(&mut bench, B, "");
+    refresh(&mut bench, C, r#","life":1"#);
+    bench.ask(&of(C, device(D, "SIP/9", "INUSE", &stamped(7))));
+    settle(&mut bench);
+    bench.ask(&of(A, device(A.2, "SIP/1", "INUSE", "")));
+    let told = settle(&mut bench);
+    for to in [B.0, C.0] {
+        assert!(
+            told.contains(&(to, "SIP/1 INUSE 0a".to_owned())),
+            "{told:?}"
+        );
+    }
+    let narrow = |text: &str, name: &str| {
+        let publish = format!("[{name}-device]\ntype=outbound-publish\n");
+        text.replacen(&publish, &format!("{publish}@device_state_filter=^X\n"), 1)
+    };
+    let wide = config("");
+    let report = bench.reload(&narrow(&narrow(&wide, "b"), "c")).unwrap();
+    let mut told = settle(&mut bench);
+    told.sort();
+    let b = |text: &str| (B.0, text.to_owned());
+    assert_eq!(told, [b("SIP/1 INVALID 0a"), b("SIP/9 INVALID 0d")]);
+    let warnings: Vec<_> = report.warnings.iter().map(|it| it.code).collect();
+    assert_eq!(warnings, ["not-retracted"]);
+    assert!(report.warnings[0].text.contains("is a hub"), "{report:?}");
+    bench.reload(&wide).unwrap();
+    let told = settle(&mut bench);
+    for text in [
+        b("SIP/1 INUSE 0a"),
+        b("SIP/9 INUSE 0d"),
+        (C.0, "SIP/1 INUSE 0a".to_owned()),
+    ] {
+        assert!(told.contains(&text), "{text:?}: {told:?}");
+    }
 }

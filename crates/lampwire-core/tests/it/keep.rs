@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use lampwire_core::limits;
+use lampwire_core::store::Record;
 use lampwire_sip::DeviceState;
 
 use crate::bench::{Bench, NODE_EID, RELATION, Request, device, mailbox};
@@ -80,8 +82,31 @@ fn a_state_that_was_taken_back_is_not_there_again_and_the_peer_is_told() {
     let (mut bench, _) = settled();
     bench.node.unset_device(bench.now, "Custom:own").unwrap();
     let mut bench = bench.restarted(&config(), true);
-    assert_eq!(bench.lamp("Custom:own"), Some("INVALID").filter(|_| false));
-    let _ = told(&mut bench, 2);
+    assert_eq!(bench.lamp("Custom:own"), None);
+    let heard = told(&mut bench, 2);
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].contains("Custom:own") && heard[0].contains("INVALID"));
+    // Everybody has been told: nothing is left of it.
+    told(&mut bench, 3);
+    let batch = bench.node.unsaved(bench.now, 1000);
+    bench.node.saved(&batch);
+    bench.pass(limits::TOMBSTONE_SWEEP * 2);
+    let (records, _) = bench.node.everything(bench.now, 0, 1000);
+    let left = |it: &Record| matches!(it, Record::State(state) if state.name == "Custom:own");
+    assert!(!records.iter().any(left), "{records:?}");
+}
+
+#[test]
+fn after_an_end_without_notice_own_states_are_said_again_where_no_tag_can_prove_what_the_peer_has()
+{
+    for (in_order, said_again) in [(true, false), (false, true)] {
+        let (bench, _) = settled();
+        // Its publications have run out meanwhile.
+        let mut bench = bench.away(&config(), in_order, Duration::from_secs(2 * 3600));
+        let heard = told(&mut bench, 3);
+        let again = heard.iter().any(|body| body.contains("Custom:own"));
+        assert_eq!(again, said_again, "{heard:?}");
+    }
 }
 
 #[test]
@@ -204,10 +229,10 @@ fn a_batch_holds_no_tag_without_the_states_that_came_under_it() {
     }
     let part = bench.node.unsaved(bench.now, 4);
     assert!(part.more);
-    let kinds = |records: &[lampwire_core::store::Record]| {
+    let kinds = |records: &[Record]| {
         records
             .iter()
-            .filter(|it| matches!(it, lampwire_core::store::Record::Publication(_)))
+            .filter(|it| matches!(it, Record::Publication(_)))
             .count()
     };
     assert_eq!((part.records.len(), kinds(&part.records)), (4, 0));
@@ -216,4 +241,47 @@ fn a_batch_holds_no_tag_without_the_states_that_came_under_it() {
     bench.node.saved(&part);
     let rest = bench.node.unsaved(bench.now, 1000);
     assert!(!rest.more && kinds(&rest.records) == 10, "{rest:?}");
+}
+
+#[test]
+fn a_keeper_that_could_not_write_holds_nothing_back_and_begins_anew_with_everything() {
+    let (mut bench, _) = settled();
+    let _ = bench.node.unsaved(bench.now, 1000);
+    bench.node.unkept();
+    bench.set("Custom:meanwhile", DeviceState::Busy);
+    bench.node.unset_device(bench.now, "Custom:own").unwrap();
+    told(&mut bench, 3);
+    let (records, more) = bench.node.everything(bench.now, 0, 1000);
+    assert_eq!(more, None);
+    let states = records.iter().filter_map(|record| match record {
+        Record::State(state) => Some(state.name.as_str()),
+        _ => None,
+    });
+    let mut states: Vec<_> = states.collect();
+    states.sort_unstable();
+    assert_eq!(states, ["100", "Custom:meanwhile", "Custom:x1"]);
+    assert!(
+        records
+            .iter()
+            .any(|it| matches!(it, Record::Publication(_)))
+    );
+    assert!(records.iter().any(|it| matches!(it, Record::Lane(_))));
+    // And from there on what is new, a deletion among it.
+    let batch = bench.node.unsaved(bench.now, 1000);
+    assert_eq!(
+        batch
+            .records
+            .iter()
+            .filter(|it| matches!(it, Record::State(_)))
+            .count(),
+        0
+    );
+    bench
+        .node
+        .unset_device(bench.now, "Custom:meanwhile")
+        .unwrap();
+    told(&mut bench, 3);
+    let batch = bench.node.unsaved(bench.now, 1000);
+    let gone = |it: &Record| matches!(it, Record::State(state) if state.gone && state.name == "Custom:meanwhile");
+    assert!(batch.records.iter().any(gone), "{batch:?}");
 }

@@ -4,6 +4,7 @@
 
 mod ami;
 mod bench;
+mod canary;
 mod compositor;
 mod digest;
 mod entities;
@@ -11,9 +12,11 @@ mod explain;
 mod hub;
 mod identity;
 mod keep;
+mod many;
 mod own;
 mod places;
 mod publisher;
 mod relations;
+mod reload;
 mod strangers;
 mod streams;

@@ -100,9 +100,10 @@ impl Peer {
         match change {
             StateChange::Device { device, .. } => device.starts_with(&self.tells_devices),
             StateChange::Mailbox { uniqueid, .. } => uniqueid.starts_with(&self.tells_mailboxes),
-            StateChange::Refresh { .. } | StateChange::Dumped { .. } | StateChange::Beat { .. } => {
-                true
-            }
+            StateChange::Refresh { .. }
+            | StateChange::Dumped { .. }
+            | StateChange::Beat { .. }
+            | StateChange::Canary { .. } => true,
         }
     }
 }
@@ -280,9 +281,10 @@ impl StockAsterisk {
         let event = match change {
             StateChange::Device { .. } => EventPackage::DeviceState,
             StateChange::Mailbox { .. } => EventPackage::Mwi,
-            StateChange::Refresh { .. } | StateChange::Dumped { .. } | StateChange::Beat { .. } => {
-                publisher.event
-            }
+            StateChange::Refresh { .. }
+            | StateChange::Dumped { .. }
+            | StateChange::Beat { .. }
+            | StateChange::Canary { .. } => publisher.event,
         };
         if event == publisher.event && self.settings.peers[publisher.peer].is_told(change) {
             let mut body = Vec::new();

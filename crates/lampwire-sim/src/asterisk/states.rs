@@ -51,7 +51,8 @@ impl States {
             StateChange::Device { .. }
             | StateChange::Refresh { .. }
             | StateChange::Dumped { .. }
-            | StateChange::Beat { .. } => {}
+            | StateChange::Beat { .. }
+            | StateChange::Canary { .. } => {}
         }
     }
 

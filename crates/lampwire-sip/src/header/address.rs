@@ -30,8 +30,7 @@ impl<'a> NameAddr<'a> {
             (Some(quoted), rest)
         } else {
             // A semicolon cannot stand in a name without quotes: what follows one is a parameter, brackets and all.
-            match value
-                .find(['<', ';'])
+            match memchr::memchr2(b'<', b';', value.as_bytes())
                 .filter(|at| value[*at..].starts_with('<'))
             {
                 Some(angle) => {
@@ -52,7 +51,7 @@ impl<'a> NameAddr<'a> {
                 }
                 None => {
                     // RFC 3261 20.10: without brackets, parameters are the header's, not the URI's.
-                    let (uri, params) = value.split_once(';').unwrap_or((value, ""));
+                    let (uri, params) = text::cut(value, b';').unwrap_or((value, ""));
                     let uri = text::trim(uri);
                     let wrong = |c: char| text::is_blank(c) || matches!(c, '>' | '"');
                     let whole = !uri.is_empty() && !uri.contains(wrong);
@@ -66,7 +65,7 @@ impl<'a> NameAddr<'a> {
                 }
             }
         };
-        let (uri, behind) = rest.strip_prefix('<')?.split_once('>')?;
+        let (uri, behind) = text::cut(rest.strip_prefix('<')?, b'>')?;
         let behind = text::trim(behind);
         let params = match behind.strip_prefix(';') {
             Some(params) => params,
@@ -85,8 +84,8 @@ impl<'a> NameAddr<'a> {
 
     /// A tag without a value is none that an answer could repeat (RFC 3261 25.1), nor could one be added behind an open quote.
     fn checked(self) -> Option<Self> {
-        let empty = matches!(self.params.get("tag"), Some(None | Some("")));
-        (!empty && self.params.is_whole()).then_some(self)
+        let [tag] = self.params.whole(["tag"])?;
+        (!matches!(tag, Some(None | Some("")))).then_some(self)
     }
 
     /// The dialog's or transaction's tag.

@@ -18,7 +18,7 @@ impl<'a> CSeq<'a> {
     /// Reads a value; `None` where it is malformed or the number is 2^31 or more (RFC 3261 8.1.1.5).
     pub fn parse(value: &'a str) -> Option<Self> {
         let value = text::trim(value);
-        let blank = value.find(text::is_blank)?;
+        let blank = text::find_blank(value)?;
         let (number, method) = (&value[..blank], text::trim(&value[blank..]));
         if !number.bytes().all(|byte| byte.is_ascii_digit()) || !text::is_token(method) {
             return None;

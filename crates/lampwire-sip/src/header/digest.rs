@@ -202,9 +202,11 @@ fn quoted(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::Result {
     f.write_str("\"")
 }
 
-/// The `name=value` pairs behind `Digest`, checked once and looked up in place.
-#[derive(Clone, Copy)]
-struct AuthParams<'a>(&'a str);
+/// The `name=value` pairs behind `Digest`, each name once.
+struct AuthParams<'a> {
+    pairs: [(&'a str, &'a str); limits::MAX_PARAMS],
+    count: usize,
+}
 
 impl<'a> AuthParams<'a> {
     fn parse(value: &'a str) -> Option<Self> {
@@ -214,38 +216,43 @@ impl<'a> AuthParams<'a> {
         if !scheme.eq_ignore_ascii_case("Digest") || !rest.starts_with(text::is_blank) {
             return None;
         }
-        let params = Self(rest);
-        let (mut names, mut count) = ([""; limits::MAX_PARAMS], 0);
+        let mut params = Self {
+            pairs: [("", ""); limits::MAX_PARAMS],
+            count: 0,
+        };
         for pair in text::list(rest) {
-            let (name, value) = pair.split_once('=')?;
+            let (name, value) = text::cut(pair, b'=')?;
             let (name, value) = (text::trim(name), text::trim(value));
             let whole = match value.starts_with('"') {
                 true => text::quoted_string(value)?.1.is_empty(),
                 false => {
-                    !value.is_empty() && !value.contains(text::is_blank) && !value.contains('"')
+                    let wrong = |byte| text::is_blank_byte(byte) || byte == b'"';
+                    !value.is_empty() && !value.bytes().any(wrong)
                 }
             };
             // RFC 9110 11.2: each name once. Of two, one reader takes the first, another the last.
-            let again = names[..count]
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(name));
-            if !text::is_token(name) || !whole || again || count == limits::MAX_PARAMS {
+            let again = params.value(name).is_some();
+            if !text::is_token(name) || !whole || again || params.count == limits::MAX_PARAMS {
                 return None;
             }
-            names[count] = name;
-            count += 1;
+            params.pairs[params.count] = (name, value);
+            params.count += 1;
         }
-        (count > 0).then_some(params)
+        (params.count > 0).then_some(params)
     }
 
-    fn get(self, name: &str) -> Option<Cow<'a, str>> {
-        text::list(self.0)
-            .filter_map(|pair| pair.split_once('='))
-            .find(|(known, _)| text::trim(known).eq_ignore_ascii_case(name))
-            .map(|(_, value)| text::unquote(text::trim(value)))
+    fn get(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.value(name).map(text::unquote)
     }
 
-    fn is_true(self, name: &str) -> bool {
+    /// As it was written.
+    fn value(&self, name: &str) -> Option<&'a str> {
+        let mut pairs = self.pairs[..self.count].iter();
+        let found = pairs.find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| *value)
+    }
+
+    fn is_true(&self, name: &str) -> bool {
         self.get(name)
             .is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }

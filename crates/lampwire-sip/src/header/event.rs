@@ -17,7 +17,7 @@ pub struct Event<'a> {
 impl<'a> Event<'a> {
     /// Reads a value; `None` where the package is no token.
     pub fn parse(value: &'a str) -> Option<Self> {
-        let (package, params) = value.split_once(';').unwrap_or((value, ""));
+        let (package, params) = text::cut(value, b';').unwrap_or((value, ""));
         let package = text::trim(package);
         let id = Params::new(params).get("id").flatten();
         text::is_token(package).then_some(Self { package, id })

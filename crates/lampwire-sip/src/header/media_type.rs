@@ -19,8 +19,8 @@ pub struct MediaType<'a> {
 impl<'a> MediaType<'a> {
     /// Reads a value; `None` where it is malformed.
     pub fn parse(value: &'a str) -> Option<Self> {
-        let (types, params) = value.split_once(';').unwrap_or((value, ""));
-        let (kind, subtype) = types.split_once('/')?;
+        let (types, params) = text::cut(value, b';').unwrap_or((value, ""));
+        let (kind, subtype) = text::cut(types, b'/')?;
         let (kind, subtype) = (text::trim(kind), text::trim(subtype));
         (text::is_token(kind) && text::is_token(subtype)).then_some(Self {
             kind,
@@ -29,9 +29,16 @@ impl<'a> MediaType<'a> {
         })
     }
 
+    /// Whether it is that of many states in one body.
+    pub fn is_states(&self) -> bool {
+        crate::states::STATES_MEDIA_TYPE
+            .split_once('/')
+            .is_some_and(|(kind, subtype)| self.is(kind, subtype))
+    }
+
     /// Whether it is this type, in any case and with whatever parameters.
     pub fn is(&self, kind: &str, subtype: &str) -> bool {
-        self.kind.eq_ignore_ascii_case(kind) && self.subtype.eq_ignore_ascii_case(subtype)
+        self.subtype.eq_ignore_ascii_case(subtype) && self.kind.eq_ignore_ascii_case(kind)
     }
 }
 

@@ -71,22 +71,21 @@ impl<'a> Transport<'a> {
 impl<'a> Via<'a> {
     /// Reads one value; `None` where it is malformed.
     pub fn parse(value: &'a str) -> Option<Self> {
-        let (name, rest) = value.split_once('/')?;
-        let (version, rest) = rest.split_once('/')?;
+        let (name, rest) = text::cut(value, b'/')?;
+        let (version, rest) = text::cut(rest, b'/')?;
         let rest = rest.trim_start_matches(text::is_blank);
-        let blank = rest.find(text::is_blank)?;
+        let blank = text::find_blank(rest)?;
         let (transport, rest) = rest.split_at(blank);
         let is_sip = text::trim(name).eq_ignore_ascii_case("SIP") && text::trim(version) == "2.0";
         if !is_sip || !text::is_token(transport) {
             return None;
         }
-        let (sent_by, params) = rest.split_once(';').unwrap_or((rest, ""));
+        let (sent_by, params) = text::cut(rest, b';').unwrap_or((rest, ""));
         let (host, port) = sent_by_of(text::trim(sent_by))?;
         let params = Params::new(params);
-        if !params.is_whole() {
-            return None; // an answer adds to them
-        }
-        let rport = match params.get("rport") {
+        // An answer adds to them.
+        let [rport, branch, received] = params.whole(["rport", "branch", "received"])?;
+        let rport = match rport {
             None => None,
             Some(None | Some("")) => Some(None),
             Some(Some(port)) => Some(Some(parse_port(port).ok()?)),
@@ -95,11 +94,8 @@ impl<'a> Via<'a> {
             transport: Transport::parse(transport),
             host,
             port,
-            branch: params
-                .get("branch")
-                .flatten()
-                .filter(|branch| !branch.is_empty()),
-            received: params.get("received").flatten(),
+            branch: branch.flatten().filter(|branch| !branch.is_empty()),
+            received: received.flatten(),
             rport,
             params,
         })
@@ -108,7 +104,7 @@ impl<'a> Via<'a> {
 
 /// Host and port, which may have blanks around the colon.
 fn sent_by_of(text: &str) -> Option<(Host<'_>, Option<u16>)> {
-    if !text.contains(text::is_blank) {
+    if text::find_blank(text).is_none() {
         return Host::parse_with_port(text).ok();
     }
     let (host, port) = text.rsplit_once(':')?;

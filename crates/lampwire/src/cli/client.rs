@@ -18,7 +18,7 @@ use ureq::http::{Response, StatusCode};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
-use crate::http::types::ProblemDocument;
+use crate::http::types::{ProblemDocument, Readiness};
 
 /// Everything but the unreserved characters of RFC 3986 is encoded, slashes too.
 const NAME: &AsciiSet = &NON_ALPHANUMERIC
@@ -118,6 +118,11 @@ impl Client {
         self.json(self.authorized(request).call())
     }
 
+    /// Whether the node is ready: GET of /readyz, which wants no token.
+    pub(crate) fn readiness(&self) -> anyhow::Result<Readiness> {
+        self.json(self.agent.get(format!("{}/readyz", self.url)).call())
+    }
+
     /// PUT of a JSON body.
     pub(crate) fn put(&self, path: &str, body: &impl Serialize) -> anyhow::Result<()> {
         let request = self.agent.put(format!("{}/api/v1/{path}", self.url));
@@ -215,7 +220,7 @@ impl Client {
                 ),
             },
             Some(problem) if status == StatusCode::NOT_FOUND => NotFound(problem.detail).into(),
-            Some(problem) => anyhow!(problem.detail),
+            Some(problem) => Refused(problem).into(),
             None => anyhow!("{} answers {status} and is no lampwire node", self.url),
         })
     }
@@ -249,6 +254,18 @@ impl fmt::Display for NotFound {
 }
 
 impl std::error::Error for NotFound {}
+
+/// The node refuses, in its own words.
+#[derive(Debug)]
+pub(crate) struct Refused(pub(crate) ProblemDocument);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.detail)
+    }
+}
+
+impl std::error::Error for Refused {}
 
 /// Whether an error says that the node knows of no such thing.
 pub(crate) fn is_not_found(error: &anyhow::Error) -> bool {

@@ -1,17 +1,21 @@
 //! The command line: one file a command.
 
+mod bench;
 mod check;
 mod client;
 mod completions;
 mod demo;
 mod explain;
+mod health;
 mod node;
 pub(crate) mod output;
 mod plan;
 mod refresh;
+mod reload;
 mod run;
 mod set;
 mod show;
+mod state;
 mod status;
 mod table;
 pub(crate) use table::colour_of;
@@ -41,6 +45,7 @@ enum Command {
     Demo(demo::Arguments),
     Check(check::Arguments),
     Status(status::Arguments),
+    Health(health::Arguments),
     Plan(plan::Arguments),
     Show(show::Arguments),
     Explain(explain::Arguments),
@@ -48,6 +53,9 @@ enum Command {
     Set(set::Arguments),
     Unset(unset::Arguments),
     Refresh(refresh::Arguments),
+    Reload(reload::Arguments),
+    State(state::Arguments),
+    Bench(bench::Arguments),
     Completions(completions::Arguments),
     Man(completions::ManArguments),
 }
@@ -60,6 +68,7 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Demo(demo) => demo.execute(),
         Command::Check(check) => check.execute(),
         Command::Status(status) => done(status.execute()),
+        Command::Health(health) => done(health.execute()),
         Command::Plan(plan) => plan.execute(),
         Command::Show(show) => done(show.execute()),
         Command::Explain(explain) => done(explain.execute()),
@@ -67,6 +76,9 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Set(set) => done(set.execute()),
         Command::Unset(unset) => done(unset.execute()),
         Command::Refresh(refresh) => done(refresh.execute()),
+        Command::Reload(reload) => reload.execute(),
+        Command::State(state) => done(state.execute()),
+        Command::Bench(bench) => done(bench.execute()),
         Command::Completions(completions) => done(completions.execute()),
         Command::Man(man) => done(man.execute()),
     }

@@ -11,6 +11,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use crate::configuration;
 use crate::instance::{Instance, Running};
 use crate::signals::{Asked, Signals};
+use crate::supervisor::Supervisor;
 use crate::telemetry::{self, LogArguments};
 
 /// Files that may be open at once: 10,000 connections of peers, 1,024 handshakes, as many connections of our own and of HTTP, and what the
@@ -19,7 +20,8 @@ const OPEN_FILES: u64 = 16_384;
 
 /// Run a node in the foreground
 ///
-/// SIGTERM or Ctrl-C removes its publications at the peers and ends it; a second one ends it at once.
+/// SIGTERM or Ctrl-C ends it in order: its publications at the peers are kept for the next start, or removed where nothing is kept (state_dir). A
+/// second one ends it at once. SIGHUP reads the configuration again, as `lampwire reload` does.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The configuration, in the grammar of pjsip.conf [default: ./lampwire.conf, then /etc/lampwire/lampwire.conf]
@@ -55,7 +57,7 @@ impl Arguments {
         let code = runtime.block_on(async move {
             let signals = Signals::register().context("signals cannot be taken")?;
             let instance = match Instance::bind(Arc::new(config)) {
-                Ok(instance) => instance,
+                Ok(instance) => instance.of_file(path.clone()),
                 Err(wrong) => {
                     wrong.iter().for_each(|error| eprintln!("error: {error}"));
                     return Ok(ExitCode::FAILURE);
@@ -64,7 +66,9 @@ impl Arguments {
             instance.introduce();
             let running = instance.start()?;
             tracing::info!("running with {}", path.display());
-            Ok(until_signal(running, signals).await)
+            let supervisor = Arc::new(Supervisor::from_environment());
+            supervisor.follow(running.node.clone());
+            Ok(until_signal(running, signals, &supervisor).await)
         });
         // A name that is being resolved holds a thread for a while: nobody waits for it.
         runtime.shutdown_background();
@@ -89,7 +93,11 @@ fn allow_open_files() {
 }
 
 /// Runs until a signal asks for the end, then until everything is drained, or a second signal.
-async fn until_signal(mut running: Running, mut signals: Signals) -> ExitCode {
+async fn until_signal(
+    mut running: Running,
+    mut signals: Signals,
+    supervisor: &Supervisor,
+) -> ExitCode {
     let mut ending = false;
     loop {
         tokio::select! {
@@ -103,16 +111,20 @@ async fn until_signal(mut running: Running, mut signals: Signals) -> ExitCode {
             }
             asked = signals.next() => match asked {
                 Asked::End if ending => {
-                    tracing::warn!("ended at once, peers are not told");
+                    tracing::warn!("ended at once; peers are not told, and the newest changes may not be kept");
                     return ExitCode::FAILURE;
                 }
                 Asked::End => {
                     ending = true;
-                    tracing::info!("ending: publications are removed at the peers; a second signal ends at once");
+                    tracing::info!("ending in order; a second signal ends at once");
+                    supervisor.stopping();
                     running.stop();
                 }
                 Asked::Reload => {
-                    tracing::warn!("SIGHUP: this version does not reload; restart it to read the configuration again");
+                    if let Some(reloader) = running.reloader.clone() {
+                        // It says in the log how it went.
+                        tokio::spawn(async move { reloader.reload().await.is_ok() });
+                    }
                 }
             },
         }

@@ -202,6 +202,7 @@ impl Arguments {
             "ENTITY ID",
             "HEARD",
             "ROUND TRIP",
+            "CANARY",
             "BEHIND",
             "PUBLICATIONS",
             "ENDPOINTS",
@@ -215,8 +216,8 @@ impl Arguments {
                 peer.last_heard
                     .as_deref()
                     .map_or_else(|| "never".to_owned(), ago),
-                peer.round_trip_ms
-                    .map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1} ms")),
+                milliseconds(peer.round_trip_ms),
+                milliseconds(peer.canary_ms),
                 peer.behind.to_string(),
                 peer.publications.to_string(),
                 or_dash(Some(&peer.endpoints.join(","))),
@@ -369,6 +370,10 @@ pub(crate) fn speaker(peer: Option<&str>, source: &str) -> String {
         (None, "local") => "this node".to_owned(),
         (None, source) => source.to_owned(),
     }
+}
+
+fn milliseconds(time: Option<f64>) -> String {
+    time.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1} ms"))
 }
 
 fn or_dash(text: Option<&str>) -> String {

@@ -37,6 +37,17 @@ impl Arguments {
         )?;
         writeln!(out, "publications  {}", status.publications)?;
         writeln!(out, "followers     {}", status.followers)?;
+        let store = &status.store;
+        match &store.saved_at {
+            Some(saved_at) => writeln!(
+                out,
+                "store         {}, {} bytes, written {}",
+                store.condition,
+                store.bytes,
+                ago(saved_at)
+            )?,
+            None => writeln!(out, "store         {}", store.condition)?,
+        }
         for note in &status.notes {
             writeln!(out, "note          {note}")?;
         }

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{SockaddrStorage, setsockopt, sockopt};
 use socket2::Socket;
 
 /// How packets are marked for the network between.
@@ -39,6 +39,15 @@ impl Marks {
             }
         }
     }
+}
+
+/// An address as the system writes it; `None`: it is none of IP.
+pub(super) fn of_storage(storage: &SockaddrStorage) -> Option<SocketAddr> {
+    if let Some(v4) = storage.as_sockaddr_in() {
+        return Some(SocketAddr::from((v4.ip(), v4.port())));
+    }
+    let v6 = storage.as_sockaddr_in6()?;
+    Some(SocketAddr::from((v6.ip(), v6.port())))
 }
 
 /// The address that peers can know a socket by: its own, or for one bound to all addresses the one from which the system would send

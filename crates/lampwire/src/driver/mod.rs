@@ -1,7 +1,8 @@
 //! The loop around a node: receive, one mutation, drain; and the handle by which the rest of the program asks.
 //!
-//! One task owns the node and all its sockets. Nothing is locked and nothing waits inside: who wants something of
-//! the node sends it a piece of work ([`Handle::ask`]), which is done between two batches of datagrams.
+//! One thread owns the node and the sockets of its datagrams. Nothing is locked and nothing waits inside: who wants something of
+//! the node sends it a piece of work ([`Handle::ask`]), which is done between two batches of datagrams. Connections are served by other
+//! threads, which tell it what happened to them.
 
 mod address;
 mod clock;
@@ -13,14 +14,21 @@ pub(crate) mod tls;
 mod udp;
 mod unreachable;
 
+use std::collections::BTreeMap;
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use lampwire_conf::{Config, Filter};
-use lampwire_core::{DeviceView, Event, Level, MailboxView, Node, Notice, Now, Page, TransportId};
+use lampwire_core::{
+    DeviceView, Event, Level, MailboxView, Node, NotReloaded, Notice, Now, Page, ReloadReport,
+    TransportId,
+};
+use tokio::runtime;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, MissedTickBehavior, Sleep};
 
 pub(crate) use address::Marks;
 pub(crate) use clock::{Clock, unix_millis};
@@ -31,12 +39,13 @@ pub(crate) use udp::UdpTransport;
 
 use crate::http::types;
 use crate::signals::stopped;
+use crate::store::Keeper;
 use crate::telemetry::notices::Notices;
 use events::{Begin, Hub, Kind, Reader};
 use hep::Direction;
 use resolve::Resolver;
 use stream::{Connections, Happened};
-use udp::Sent;
+use udp::{BATCH, Port, Sent};
 use unreachable::Unreachable;
 
 /// The most datagrams that are read at one wake-up, so that a flood on one socket cannot keep timers, commands and the other
@@ -55,9 +64,6 @@ const TRANSMIT_BUDGET: usize = 1024;
 /// The most commands that wait; who comes then waits with his own.
 const COMMANDS_WAITING: usize = 256;
 
-/// The largest datagram there is.
-const DATAGRAM_BYTES_MAX: usize = 65_535;
-
 /// How often leftovers are looked after: suppressed log lines, events that nobody follows.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 
@@ -67,8 +73,8 @@ const WATCH_LINGER: Duration = Duration::from_secs(120);
 /// How long peers may take to confirm the removal of our publications when the node ends.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(3);
 
-/// A piece of work on the node.
-type Command = Box<dyn FnOnce(&mut Node, Now) + Send>;
+/// A piece of work on the node, and on the ways by which it connects.
+type Command = Box<dyn FnOnce(&mut Node, &mut Connections, Now) + Send>;
 
 /// A part of a listing: after a name, at most so many items and so many names looked at, those that are wanted.
 type Part<T> = fn(&Node, Option<&str>, usize, usize, &dyn Fn(&str) -> bool) -> Page<T>;
@@ -90,10 +96,33 @@ impl Handle {
         &self,
         work: impl FnOnce(&mut Node, Now) -> T + Send + 'static,
     ) -> Result<T, Stopped> {
+        self.ask_all(move |node, _, now| work(node, now)).await
+    }
+
+    /// Lets the node go on by another configuration. `ways` are those to the manager interfaces whose sections are new or others, by name.
+    pub(crate) async fn reload(
+        &self,
+        config: Arc<Config>,
+        mut ways: BTreeMap<String, Option<Tls>>,
+    ) -> Result<Result<ReloadReport, NotReloaded>, Stopped> {
+        self.ask_all(move |node, connections, now| {
+            let report = node.reload(now, config)?;
+            for (name, id) in &report.links {
+                connections.add(StreamTransport::outgoing(*id, ways.remove(name).flatten()));
+            }
+            Ok(report)
+        })
+        .await
+    }
+
+    async fn ask_all<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Node, &mut Connections, Now) -> T + Send + 'static,
+    ) -> Result<T, Stopped> {
         let (reply, answer) = oneshot::channel();
-        let command: Command = Box::new(move |node, now| {
+        let command: Command = Box::new(move |node, connections, now| {
             // An error: who asked has gone.
-            let _ = reply.send(work(node, now));
+            let _ = reply.send(work(node, connections, now));
         });
         self.commands.send(command).await.map_err(|_| Stopped)?;
         answer.await.map_err(|_| Stopped)
@@ -184,13 +213,15 @@ pub(crate) struct Driver {
     connections: Connections,
     /// The socket that is asked first at the next wake-up: each gets its turn.
     turn: usize,
-    buffer: Box<[u8]>,
     commands: mpsc::Receiver<Command>,
     resolver: Resolver,
     unreachable: mpsc::Receiver<Unreachable>,
+    tell_unreachable: mpsc::Sender<Unreachable>,
     hub: Arc<Hub>,
     /// Where every SIP message is shown, if that is wanted.
     mirror: Option<Mirror>,
+    /// Brings to the disk what survives a restart.
+    keeper: Keeper,
     /// The transports' names, by number.
     names: Vec<String>,
     notices: Notices,
@@ -200,23 +231,36 @@ pub(crate) struct Driver {
     more: bool,
 }
 
+/// All that SIP and the manager interface go over.
+#[derive(Debug)]
+pub(crate) struct Transports {
+    /// Those of datagrams.
+    pub(crate) sockets: Vec<UdpTransport>,
+    /// Those of connections.
+    pub(crate) streams: Vec<StreamTransport>,
+    /// Ways by which the node only connects: how the manager interfaces of Asterisks are reached.
+    pub(crate) outgoing: Vec<StreamTransport>,
+}
+
 impl Driver {
-    /// Takes the node and its bound sockets; `outgoing` are ways by which it only connects. Nothing moves before [`Driver::run`].
+    /// Takes the node and its bound sockets, and where connections are served. Nothing moves before [`Driver::run`].
     pub(crate) fn new(
         node: Node,
         clock: Clock,
-        sockets: Vec<UdpTransport>,
-        streams: Vec<StreamTransport>,
-        outgoing: Vec<StreamTransport>,
+        transports: Transports,
         mirror: Option<Mirror>,
+        keeper: Keeper,
         config: &Config,
+        workers: runtime::Handle,
     ) -> (Self, Handle) {
-        let transports = config.transports.iter().map(|it| it.name.clone()).collect();
+        let Transports {
+            sockets,
+            streams,
+            outgoing,
+        } = transports;
+        let names = config.transports.iter().map(|it| it.name.clone()).collect();
         let (sender, commands) = mpsc::channel(COMMANDS_WAITING);
         let (tell, unreachable) = mpsc::channel(unreachable::WAITING_MAX);
-        sockets
-            .iter()
-            .for_each(|socket| socket.tell_unreachable(tell.clone()));
         // Numbers of events rise across restarts: a thousand to the millisecond is more than there can be.
         let hub = Hub::new(unix_millis().saturating_mul(1000));
         let handle = Handle {
@@ -227,16 +271,17 @@ impl Driver {
             node,
             clock,
             sockets,
-            connections: Connections::new(streams.iter().chain(&outgoing)),
+            connections: Connections::new(streams.iter().chain(&outgoing), workers),
             streams,
             turn: 0,
-            buffer: vec![0; DATAGRAM_BYTES_MAX].into_boxed_slice(),
             commands,
             resolver: Resolver::new(&config.lampwire.nameservers),
             unreachable,
+            tell_unreachable: tell,
             hub,
             mirror,
-            names: transports,
+            keeper,
+            names,
             notices: Notices::default(),
             unwatched_since: None,
             more: false,
@@ -244,32 +289,49 @@ impl Driver {
         (driver, handle)
     }
 
-    /// Runs the node until `stop` is told true (or dropped), then removes its publications and ends, at the latest after
-    /// [`DRAIN_TIME_MAX`].
-    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    /// Runs the node until `stop` is told true (or dropped), then removes its publications, or has them written, and ends, at the latest after
+    /// [`DRAIN_TIME_MAX`]. It is to have a runtime of its own, on one thread: what wakes it then needs no other.
+    ///
+    /// # Errors
+    /// The runtime cannot watch a socket; nothing has begun.
+    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) -> io::Result<()> {
         let bound: Vec<_> = self
             .sockets
             .iter()
             .map(|socket| (socket.id, address::seen_as(socket.local)))
             .chain(self.streams.iter().map(|it| (it.id, it.seen_as())))
             .collect();
+        let ports = self.sockets.drain(..).map(UdpTransport::open);
+        let mut ports = ports.collect::<io::Result<Vec<Port>>>()?;
+        for port in &ports {
+            port.tell_unreachable(self.tell_unreachable.clone());
+        }
         if let Some(mirror) = &mut self.mirror {
             mirror.bound(&bound);
         }
+        // From here on the node keeps ready for the store what changes.
+        self.keeper.turn(&mut self.node, self.clock.now());
         self.node.start(self.clock.now(), &bound);
         self.connections.listen(std::mem::take(&mut self.streams));
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
         housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut alarm = Alarm::new();
         let mut end: Option<Instant> = None;
         loop {
-            self.drain().await;
+            self.drain(&mut ports).await;
+            self.keeper.turn(&mut self.node, self.clock.now());
             if end.is_some_and(|end| self.node.is_drained() || Instant::now() >= end) {
                 break;
             }
             let timeout = self.node.poll_timeout().map(|at| self.clock.instant(at));
-            let deadline = [timeout, end].into_iter().flatten().min();
+            alarm.set(
+                [timeout, end, self.keeper.deadline()]
+                    .into_iter()
+                    .flatten()
+                    .min(),
+            );
             tokio::select! {
-                index = readable(&self.sockets, self.turn) => self.receive(index),
+                index = readable(&ports, self.turn) => self.receive(&mut ports, index),
                 Some(command) = self.commands.recv() => self.obey(command),
                 Some((transport, remote)) = self.unreachable.recv() => {
                     self.node.handle_unreachable(self.clock.now(), transport, remote);
@@ -278,7 +340,8 @@ impl Driver {
                     self.node.handle_answer(self.clock.now(), &query, answer);
                 }
                 happened = self.connections.next() => self.take(happened),
-                () = at(deadline) => self.node.handle_timeout(self.clock.now()),
+                () = alarm.rings() => self.node.handle_timeout(self.clock.now()),
+                report = self.keeper.report() => self.keeper.take(&mut self.node, self.clock.now(), report),
                 () = stopped(&mut stop), if end.is_none() => {
                     self.node.shutdown(self.clock.now());
                     end = Some(Instant::now() + DRAIN_TIME_MAX);
@@ -287,27 +350,29 @@ impl Driver {
                 () = std::future::ready(()), if self.more => (),
             }
         }
+        let clock = self.clock;
+        self.keeper.close(&mut self.node, || clock.now()).await;
         self.connections.end().await;
         self.hub.end();
+        Ok(())
     }
 
     /// Reads what one socket has, up to the budget.
-    fn receive(&mut self, index: usize) {
-        self.turn = (index + 1) % self.sockets.len().max(1);
-        let socket = &self.sockets[index];
-        for _ in 0..RECEIVE_BUDGET {
-            match socket.try_receive(&mut self.buffer) {
-                Ok(Some((length, remote))) => {
-                    let bytes = &self.buffer[..length];
-                    if let Some(mirror) = &mut self.mirror {
-                        mirror.datagram(Direction::In, socket.id, remote, bytes);
-                    }
-                    self.node
-                        .handle_datagram(self.clock.now(), socket.id, remote, bytes);
+    fn receive(&mut self, ports: &mut [Port], index: usize) {
+        self.turn = (index + 1) % ports.len().max(1);
+        let port = &mut ports[index];
+        for _ in 0..RECEIVE_BUDGET / BATCH {
+            // An error is not this socket's end: it is what ICMP says of a datagram sent earlier.
+            let read = port.receive().unwrap_or(BATCH);
+            let now = self.clock.now();
+            for (bytes, remote) in port.datagrams() {
+                if let Some(mirror) = &mut self.mirror {
+                    mirror.datagram(Direction::In, port.id, remote, bytes);
                 }
-                Ok(None) => break,
-                // Not this socket's end: it is what ICMP says of a datagram sent earlier.
-                Err(_) => (),
+                self.node.handle_datagram(now, port.id, remote, bytes);
+            }
+            if read < BATCH {
+                break;
             }
         }
     }
@@ -392,48 +457,77 @@ impl Driver {
 
     /// Does one command and those that wait behind it, up to the budget.
     fn obey(&mut self, first: Command) {
-        first(&mut self.node, self.clock.now());
+        first(&mut self.node, &mut self.connections, self.clock.now());
         for _ in 1..COMMAND_BUDGET {
             let Ok(command) = self.commands.try_recv() else {
                 break;
             };
-            command(&mut self.node, self.clock.now());
+            command(&mut self.node, &mut self.connections, self.clock.now());
+        }
+    }
+
+    /// Sends what the node wants sent, in batches, up to the budget.
+    async fn transmit(&mut self, ports: &mut [Port]) {
+        let mut budget = TRANSMIT_BUDGET;
+        self.more = true;
+        while budget > 0 {
+            let Some(first) = self.node.transmit_at(0) else {
+                self.more = false;
+                return;
+            };
+            let Some(port) = ports.iter_mut().find(|it| it.id == first.transport) else {
+                tracing::debug!(
+                    "a datagram for {} has no socket: transport {} is not served",
+                    first.remote,
+                    first.transport.0
+                );
+                self.node.transmitted(1);
+                continue;
+            };
+            let mut batch = [first; BATCH];
+            let mut count = 1;
+            while count < BATCH
+                && let Some(next) = self.node.transmit_at(count)
+                && next.transport == first.transport
+            {
+                batch[count] = next;
+                count += 1;
+            }
+            let mut gone = match count {
+                1 => 0,
+                _ => port.send_all(&batch[..count]),
+            };
+            let mut unreachable = None;
+            if let Some(next) = batch[..count].get(gone).copied() {
+                match port.send(next.bytes, next.remote).await {
+                    Sent::Yes => {}
+                    Sent::Unreachable => unreachable = Some(next.remote),
+                    Sent::No(reason) => {
+                        tracing::debug!("a datagram for {} was dropped: {reason}", next.remote);
+                    }
+                }
+                gone += 1;
+            }
+            if let Some(mirror) = &mut self.mirror {
+                for one in &batch[..gone] {
+                    mirror.datagram(Direction::Out, one.transport, one.remote, one.bytes);
+                }
+            }
+            let transport = first.transport;
+            self.node.transmitted(gone);
+            budget = budget.saturating_sub(gone);
+            if let Some(remote) = unreachable {
+                let now = self.clock.now();
+                self.node.handle_unreachable(now, transport, remote);
+            }
         }
     }
 
     /// Carries out what the node wants done.
-    async fn drain(&mut self) {
+    async fn drain(&mut self, ports: &mut [Port]) {
         // The time of events: before the datagrams leave, or a peer's event could seem older than its cause.
         let began = std::time::Instant::now();
-        self.more = true;
-        for _ in 0..TRANSMIT_BUDGET {
-            let Some(transmit) = self.node.poll_transmit() else {
-                self.more = false;
-                break;
-            };
-            let (transport, remote) = (transmit.transport, transmit.remote);
-            let Some(socket) = self.sockets.iter().find(|socket| socket.id == transport) else {
-                tracing::debug!(
-                    "a datagram for {remote} has no socket: transport {} is not served",
-                    transport.0
-                );
-                continue;
-            };
-            match socket.send(transmit.bytes, remote).await {
-                Sent::Yes => {
-                    if let Some(mirror) = &mut self.mirror {
-                        mirror.datagram(Direction::Out, transport, remote, transmit.bytes);
-                    }
-                }
-                Sent::Unreachable => {
-                    self.node
-                        .handle_unreachable(self.clock.now(), transport, remote);
-                }
-                Sent::No(reason) => {
-                    tracing::debug!("a datagram for {remote} was dropped: {reason}");
-                }
-            }
-        }
+        self.transmit(ports).await;
         while let Some(command) = self.node.poll_flow() {
             if let Some(mirror) = &mut self.mirror {
                 mirror.command(&command);
@@ -541,25 +635,51 @@ impl Driver {
     }
 }
 
+/// Wakes the loop at a moment. A moment that is put off is not set anew, as most are long before they come: it rings early then.
+struct Alarm {
+    sleep: Pin<Box<Sleep>>,
+    set: Option<Instant>,
+}
+
+impl Alarm {
+    fn new() -> Self {
+        Self {
+            sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            set: None,
+        }
+    }
+
+    /// Rings at that moment, if not before.
+    fn set(&mut self, at: Option<Instant>) {
+        if let Some(at) = at
+            && self.set.is_none_or(|set| at < set)
+        {
+            self.sleep.as_mut().reset(at);
+            self.set = Some(at);
+        }
+    }
+
+    /// Waits until it rings; for ever where it is not set.
+    async fn rings(&mut self) {
+        if self.set.is_none() {
+            std::future::pending::<()>().await;
+        }
+        self.sleep.as_mut().await;
+        self.set = None;
+    }
+}
+
 /// Waits until one of the sockets has something, asked in order from `turn` on.
-async fn readable(sockets: &[UdpTransport], turn: usize) -> usize {
+async fn readable(ports: &[Port], turn: usize) -> usize {
     std::future::poll_fn(|context| {
-        for index in (0..sockets.len()).map(|offset| (turn + offset) % sockets.len()) {
-            if sockets[index].poll_readable(context).is_ready() {
+        for index in (0..ports.len()).map(|offset| (turn + offset) % ports.len()) {
+            if ports[index].poll_readable(context).is_ready() {
                 return Poll::Ready(index);
             }
         }
         Poll::Pending
     })
     .await
-}
-
-/// Waits for the moment, or for ever.
-async fn at(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
 }
 
 /// The number of a transport: its place in the configuration.

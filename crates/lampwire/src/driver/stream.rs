@@ -14,12 +14,14 @@ use lampwire_core::{Certificate, FlowCommand, FlowId, TransportId};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::address::{Marks, seen_as};
 use super::tls::{self, Tls};
+use crate::current::Current;
 
 /// How long a connection may take to be made, the handshake of TLS included. A peer over three continents needs one second; one that
 /// drops our packets never answers.
@@ -136,7 +138,8 @@ struct Way {
     bind: SocketAddr,
     marks: Marks,
     keepalive: Option<TcpKeepalive>,
-    tls: Option<Tls>,
+    /// The one that counts when a connection begins.
+    tls: Option<Current<Tls>>,
 }
 
 impl StreamTransport {
@@ -183,7 +186,7 @@ impl StreamTransport {
                 bind: address,
                 marks,
                 keepalive,
-                tls,
+                tls: current(tls),
             }),
         })
     }
@@ -199,7 +202,7 @@ impl StreamTransport {
                 bind: local,
                 marks: Marks { tos: 0, cos: 0 },
                 keepalive: None,
-                tls,
+                tls: current(tls),
             }),
         }
     }
@@ -209,10 +212,19 @@ impl StreamTransport {
         seen_as(self.local)
     }
 
+    /// What TLS goes by here, which may be set to another for the connections that begin then.
+    pub(crate) fn tls(&self) -> Option<&Current<Tls>> {
+        self.way.tls.as_ref()
+    }
+
     /// Whether peers can connect to it.
     pub(crate) fn listens(&self) -> bool {
         self.listener.is_some()
     }
+}
+
+fn current(tls: Option<Tls>) -> Option<Current<Tls>> {
+    tls.map(|tls| Current::new(Arc::new(tls)))
 }
 
 /// All connections of a node.
@@ -223,11 +235,16 @@ pub(crate) struct Connections {
     listeners: Vec<JoinHandle<()>>,
     tell: mpsc::Sender<Happened>,
     happened: mpsc::Receiver<Happened>,
+    /// Where they are served: handshakes and ciphers are no work for the thread of the node.
+    workers: runtime::Handle,
 }
 
 impl Connections {
     /// Takes the bound transports; nobody is let in before [`Self::listen`].
-    pub(crate) fn new<'a>(transports: impl Iterator<Item = &'a StreamTransport>) -> Self {
+    pub(crate) fn new<'a>(
+        transports: impl Iterator<Item = &'a StreamTransport>,
+        workers: runtime::Handle,
+    ) -> Self {
         let (tell, happened) = mpsc::channel(HAPPENINGS_WAITING);
         Self {
             ways: transports
@@ -237,7 +254,13 @@ impl Connections {
             listeners: Vec::new(),
             tell,
             happened,
+            workers,
         }
+    }
+
+    /// One more by which connections are made.
+    pub(crate) fn add(&mut self, transport: StreamTransport) {
+        self.ways.insert(transport.id, transport.way);
     }
 
     /// Lets peers in.
@@ -246,7 +269,7 @@ impl Connections {
             if let Some(listener) = transport.listener {
                 let tell = self.tell.clone();
                 let listening = listen(listener, transport.id, transport.way, tell);
-                self.listeners.push(tokio::spawn(listening));
+                self.listeners.push(self.workers.spawn(listening));
             }
         }
     }
@@ -291,7 +314,7 @@ impl Connections {
                 };
                 let (line, orders) = line();
                 self.lines.insert(flow, line);
-                tokio::spawn(open(
+                self.workers.spawn(open(
                     Arc::clone(way),
                     flow,
                     remote,
@@ -484,7 +507,7 @@ async fn shake_as_server(
     let Some(tls) = &way.tls else {
         return Ok((Box::new(stream), Certificate::default()));
     };
-    let acceptor = tls.acceptor()?;
+    let acceptor = tls.get().acceptor()?;
     match acceptor.tls.accept(stream).await {
         Ok(stream) => {
             let certificate = acceptor.certificate(stream.get_ref().1.peer_certificates());
@@ -550,7 +573,7 @@ async fn connect(
     let Some(tls) = &way.tls else {
         return Ok((Box::new(stream), Certificate::default()));
     };
-    let connector = tls.connector(server_name)?;
+    let connector = tls.get().connector(server_name)?;
     match connector.tls.connect(connector.name.clone(), stream).await {
         Ok(stream) => {
             let certificate = connector.certificate(stream.get_ref().1.peer_certificates());

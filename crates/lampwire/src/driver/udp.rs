@@ -1,17 +1,22 @@
-//! UDP sockets: opened with large buffers, read without waiting, and asked which peers the network says are away.
+//! UDP sockets: opened with large buffers, read and written in batches without waiting, and asked which peers the network says are away.
 
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use lampwire_core::TransportId;
+use lampwire_core::{Transmit, TransportId};
+use nix::sys::socket::{
+    ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg,
+};
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
-use super::address::Marks;
+use super::address::{self, Marks};
 use super::unreachable::{self, Unreachable};
 
 /// What is asked of the system for each direction, in bytes: two thousand publications of a burst fit while the node is busy.
@@ -21,14 +26,34 @@ const BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// How long a datagram waits for room in the system's buffer before it is dropped; SIP sends it again.
 const SEND_PATIENCE: Duration = Duration::from_millis(20);
 
-/// The socket of one transport.
+/// The most datagrams that one call of the system brings or takes. More costs memory and saves nothing that could be measured.
+pub(crate) const BATCH: usize = 32;
+
+/// The largest datagram there is.
+const DATAGRAM_BYTES_MAX: usize = 65_535;
+
+/// The socket of one transport, as it is bound.
 #[derive(Debug)]
 pub(crate) struct UdpTransport {
     /// Which transport of the configuration it is.
     pub(crate) id: TransportId,
     /// Where it is bound.
     pub(crate) local: SocketAddr,
+    socket: Socket,
+}
+
+/// The socket of one transport at work, with what its batches need. It stays on the thread that opened it.
+#[derive(Debug)]
+pub(crate) struct Port {
+    /// Which transport of the configuration it is.
+    pub(crate) id: TransportId,
     socket: Arc<UdpSocket>,
+    received: MultiHeaders<SockaddrStorage>,
+    /// Room for a batch of the largest datagrams; what none has touched takes no memory.
+    room: Box<[u8]>,
+    /// The length and the source of each datagram of the last batch.
+    arrived: Vec<(usize, Option<SocketAddr>)>,
+    sent: MultiHeaders<SockaddrStorage>,
 }
 
 /// What became of a datagram.
@@ -43,7 +68,7 @@ pub(crate) enum Sent {
 }
 
 impl UdpTransport {
-    /// Binds it, with its type of service (`tos`) and priority (`cos`) where they are not 0. Needs a running tokio runtime.
+    /// Binds it, with its type of service (`tos`) and priority (`cos`) where they are not 0.
     pub(crate) fn bind(id: TransportId, address: SocketAddr, marks: Marks) -> io::Result<Self> {
         let socket = Socket::new(
             Domain::for_address(address),
@@ -59,28 +84,105 @@ impl UdpTransport {
         socket.bind(&address.into())?;
         socket.set_nonblocking(true)?;
         unreachable::enable(&socket, address);
-        let socket = Arc::new(UdpSocket::from_std(socket.into())?);
+        let local = socket.local_addr()?.as_socket();
         Ok(Self {
             id,
-            local: socket.local_addr()?,
+            local: local.ok_or_else(|| io::Error::other("the system tells no address"))?,
             socket,
         })
     }
 
+    /// Takes it to work. Needs a running tokio runtime, and stays with it.
+    pub(crate) fn open(self) -> io::Result<Port> {
+        Ok(Port {
+            id: self.id,
+            socket: Arc::new(UdpSocket::from_std(self.socket.into())?),
+            received: MultiHeaders::preallocate(BATCH, None),
+            room: vec![0; BATCH * DATAGRAM_BYTES_MAX].into_boxed_slice(),
+            arrived: Vec::with_capacity(BATCH),
+            sent: MultiHeaders::preallocate(BATCH, None),
+        })
+    }
+}
+
+impl Port {
     /// Whether there is something to read. Wakes the task of the context once there is.
     pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
         // An error of the poll itself comes again from the read.
         self.socket.poll_recv_ready(context).map(|_| ())
     }
 
-    /// One datagram, if one waits. `Ok(None)`: none. An error is an ICMP message about
-    /// an earlier datagram; there may be more to read behind it.
-    pub(crate) fn try_receive(&self, buffer: &mut [u8]) -> io::Result<Option<(usize, SocketAddr)>> {
-        match self.socket.try_recv_from(buffer) {
-            Ok(received) => Ok(Some(received)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error),
+    /// Reads what waits, at most a batch; how many datagrams [`Self::datagrams`] has now. An error is an ICMP message about an earlier datagram;
+    /// there may be more to read behind it.
+    pub(crate) fn receive(&mut self) -> io::Result<usize> {
+        let Self {
+            socket,
+            received,
+            room,
+            arrived,
+            ..
+        } = self;
+        arrived.clear();
+        let result = socket.try_io(Interest::READABLE, || {
+            let mut chunks = room.chunks_exact_mut(DATAGRAM_BYTES_MAX);
+            let mut slices: [_; BATCH] =
+                std::array::from_fn(|_| [IoSliceMut::new(chunks.next().unwrap_or_default())]);
+            let messages = recvmmsg(
+                socket.as_raw_fd(),
+                received,
+                &mut slices,
+                MsgFlags::MSG_DONTWAIT,
+                None,
+            )?;
+            arrived.extend(messages.map(|message| {
+                let source = message.address.as_ref().and_then(address::of_storage);
+                (message.bytes, source)
+            }));
+            match arrived.len() {
+                BATCH => Ok(()),
+                // There is no more: so the runtime is told, without asking the system once more.
+                _ => Err(io::ErrorKind::WouldBlock.into()),
+            }
+        });
+        match result {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            Ok(()) | Err(_) => Ok(arrived.len()),
         }
+    }
+
+    /// The datagrams of the last batch, each with its source.
+    pub(crate) fn datagrams(&self) -> impl Iterator<Item = (&[u8], SocketAddr)> {
+        self.room
+            .chunks_exact(DATAGRAM_BYTES_MAX)
+            .zip(&self.arrived)
+            .filter_map(|(bytes, (length, source))| Some((bytes.get(..*length)?, (*source)?)))
+    }
+
+    /// Sends a batch, at most [`BATCH`], at once; how many of it the system has taken. The first that it has not is to be sent by
+    /// [`Self::send`], which waits a moment and tells what is wrong.
+    pub(crate) fn send_all(&mut self, batch: &[Transmit<'_>]) -> usize {
+        const EMPTY: &[u8] = &[];
+        let Self { socket, sent, .. } = self;
+        let count = batch.len().min(BATCH);
+        let of = |index: usize| batch.get(index).map(|it| (it.bytes, it.remote));
+        let slices: [_; BATCH] = std::array::from_fn(|index| {
+            [IoSlice::new(of(index).map_or(EMPTY, |(bytes, _)| bytes))]
+        });
+        let remotes: [_; BATCH] =
+            std::array::from_fn(|index| of(index).map(|(_, remote)| SockaddrStorage::from(remote)));
+        let taken = socket.try_io(Interest::WRITABLE, || {
+            let none: [ControlMessage<'_>; 0] = [];
+            let results = sendmmsg(
+                socket.as_raw_fd(),
+                sent,
+                &slices[..count],
+                &remotes[..count],
+                none,
+                MsgFlags::MSG_DONTWAIT,
+            )?;
+            Ok(results.count())
+        });
+        taken.unwrap_or(0)
     }
 
     /// Sends one, waiting a moment for room in the system's buffer.
@@ -137,58 +239,99 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn bind(address: &str) -> UdpTransport {
-        UdpTransport::bind(
-            TransportId(0),
-            address.parse().unwrap(),
-            Marks { tos: 0xb8, cos: 3 },
-        )
-        .unwrap()
+    fn bind(address: &str) -> (Port, SocketAddr) {
+        let marks = Marks { tos: 0xb8, cos: 3 };
+        let bound = UdpTransport::bind(TransportId(0), address.parse().unwrap(), marks).unwrap();
+        let local = bound.local;
+        (bound.open().unwrap(), local)
     }
 
-    async fn readable(transport: &UdpTransport) {
-        let ready = std::future::poll_fn(|context| transport.poll_readable(context));
+    async fn readable(port: &Port) {
+        let ready = std::future::poll_fn(|context| port.poll_readable(context));
         tokio::time::timeout(Duration::from_secs(10), ready)
             .await
             .unwrap();
     }
 
+    fn read(port: &mut Port) -> Vec<(Vec<u8>, SocketAddr)> {
+        port.receive().unwrap();
+        let datagrams = port.datagrams();
+        datagrams
+            .map(|(bytes, from)| (bytes.to_vec(), from))
+            .collect()
+    }
+
     #[tokio::test]
     async fn a_datagram_arrives_with_its_source() {
-        let (one, two) = (bind("127.0.0.1:0"), bind("127.0.0.1:0"));
-        assert_eq!(one.send(b"hello", two.local).await, Sent::Yes);
-        readable(&two).await;
-        let mut buffer = [0; 100];
-        assert_eq!(two.try_receive(&mut buffer).unwrap(), Some((5, one.local)));
-        assert_eq!(two.try_receive(&mut buffer).unwrap(), None);
+        for host in ["127.0.0.1:0", "[::1]:0"] {
+            let ((one, from), (mut two, to)) = (bind(host), bind(host));
+            assert_eq!(one.send(b"hello", to).await, Sent::Yes);
+            readable(&two).await;
+            assert_eq!(read(&mut two), [(b"hello".to_vec(), from)]);
+            assert_eq!(read(&mut two), []);
+        }
+    }
+
+    #[tokio::test]
+    async fn more_than_a_batch_arrives_in_order() {
+        let ((mut one, from), (mut two, to)) = (bind("127.0.0.1:0"), bind("127.0.0.1:0"));
+        one.socket.writable().await.unwrap();
+        let texts: Vec<String> = (0..3 * BATCH).map(|number| number.to_string()).collect();
+        for part in texts.chunks(BATCH - 1) {
+            let batch: Vec<Transmit<'_>> = part
+                .iter()
+                .map(|text| Transmit {
+                    transport: TransportId(0),
+                    remote: to,
+                    bytes: text.as_bytes(),
+                })
+                .collect();
+            assert_eq!(one.send_all(&batch), part.len());
+        }
+        let mut got = Vec::new();
+        while got.len() < texts.len() {
+            readable(&two).await;
+            got.extend(read(&mut two));
+        }
+        let expected = texts.iter().map(|it| (it.clone().into_bytes(), from));
+        assert_eq!(got, expected.collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_batch_ends_at_what_cannot_be_sent() {
+        let ((mut one, _), (_two, to)) = (bind("127.0.0.1:0"), bind("127.0.0.1:0"));
+        one.socket.writable().await.unwrap();
+        let long = vec![0; 70_000];
+        let of = |bytes| Transmit {
+            transport: TransportId(0),
+            remote: to,
+            bytes,
+        };
+        assert_eq!(one.send_all(&[of(b"a"), of(&long), of(b"b")]), 1);
+        assert_eq!(one.send_all(&[of(&long), of(b"b")]), 0);
+        assert_eq!(one.send_all(&[]), 0);
     }
 
     #[tokio::test]
     async fn a_closed_port_is_told_with_its_address() {
         for host in ["127.0.0.1:0", "[::1]:0"] {
-            let gone = {
-                let gone = bind(host);
-                gone.local
-            };
-            let one = bind(host);
+            let (_, gone) = bind(host);
+            let (one, _) = bind(host);
             let (tell, mut told) = mpsc::channel(10);
             one.tell_unreachable(tell);
             assert_eq!(one.send(b"hello", gone).await, Sent::Yes);
             let unreachable = tokio::time::timeout(Duration::from_secs(10), told.recv()).await;
             assert_eq!(unreachable.unwrap(), Some((TransportId(0), gone)));
             // The message about one peer does not keep a datagram to another from leaving.
-            let two = bind(host);
-            assert_eq!(one.send(b"hello", two.local).await, Sent::Yes);
+            let (two, to) = bind(host);
+            assert_eq!(one.send(b"hello", to).await, Sent::Yes);
             readable(&two).await;
         }
     }
 
     #[tokio::test]
     async fn a_datagram_that_is_too_large_is_dropped_with_a_reason() {
-        let one = bind("127.0.0.1:0");
-        assert!(matches!(
-            one.send(&[0; 70_000], one.local).await,
-            Sent::No(_)
-        ));
+        let (one, to) = bind("127.0.0.1:0");
+        assert!(matches!(one.send(&[0; 70_000], to).await, Sent::No(_)));
     }
 }

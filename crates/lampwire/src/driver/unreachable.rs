@@ -17,6 +17,8 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
+use super::address;
+
 /// The most messages that wait for the node. What is dropped beyond is found out by silence.
 pub(crate) const WAITING_MAX: usize = 256;
 
@@ -74,7 +76,7 @@ fn take(socket: &UdpSocket) -> io::Result<Option<SocketAddr>> {
     let message =
         recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut slices, Some(&mut control), flags)?;
     // The address of a message is where the datagram was going; who complains stands in the control data.
-    let remote = message.address.as_ref().and_then(socket_address);
+    let remote = message.address.as_ref().and_then(address::of_storage);
     let mut controls = message.cmsgs()?;
     Ok(remote.filter(|_| controls.any(|control| says_unreachable(&control))))
 }
@@ -87,12 +89,4 @@ fn says_unreachable(control: &ControlMessageOwned) -> bool {
     };
     // "Too long for the path" (EMSGSIZE) is a matter of the one datagram, not of the peer.
     i32::try_from(error.ee_errno).is_ok_and(|errno| errno != nix::libc::EMSGSIZE)
-}
-
-fn socket_address(storage: &SockaddrStorage) -> Option<SocketAddr> {
-    if let Some(v4) = storage.as_sockaddr_in() {
-        return Some(SocketAddr::from((v4.ip(), v4.port())));
-    }
-    let v6 = storage.as_sockaddr_in6()?;
-    Some(SocketAddr::from((v6.ip(), v6.port())))
 }

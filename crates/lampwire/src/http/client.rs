@@ -1,9 +1,11 @@
 //! Who asks: whoever has the node's token, or a program that may set states and nothing else (type=api-client).
 
+use std::sync::Arc;
+
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
-use lampwire_conf::{ApiClient, Filter};
+use lampwire_conf::{ApiClient, Filter, Secret};
 use lampwire_sip::EntityId;
 use subtle::ConstantTimeEq;
 
@@ -11,12 +13,12 @@ use super::Service;
 use super::problem::Problem;
 
 /// Whose request it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Who {
     /// He may do everything.
     Operator,
-    /// One of the configured clients, by its place.
-    Client(usize),
+    /// One of the configured clients.
+    Client(Arc<ApiClient>),
 }
 
 /// What is to be set or taken back.
@@ -31,10 +33,9 @@ pub(crate) enum Subject<'a> {
 impl Who {
     /// By the token of a request; else the 401.
     pub(crate) fn of(service: &Service, headers: &HeaderMap) -> Result<Self, Problem> {
-        let clients = &service.config.api_clients;
-        if service.token.is_none()
-            && (clients.is_empty() || !headers.contains_key(header::AUTHORIZATION))
-        {
+        let config = service.config.get();
+        let (clients, token) = (&config.api_clients, &config.lampwire.http_token);
+        if token.is_none() && (clients.is_empty() || !headers.contains_key(header::AUTHORIZATION)) {
             return Ok(Self::Operator);
         }
         let refuse = |detail: &str| {
@@ -58,13 +59,14 @@ impl Who {
         };
         // All are looked at, so that the time does not tell which it was.
         let mut found = None;
-        for (index, client) in clients.iter().enumerate() {
-            // The length may show; the bytes do not.
-            if bool::from(client.token.expose().as_bytes().ct_eq(given)) {
-                found = Some(Self::Client(index));
+        // The length may show; the bytes do not.
+        let is = |token: &Secret| bool::from(token.expose().as_bytes().ct_eq(given));
+        for client in clients {
+            if is(&client.token) {
+                found = Some(Self::Client(Arc::new(client.clone())));
             }
         }
-        if service.token.as_ref().is_some_and(|token| token.is(given)) {
+        if token.as_ref().is_some_and(is) {
             found = Some(Self::Operator);
         }
         match found {
@@ -74,8 +76,8 @@ impl Who {
     }
 
     /// Whether he may ask this at all; `path` is below /api/v1 or stands beside it.
-    pub(crate) fn may_ask(self, service: &Service, request: &Request) -> Result<(), Problem> {
-        let Some(client) = self.client(service) else {
+    pub(crate) fn may_ask(&self, request: &Request) -> Result<(), Problem> {
+        let Self::Client(client) = self else {
             return Ok(());
         };
         let path = request.uri().path();
@@ -90,12 +92,8 @@ impl Who {
     }
 
     /// The entity id under which he may set this; `None`: the node's own.
-    pub(crate) fn may_set(
-        self,
-        service: &Service,
-        subject: Subject<'_>,
-    ) -> Result<Option<EntityId>, Problem> {
-        let Some(client) = self.client(service) else {
+    pub(crate) fn may_set(&self, subject: Subject<'_>) -> Result<Option<EntityId>, Problem> {
+        let Self::Client(client) = self else {
             return Ok(None);
         };
         let (filter, name): (&Option<Filter>, &str) = match subject {
@@ -105,13 +103,6 @@ impl Who {
         match filter.as_ref().is_none_or(|filter| filter.is_match(name)) {
             true => Ok(client.eid),
             false => Err(forbidden(client, &format!("may not set {name:?}"))),
-        }
-    }
-
-    fn client(self, service: &Service) -> Option<&ApiClient> {
-        match self {
-            Self::Operator => None,
-            Self::Client(index) => service.config.api_clients.get(index),
         }
     }
 }
@@ -126,7 +117,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Who {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         // Never missing: it is put there before a handler is asked.
-        let who = parts.extensions.get::<Self>().copied();
+        let who = parts.extensions.get::<Self>().cloned();
         who.ok_or_else(|| {
             Problem::new(
                 StatusCode::UNAUTHORIZED,

@@ -68,7 +68,7 @@ pub(crate) async fn set(
         ttl: lifetime(wanted.ttl)?,
         name,
     };
-    let eid = who.may_set(&service, Subject::Device(&setting.name))?;
+    let eid = who.may_set(Subject::Device(&setting.name))?;
     let (outcome, view) = service
         .node
         .ask(move |node, now| {
@@ -94,7 +94,7 @@ pub(crate) async fn unset(
     who: Who,
     Name(name): Name,
 ) -> Result<StatusCode, Problem> {
-    let eid = who.may_set(&service, Subject::Device(&name))?;
+    let eid = who.may_set(Subject::Device(&name))?;
     service
         .node
         .ask(move |node, now| node.unset_device_of(now, eid, &name))

@@ -20,7 +20,7 @@ pub(crate) async fn keep_out(
     request: Request,
     next: Next,
 ) -> Response {
-    let is_open = service.token.is_none();
+    let is_open = service.config.get().lampwire.http_token.is_none();
     match check(request.method(), request.uri(), request.headers(), is_open) {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),

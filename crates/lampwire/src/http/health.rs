@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::Service;
 use super::problem::Problem;
+use super::types::{PeerCounts, Readiness};
 
 /// GET /healthz: the process is up.
 #[utoipa::path(get, path = "/healthz", tag = "node", summary = "The process is up",
@@ -15,20 +16,21 @@ pub(crate) async fn alive() -> Json<Value> {
     Json(json!({"status": "ok"}))
 }
 
-/// GET /readyz: the node answers, so its configuration is in force and its sockets are bound. Peers that are away are told and make no
-/// difference: a balancer that took the node out for them would make it worse.
+/// GET /readyz: the node answers, so its configuration is in force, what was kept is loaded and its sockets are bound. Peers that are away are told and make no
+/// difference, nor does a store that cannot be written: a balancer that took the node out for them would make it worse.
 #[utoipa::path(get, path = "/readyz", tag = "node", summary = "The configuration is in force and the sockets are bound",
-    responses((status = 200, description = "they are; peers that are away make no difference", body = Object)))]
-pub(crate) async fn ready(State(service): State<Service>) -> Result<Json<Value>, Problem> {
+    responses((status = 200, description = "they are; peers that are away, and a store that cannot be written (`memory-only`), make no difference", body = Object)))]
+pub(crate) async fn ready(State(service): State<Service>) -> Result<Json<Readiness>, Problem> {
     let peers = service.node.ask(|node, now| node.peers(now)).await?;
     let count = |status| peers.iter().filter(|peer| peer.status == status).count();
-    Ok(Json(json!({
-        "status": "ready",
-        "version": env!("CARGO_PKG_VERSION"),
-        "peers": {
-            "up": count(PeerStatus::Up),
-            "down": count(PeerStatus::Down),
-            "unknown": count(PeerStatus::Unknown),
+    Ok(Json(Readiness {
+        status: "ready".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        peers: PeerCounts {
+            up: count(PeerStatus::Up),
+            down: count(PeerStatus::Down),
+            unknown: count(PeerStatus::Unknown),
         },
-    })))
+        store: service.store.condition().as_str().to_owned(),
+    }))
 }

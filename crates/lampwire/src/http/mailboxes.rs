@@ -69,7 +69,7 @@ pub(crate) async fn set(
         ttl: lifetime(ttl)?,
         name,
     };
-    let eid = who.may_set(&service, Subject::Mailbox(&setting.name))?;
+    let eid = who.may_set(Subject::Mailbox(&setting.name))?;
     let (outcome, view) = service
         .node
         .ask(move |node, now| {
@@ -93,7 +93,7 @@ pub(crate) async fn unset(
     who: Who,
     Name(name): Name,
 ) -> Result<StatusCode, Problem> {
-    let eid = who.may_set(&service, Subject::Mailbox(&name))?;
+    let eid = who.may_set(Subject::Mailbox(&name))?;
     service
         .node
         .ask(move |node, now| node.unset_mailbox_of(now, eid, &name))

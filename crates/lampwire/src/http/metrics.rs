@@ -15,6 +15,7 @@ use super::Service;
 use super::limits;
 use super::problem::Problem;
 use crate::driver::events::HubFigures;
+use crate::store;
 
 /// The classic text format.
 const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -66,11 +67,13 @@ pub(crate) async fn show(
         started_at: service.started_at,
         endpoints: service
             .config
+            .get()
             .endpoints
             .iter()
             .map(|it| it.name.clone())
             .collect(),
         hub: service.node.event_figures(),
+        store: service.store.figures(),
     };
     let open = headers
         .get(header::ACCEPT)
@@ -93,6 +96,7 @@ struct Figures {
     /// Names by their place in the configuration.
     endpoints: Vec<String>,
     hub: HubFigures,
+    store: store::Figures,
 }
 
 impl Figures {
@@ -107,6 +111,7 @@ impl Figures {
         self.publishers(&mut page);
         self.peers(&mut page);
         self.events(&mut page);
+        self.store(&mut page);
         if open {
             page.text.push_str("# EOF\n");
         }
@@ -223,7 +228,7 @@ impl Figures {
             ("filtered", self.counters.filtered),
             ("own-entity-id", self.counters.own_entity_id_received),
             ("stale", self.counters.stale),
-            ("shadowed", self.counters.shadows),
+            ("gone", self.counters.gone),
             ("echoed", self.counters.echoes),
         ] {
             received.put(&[("result", result)], count);
@@ -333,6 +338,14 @@ impl Figures {
                 family.put_histogram(("publisher", &publisher.name), of(publisher));
             }
         }
+        let with_canary = self.publishers.iter().filter(|it| it.canaries.total > 0);
+        let mut family = page.histogram(
+            "lampwire_publisher_canary_seconds",
+            "The time of a canary to the peer and back; at an Asterisk, of the answer by which it proves a publication.",
+        );
+        for publisher in with_canary {
+            family.put_histogram(("publisher", &publisher.name), &publisher.canaries);
+        }
     }
 
     fn peers(&self, page: &mut Page) {
@@ -387,6 +400,50 @@ impl Figures {
             "Events that clients lost, having read too slowly.",
         )
         .put(&[], self.hub.lost);
+    }
+
+    fn store(&self, page: &mut Page) {
+        let store = &self.store;
+        let mut condition = page.gauge(
+            "lampwire_store_condition",
+            "Whether states survive a restart: 1 for what is so.",
+        );
+        for word in ["off", "ok", "memory-only"] {
+            let so = store.condition.as_str() == word;
+            condition.put(&[("condition", word)], u8::from(so));
+        }
+        page.gauge("lampwire_store_bytes", "Bytes of what is kept on the disk.")
+            .put(&[], store.size.live + store.size.journal);
+        page.gauge(
+            "lampwire_store_saved_timestamp_seconds",
+            "When something was written last, in seconds since 1970; 0: never.",
+        )
+        .put(&[], Seconds(store.saved_at.as_millis()));
+        let counters = [
+            (
+                "lampwire_store_written_bytes_total",
+                "Bytes that were written.",
+                store.size.written,
+            ),
+            (
+                "lampwire_store_batches_total",
+                "Batches of changes that are on the disk.",
+                store.batches,
+            ),
+            (
+                "lampwire_store_snapshots_total",
+                "Times that everything was written anew.",
+                store.snapshots,
+            ),
+            (
+                "lampwire_store_faults_total",
+                "Times that something could not be written.",
+                store.faults,
+            ),
+        ];
+        for (name, help, count) in counters {
+            page.counter(name, help).put(&[], count);
+        }
     }
 }
 
@@ -506,6 +563,7 @@ mod tests {
             started_at: WallTime::from_millis(0),
             endpoints: Vec::new(),
             hub: HubFigures::default(),
+            store: store::Figures::default(),
         };
         let text = figures.text(false);
         let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));

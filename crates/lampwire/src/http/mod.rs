@@ -7,6 +7,7 @@
 //!     GET    /api/v1/explain/devices/{device}, /api/v1/explain/mailboxes/{uniqueid}
 //!     GET    /api/v1/status, /api/v1/peers, /api/v1/publishers, /api/v1/publications
 //!     POST   /api/v1/refresh                                     asks peers for everything
+//!     POST   /api/v1/reload                                      reads the configuration again
 //!     GET    /api/v1/events                                      server-sent events; Last-Event-ID resumes
 //!     GET    /metrics                                            for Prometheus
 //!     GET    /openapi.json                                       all of this, described
@@ -32,6 +33,7 @@ mod problem;
 mod query;
 mod refresh;
 mod refusal;
+mod reload;
 mod server;
 mod states;
 mod token;
@@ -45,23 +47,25 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::middleware;
 use axum::routing::{get, post, put};
 
-use lampwire_conf::Config;
 use lampwire_core::WallTime;
 
 use crate::driver::Handle;
+use crate::reload::{InForce, Reloader};
+use crate::store::Status;
 use problem::Problem;
 pub(crate) use server::{Listener, serve};
-pub(crate) use token::Token;
 
 /// What every request may use.
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
     /// The node.
     pub(crate) node: Handle,
-    /// Who may ask; `None`: everybody who can reach the port.
-    pub(crate) token: Option<Arc<Token>>,
-    /// The node's configuration.
-    pub(crate) config: Arc<Config>,
+    /// The configuration that is in force.
+    pub(crate) config: InForce,
+    /// Reads it again; `None`: it did not come from a file.
+    pub(crate) reloader: Option<Arc<Reloader>>,
+    /// How the store stands.
+    pub(crate) store: Arc<Status>,
     /// When the node began.
     pub(crate) started_at: WallTime,
 }
@@ -90,6 +94,7 @@ pub(crate) fn routes(service: Service) -> Router {
         .route("/publishers", get(overview::publishers))
         .route("/publications", get(overview::publications))
         .route("/refresh", post(refresh::ask))
+        .route("/reload", post(reload::reload))
         .route("/events", get(events::follow))
         .fallback(no_such_route)
         .method_not_allowed_fallback(method_not_allowed)

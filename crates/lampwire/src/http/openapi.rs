@@ -11,7 +11,7 @@ use utoipa::openapi::{OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi as _};
 
 use super::{
-    devices, events, explain, health, mailboxes, metrics, overview, refresh, states, types,
+    devices, events, explain, health, mailboxes, metrics, overview, refresh, reload, states, types,
 };
 
 /// The document.
@@ -27,7 +27,7 @@ use super::{
         mailboxes::list, mailboxes::show, mailboxes::set, mailboxes::unset, states::set,
         explain::device, explain::mailbox,
         overview::status, overview::peers, overview::publishers, overview::publications,
-        refresh::ask, events::follow,
+        refresh::ask, reload::reload, events::follow,
         metrics::show, health::alive, health::ready, show,
     ),
     components(schemas(

@@ -7,7 +7,7 @@ use lampwire_core::PeerStatus;
 use super::Service;
 use super::problem::Problem;
 use super::types::{
-    Peer, PeerCounts, Peers, Publication, Publications, Publisher, Publishers, Status,
+    Peer, PeerCounts, Peers, Publication, Publications, Publisher, Publishers, Status, Store,
 };
 
 /// GET of the peers.
@@ -65,6 +65,11 @@ pub(crate) async fn status(State(service): State<Service>) -> Result<Json<Status
         let notes = peer.notes.iter();
         notes.map(|note| format!("{}: {note}", peer.name))
     });
+    let store = Store::from(service.store.figures());
+    let of_store = store
+        .problem
+        .iter()
+        .map(|problem| format!("states are in memory only: {problem}"));
     Ok(Json(Status {
         entity_id: own.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -78,6 +83,7 @@ pub(crate) async fn status(State(service): State<Service>) -> Result<Json<Status
         publications,
         behind: peers.iter().map(|peer| peer.behind).sum(),
         followers: service.node.event_readers(),
-        notes: notes.collect(),
+        notes: of_store.chain(notes).collect(),
+        store,
     }))
 }

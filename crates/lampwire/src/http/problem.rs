@@ -3,7 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::types::ProblemDocument;
+use super::types::{Finding, ProblemDocument};
 
 /// A refusal: a status, a word that stays the same for programs, and a sentence for people that says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +11,7 @@ pub(crate) struct Problem {
     status: StatusCode,
     kind: &'static str,
     detail: String,
+    findings: Vec<Finding>,
 }
 
 impl Problem {
@@ -20,7 +21,13 @@ impl Problem {
             status,
             kind,
             detail: detail.into(),
+            findings: Vec::new(),
         }
+    }
+
+    /// The same with what is wrong, one by one.
+    pub(crate) fn finding(self, findings: Vec<Finding>) -> Self {
+        Self { findings, ..self }
     }
 
     /// The same of a part of the request.
@@ -67,6 +74,7 @@ impl IntoResponse for Problem {
             title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
             status: self.status.as_u16(),
             detail: self.detail,
+            findings: self.findings,
         };
         let mut response = (self.status, axum::Json(document)).into_response();
         response.headers_mut().insert(

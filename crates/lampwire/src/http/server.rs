@@ -15,16 +15,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 
 use super::limits;
+use crate::current::Current;
+use crate::driver::tls::web::Acceptor;
 use crate::driver::tls::why;
 use crate::signals::stopped;
 
 /// A bound socket that does not answer yet.
 pub(crate) struct Listener {
     socket: TcpListener,
-    tls: Option<TlsAcceptor>,
+    /// The one that counts when a connection begins.
+    pub(crate) tls: Option<Current<Acceptor>>,
     /// Where it is bound.
     pub(crate) local: SocketAddr,
 }
@@ -37,14 +39,14 @@ impl fmt::Debug for Listener {
 
 impl Listener {
     /// Binds it; with `tls` it speaks HTTPS and nothing else. Needs a running tokio runtime.
-    pub(crate) fn bind(address: SocketAddr, tls: Option<TlsAcceptor>) -> io::Result<Self> {
+    pub(crate) fn bind(address: SocketAddr, tls: Option<Acceptor>) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let socket = TcpListener::from_std(listener)?;
         Ok(Self {
             local: socket.local_addr()?,
             socket,
-            tls,
+            tls: tls.map(|tls| Current::new(Arc::new(tls))),
         })
     }
 
@@ -67,7 +69,7 @@ pub(crate) async fn serve(listener: Listener, routes: Router, mut stop: watch::R
                 let (stream, permit) = accepted;
                 connections.spawn(converse(
                     stream,
-                    listener.tls.clone(),
+                    listener.tls.as_ref().map(Current::get),
                     permit,
                     routes.clone(),
                     stop.clone(),
@@ -105,7 +107,7 @@ async fn accept(listener: &Listener, room: &Arc<Semaphore>) -> (TcpStream, Owned
 /// Everything that happens on one connection.
 async fn converse(
     stream: TcpStream,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<Acceptor>>,
     permit: OwnedSemaphorePermit,
     routes: Router,
     stop: watch::Receiver<bool>,
@@ -114,7 +116,7 @@ async fn converse(
     let _ = SockRef::from(&stream).set_send_buffer_size(limits::SEND_BUFFER_BYTES);
     match tls {
         None => speak(stream, routes, stop).await,
-        Some(tls) => match timeout(limits::HEADER_TIME_MAX, tls.accept(stream)).await {
+        Some(tls) => match timeout(limits::HEADER_TIME_MAX, tls.0.accept(stream)).await {
             Ok(Ok(stream)) => speak(stream, routes, stop).await,
             Ok(Err(error)) => {
                 tracing::debug!("an HTTPS connection is refused: {}", why(&error));

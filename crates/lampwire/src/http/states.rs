@@ -89,7 +89,7 @@ pub(crate) async fn set(
             SetValue::Device { .. } => Subject::Device(&setting.name),
             SetValue::Mailbox { .. } => Subject::Mailbox(&setting.name),
         };
-        eid = who.may_set(&service, subject).map_err(at)?;
+        eid = who.may_set(subject).map_err(at)?;
         settings.push(setting);
     }
     let outcomes = service

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::limits;
 use super::problem::Problem;
+use crate::store;
 
 /// A device and what each entity says of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -86,6 +87,8 @@ pub(crate) struct Peer {
     pub(crate) publications: usize,
     pub(crate) last_heard: Option<String>,
     pub(crate) round_trip_ms: Option<f64>,
+    /// How long the last canary took there and back (`@canary`).
+    pub(crate) canary_ms: Option<f64>,
     /// States that it has not confirmed yet.
     pub(crate) behind: u64,
     pub(crate) notes: Vec<String>,
@@ -108,6 +111,40 @@ pub(crate) struct Status {
     pub(crate) followers: usize,
     /// What an operator should know, each with the peer it is about.
     pub(crate) notes: Vec<String>,
+    pub(crate) store: Store,
+}
+
+/// What survives a restart.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Store {
+    /// `ok`, `off` (no `state_dir`) or `memory-only` (nothing can be written at the moment).
+    pub(crate) condition: String,
+    /// Why nothing can be written.
+    pub(crate) problem: Option<String>,
+    /// Since when.
+    pub(crate) since: Option<String>,
+    /// Bytes on the disk.
+    pub(crate) bytes: u64,
+    /// When something was written last.
+    pub(crate) saved_at: Option<String>,
+}
+
+impl From<store::Figures> for Store {
+    fn from(figures: store::Figures) -> Self {
+        let condition = figures.condition.as_str().to_owned();
+        let (problem, since) = match figures.condition {
+            store::Condition::MemoryOnly { why, since } => (Some(why), Some(since.to_string())),
+            store::Condition::Off | store::Condition::Ok => (None, None),
+        };
+        let saved = figures.saved_at.as_millis() != 0;
+        Self {
+            condition,
+            problem,
+            since,
+            bytes: figures.size.live + figures.size.journal,
+            saved_at: saved.then(|| figures.saved_at.to_string()),
+        }
+    }
 }
 
 /// Peers by their status.
@@ -116,6 +153,17 @@ pub(crate) struct PeerCounts {
     pub(crate) up: usize,
     pub(crate) down: usize,
     pub(crate) unknown: usize,
+}
+
+/// The answer of /readyz.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Readiness {
+    /// `ready`.
+    pub(crate) status: String,
+    pub(crate) version: String,
+    pub(crate) peers: PeerCounts,
+    /// Whether states survive a restart: `off`, `ok`, `memory-only`.
+    pub(crate) store: String,
 }
 
 /// All peers.
@@ -242,6 +290,69 @@ pub(crate) struct Refreshed {
     pub(crate) asked: usize,
 }
 
+/// Answer to `POST /api/v1/reload`: what is another now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Reloaded {
+    /// Sections that are not as they were.
+    pub(crate) changes: Vec<SectionChange>,
+    /// How many sections are as they were.
+    pub(crate) unchanged: usize,
+    /// What peers are told otherwise.
+    pub(crate) relations: Vec<RelationChange>,
+    /// What an operator should know of.
+    pub(crate) warnings: Vec<ReloadWarning>,
+    /// What else was found in the file; no errors.
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// A section that is not as it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct SectionChange {
+    /// Its type, as `outbound-publish`.
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    /// `added`, `removed` or `changed`.
+    pub(crate) change: String,
+}
+
+/// What became of a publish.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct RelationChange {
+    pub(crate) publish: String,
+    /// `begun` (its peer is told everything), `goes-on` (its peer is told otherwise) or `ends`.
+    pub(crate) change: String,
+    /// Devices that its peer is told to forget.
+    pub(crate) retracted: usize,
+    /// States that its peer is told beside those that it has.
+    pub(crate) added: usize,
+}
+
+/// What an operator should know of a reload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct ReloadWarning {
+    /// `peer-silenced`, `publication-ended` or `not-retracted`.
+    pub(crate) code: String,
+    /// The peer that it is about.
+    pub(crate) peer: Option<String>,
+    pub(crate) text: String,
+}
+
+/// Something that was found in a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Finding {
+    /// `error`, `warning` or `note`.
+    pub(crate) severity: String,
+    pub(crate) code: String,
+    pub(crate) file: String,
+    /// From 1; 0: the whole file.
+    pub(crate) line: u32,
+    /// From 1; 0: the whole line or file.
+    pub(crate) column: u32,
+    pub(crate) message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) help: Option<String>,
+}
+
 /// Data of a `device` event.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct DeviceEvent {
@@ -290,6 +401,9 @@ pub(crate) struct ProblemDocument {
     pub(crate) title: String,
     pub(crate) status: u16,
     pub(crate) detail: String,
+    /// What is wrong with a configuration that was not taken, one by one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) findings: Vec<Finding>,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -298,6 +412,85 @@ fn is_false(value: &bool) -> bool {
 
 fn yes() -> bool {
     true
+}
+
+impl From<core::ReloadReport> for Reloaded {
+    fn from(report: core::ReloadReport) -> Self {
+        let changes = report.difference.changes.into_iter();
+        let relations = report.relations.into_iter();
+        let warnings = report.warnings.into_iter();
+        Self {
+            changes: changes
+                .map(|it| SectionChange {
+                    kind: it.kind.to_owned(),
+                    name: it.name,
+                    change: it.what.as_str().to_owned(),
+                })
+                .collect(),
+            unchanged: report.difference.unchanged,
+            relations: relations
+                .map(|it| RelationChange {
+                    publish: it.publish,
+                    change: it.turn.as_str().to_owned(),
+                    retracted: it.retracted,
+                    added: it.added,
+                })
+                .collect(),
+            warnings: warnings
+                .map(|it| ReloadWarning {
+                    code: it.code.to_owned(),
+                    peer: it.peer,
+                    text: it.text,
+                })
+                .collect(),
+            findings: Vec::new(),
+        }
+    }
+}
+
+impl Reloaded {
+    /// What it says to people, a line each.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for SectionChange { kind, name, change } in &self.changes {
+            lines.push(match kind == name {
+                true => format!("[{name}] {change}"),
+                false => format!("{kind} [{name}] {change}"),
+            });
+        }
+        for relation in &self.relations {
+            let RelationChange {
+                publish,
+                retracted,
+                added,
+                ..
+            } = relation;
+            lines.push(match relation.change.as_str() {
+                "begun" => format!("publish {publish} begins: its peer is told everything"),
+                "ends" => {
+                    format!("publish {publish} ends: {retracted} devices are taken back there")
+                }
+                _ => format!(
+                    "publish {publish} goes on: {retracted} devices are taken back there, {added} states are added"
+                ),
+            });
+        }
+        lines
+    }
+}
+
+impl From<&lampwire_conf::Diagnostic> for Finding {
+    fn from(found: &lampwire_conf::Diagnostic) -> Self {
+        Self {
+            severity: found.severity.as_str().to_owned(),
+            code: found.code.to_owned(),
+            file: found.at.file.to_string(),
+            line: found.at.line,
+            column: found.at.column,
+            message: found.message.clone(),
+            help: found.help.clone(),
+        }
+    }
 }
 
 impl From<core::DeviceView> for Device {
@@ -350,6 +543,7 @@ impl From<core::PeerView> for Peer {
             publications: view.publications,
             last_heard: view.last_heard.map(|at| at.to_string()),
             round_trip_ms: view.round_trip.map(|time| time.as_secs_f64() * 1000.0),
+            canary_ms: view.canary.map(|time| time.as_secs_f64() * 1000.0),
             behind: view.behind,
             notes: view.notes,
         }

@@ -82,6 +82,7 @@ fn look_at(plan: &Plan, written: &[File]) -> anyhow::Result<()> {
                 configuration: &text(&file.path),
                 asterisk: None,
                 sorcery: None,
+                manager: None,
             };
             let address = Address {
                 host: peer.host.clone(),

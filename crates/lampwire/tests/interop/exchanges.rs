@@ -39,7 +39,7 @@ pub(crate) fn trials(lab_: &Arc<Lab>, first_number: usize) -> Vec<Trial> {
             groups.push((format!("speaks_{}_of_{GROUPS}", group + 1), mine, false));
         }
         for (name, exchanges, together) in groups {
-            let number = u8::try_from(first_number + trials.len()).expect("fewer than 256 trials");
+            let number = first_number + trials.len();
             let name = format!("{release}::exchanges::{name}");
             let present = lab_.found.contains_key(&release);
             let lab_ = Arc::clone(lab_);
@@ -61,7 +61,7 @@ fn run(
     release: Release,
     exchanges: &[&Exchange],
     together: bool,
-    number: u8,
+    number: usize,
 ) -> Result<(), String> {
     let batches: Vec<&[&Exchange]> = match together {
         true => vec![exchanges],
@@ -97,7 +97,12 @@ struct Wire {
 }
 
 impl Wire {
-    fn start(lab_: &Lab, release: Release, exchanges: &[&Exchange], number: u8) -> Outcome<Self> {
+    fn start(
+        lab_: &Lab,
+        release: Release,
+        exchanges: &[&Exchange],
+        number: usize,
+    ) -> Outcome<Self> {
         let addresses = Addresses::new(lab_.block, number);
         let on = |address| SocketAddr::new(address, SIP_PORT);
         let we = on(addresses.relay());

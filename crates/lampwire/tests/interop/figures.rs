@@ -25,7 +25,7 @@ const ROUND_TRIP: Duration = Duration::from_millis(40);
 /// States that Lampwire tells a fresh Asterisk.
 const STATES: u32 = 10_000;
 /// States that an Asterisk tells another: enough for a rate, at 24 a second.
-const STATES_OF_ASTERISK: u32 = 300;
+pub(crate) const STATES_OF_ASTERISK: u32 = 300;
 /// States of a peer that is killed and comes back.
 const STATES_LOST: u32 = 1000;
 /// No measurement takes longer.
@@ -75,7 +75,13 @@ fn measure(lab_: &Lab, file: &Path) -> Outcome {
     );
     let mut best = 0.0f64;
     for lanes in [16u16, 64] {
-        let plain = lampwire_to_asterisk(lab_, lanes, false)?;
+        let telling = |digest| Telling {
+            lanes,
+            digest,
+            round_trip: ROUND_TRIP,
+            states: STATES,
+        };
+        let plain = lampwire_to_asterisk(lab_, telling(false))?;
         let line = ROUND_TRIP * STATES / u32::from(lanes);
         let (rate, ok) = row(
             &format!("by Lampwire, `@lanes={lanes}`"),
@@ -85,7 +91,7 @@ fn measure(lab_: &Lab, file: &Path) -> Outcome {
         );
         held &= ok;
         best = best.max(rate);
-        let digest = lampwire_to_asterisk(lab_, lanes, true)?;
+        let digest = lampwire_to_asterisk(lab_, telling(true))?;
         let what = format!("by Lampwire, `@lanes={lanes}`, with digest");
         let (_, ok) = row(&what, STATES, digest, Some(plain.mul_f64(2.3)));
         held &= ok;
@@ -108,18 +114,31 @@ fn measure(lab_: &Lab, file: &Path) -> Outcome {
     }
 }
 
+/// How Lampwire tells an Asterisk.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Telling {
+    /// Publications side by side.
+    pub(crate) lanes: u16,
+    /// The Asterisk asks for a password.
+    pub(crate) digest: bool,
+    /// The line, there and back.
+    pub(crate) round_trip: Duration,
+    /// How many states.
+    pub(crate) states: u32,
+}
+
 /// From the first request that gets through, once the line is whole, until the peer has confirmed everything.
-fn lampwire_to_asterisk(lab_: &Lab, lanes: u16, digest: bool) -> Outcome<Duration> {
+pub(crate) fn lampwire_to_asterisk(lab_: &Lab, telling: Telling) -> Outcome<Duration> {
     let mut scene = Scene::new(lab_, "lampwire", |relation| {
-        relation.subject.lanes = Some(lanes);
-        relation.peer.challenges = digest.then_some("MD5");
+        relation.subject.lanes = Some(telling.lanes);
+        relation.peer.challenges = telling.digest.then_some("MD5");
     })?;
-    let relay = scene.relay(ROUND_TRIP / 2)?;
+    let relay = scene.relay(telling.round_trip / 2)?;
     let mut subject = scene.lampwire()?;
     scene.peer.start()?;
     subject.start()?;
     relay.cut(true);
-    for number in 0..STATES {
+    for number in 0..telling.states {
         subject.set_device(&format!("Custom:far{number}"), "INUSE")?;
     }
     relay.cut(false);
@@ -128,12 +147,12 @@ fn lampwire_to_asterisk(lab_: &Lab, lanes: u16, digest: bool) -> Outcome<Duratio
         .through()
         .ok_or_else(|| Failure::Lab("nothing went through the relay".to_owned()))?;
     let took = begun.elapsed();
-    scene.must_hold("Custom:far", STATES)?;
+    scene.must_hold("Custom:far", telling.states)?;
     Ok(took)
 }
 
-/// From the moment at which they are set until the peer has them all.
-fn asterisk_to_asterisk(lab_: &Lab) -> Outcome<Duration> {
+/// From the moment at which they are set until the peer has them all, over the line of 40 ms.
+pub(crate) fn asterisk_to_asterisk(lab_: &Lab) -> Outcome<Duration> {
     let mut scene = Scene::new(lab_, "asterisk", |_| ())?;
     let _relay = scene.relay(ROUND_TRIP / 2)?;
     let mut subject = scene.asterisk()?;
@@ -207,7 +226,7 @@ impl<'a> Scene<'a> {
         if directory.exists() {
             fs::remove_dir_all(&directory).map_err(lab(directory.display()))?;
         }
-        let addresses = Addresses::new(lab_.block, 250);
+        let addresses = Addresses::of_figures(lab_.block);
         Certificates::new("Right authority")?
             .write(&directory.join("peer/tls"), addresses.peer())?;
         let peer = Self::node(lab_, addresses, &directory.join("peer"), |directory| {
@@ -234,13 +253,10 @@ impl<'a> Scene<'a> {
             .get(&release)
             .ok_or_else(|| Failure::Lab(format!("{release} is missing")))?;
         let third_party = SocketAddr::new(addresses.third_party(), 0);
-        Asterisk::new(
-            release,
-            root,
-            directory.to_owned(),
-            plan(directory),
-            third_party,
-        )
+        let plan = plan(directory);
+        let asterisk = Asterisk::new(release, root, directory.to_owned(), plan, third_party)?;
+        asterisk.without_trace()?;
+        Ok(asterisk)
     }
 
     fn asterisk(&self) -> Outcome<Asterisk> {

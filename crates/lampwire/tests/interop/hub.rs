@@ -26,21 +26,45 @@ const NODES: [(&str, &str); 3] = [
     ("three", "02:00:00:00:00:04"),
 ];
 
-type Case = fn(&mut World) -> Outcome;
+#[derive(Clone, Copy)]
+struct Case {
+    name: &'static str,
+    /// Whether the hub has a store.
+    store: bool,
+    run: fn(&mut World) -> Outcome,
+}
 
-const CASES: [(&str, Case); 3] = [
-    ("relays_and_takes_back", relays_and_takes_back),
-    ("partition", partition),
-    ("hub_restart", hub_restart),
+const CASES: [Case; 5] = [
+    Case::of("relays_and_takes_back", relays_and_takes_back),
+    Case::of("partition", partition),
+    Case::of("hub_restart", hub_restart),
+    Case {
+        store: true,
+        ..Case::of("hub_restart_with_store", hub_restart)
+    },
+    Case::of("hub_away", hub_away),
 ];
+
+impl Case {
+    const fn of(name: &'static str, run: fn(&mut World) -> Outcome) -> Self {
+        Self {
+            name,
+            store: false,
+            run,
+        }
+    }
+}
+
+/// How long the hub is down in `hub_away`, in seconds; longer with LAMPWIRE_HUB_AWAY, as in a run by hand over a minute.
+const AWAY: u64 = 20;
 
 /// The trials: each case with Asterisks of each release.
 pub(crate) fn trials(lab_: &Arc<Lab>, first_number: usize) -> Vec<Trial> {
     let mut trials = Vec::new();
     for release in Release::ALL {
-        for (name, case) in CASES {
-            let number = u8::try_from(first_number + trials.len()).expect("fewer than 256 trials");
-            let name = format!("{release}::hub::{name}");
+        for case in CASES {
+            let number = first_number + trials.len();
+            let name = format!("{release}::hub::{}", case.name);
             let lab_ = Arc::clone(lab_);
             trials.push(match lab_.found.contains_key(&release) {
                 true => Trial::test(name.clone(), move || {
@@ -54,12 +78,13 @@ pub(crate) fn trials(lab_: &Arc<Lab>, first_number: usize) -> Vec<Trial> {
     trials
 }
 
-fn run(lab_: &Lab, release: Release, name: &str, case: Case, number: u8) -> Result<(), String> {
+fn run(lab_: &Lab, release: Release, name: &str, case: Case, number: usize) -> Result<(), String> {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .join("interop")
         .join(format!("{}-{}", lab_.block, name.replace("::", "-")));
-    let mut world = World::new(lab_, release, &directory, number).map_err(|it| it.to_string())?;
-    let outcome = world.start().and_then(|()| case(&mut world));
+    let mut world =
+        World::new(lab_, release, &directory, number, case.store).map_err(|it| it.to_string())?;
+    let outcome = world.start().and_then(|()| (case.run)(&mut world));
     outcome.map_err(|failure| format!("{failure}\n{}", tails(&world.logs())))
 }
 
@@ -71,7 +96,13 @@ struct World {
 }
 
 impl World {
-    fn new(lab_: &Lab, release: Release, directory: &Path, number: u8) -> Outcome<Self> {
+    fn new(
+        lab_: &Lab,
+        release: Release,
+        directory: &Path,
+        number: usize,
+        store: bool,
+    ) -> Outcome<Self> {
         let addresses = Addresses::new(lab_.block, number);
         if directory.exists() {
             std::fs::remove_dir_all(directory).map_err(lab(directory.display()))?;
@@ -111,8 +142,12 @@ impl World {
             peers.push(node);
         }
         let node = Lampwire::new(directory.join("hub"), plan("hub", hub, "02:00:00:00:00:01"))?;
+        let store = match store {
+            true => format!("state_dir={}\n", directory.join("kept").display()),
+            false => String::new(),
+        };
         node.configure(&format!(
-            "{sections}[lampwire]\ntype=lampwire\nrelay=yes\nhold_time={}\n",
+            "{sections}[lampwire]\ntype=lampwire\nrelay=yes\nhold_time={}\n{store}",
             HOLD.as_secs()
         ))?;
         let on = |address| SocketAddr::new(address, SIP_PORT);
@@ -235,7 +270,28 @@ fn relays_and_takes_back(world: &mut World) -> Outcome {
     world.peers[0].set_device("Custom:sum", "BUSY")?;
     world.show(&[0, 1, 2], "Custom:sum", "RINGINUSE")?;
     // What it was told before its death it is told again.
-    world.show(&[0], "Custom:of-2", "INUSE")
+    world.show(&[0], "Custom:of-2", "INUSE")?;
+    nothing_is_echoed(world)
+}
+
+/// What the hub has told the last Asterisk, as it was on the wire: of the others, and nothing of its own.
+fn nothing_is_echoed(world: &World) -> Outcome {
+    let bodies = world.relay.bodies();
+    let told_of = |index: usize| {
+        let eid = format!("\"eid\":\"{}\"", NODES[index].1);
+        bodies.iter().find(move |body| body.contains(&eid))
+    };
+    if told_of(0).is_none() || told_of(1).is_none() {
+        return Err(Failure::Expectation(format!(
+            "it was not told of both others: {bodies:?}"
+        )));
+    }
+    match told_of(2) {
+        Some(echo) => Err(Failure::Expectation(format!(
+            "it was told of its own: {echo}"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Three times the hold with no change and nobody to ask: the lamps go out, and are back within 5 s of its end, with no mailbox touched.
@@ -273,7 +329,7 @@ fn partition(world: &mut World) -> Outcome {
 
 /// The hub dies and comes again: no lamp changes, and what changed meanwhile is right after.
 fn hub_restart(world: &mut World) -> Outcome {
-    for (from, device) in [(0, "Custom:a"), (1, "Custom:b")] {
+    for (from, device) in [(0, "Custom:a"), (1, "Custom:b"), (2, "Custom:of-2")] {
         world.peers[from].set_device(device, "INUSE")?;
         world.show(&[0, 1, 2], device, "INUSE")?;
     }
@@ -287,5 +343,37 @@ fn hub_restart(world: &mut World) -> Outcome {
     thread::sleep(Duration::from_secs(2));
     world.hub.start()?;
     world.show(&[0, 1, 2], "Custom:a", "BUSY")?;
-    world.show(&[0, 1, 2], "Custom:c", "RINGING")
+    world.show(&[0, 1, 2], "Custom:c", "RINGING")?;
+    nothing_is_echoed(world)
+}
+
+/// The hub is down for a while in which states change everywhere; after that all is right.
+fn hub_away(world: &mut World) -> Outcome {
+    for (from, device) in [(0, "Custom:a"), (1, "Custom:b"), (2, "Custom:c")] {
+        world.peers[from].set_device(device, "INUSE")?;
+        world.show(&[0, 1, 2], device, "INUSE")?;
+    }
+    let mailbox = MAILBOXES[0];
+    world.hub.kill()?;
+    let begun = Instant::now();
+    let away = std::env::var("LAMPWIRE_HUB_AWAY").ok();
+    let away = away.and_then(|it| it.parse().ok()).unwrap_or(AWAY);
+    for state in ["RINGING", "BUSY", "ONHOLD"] {
+        for (from, device) in [(0, "Custom:a"), (1, "Custom:b")] {
+            world.peers[from].set_device(device, state)?;
+        }
+    }
+    world.peers[0].set_device("Custom:new", "INUSE")?;
+    world.peers[1].set_mailbox(mailbox, (4, 2))?;
+    thread::sleep(Duration::from_secs(away).saturating_sub(begun.elapsed()));
+    world.hub.start()?;
+    for device in ["Custom:a", "Custom:b"] {
+        world.show(&[0, 1, 2], device, "ONHOLD")?;
+    }
+    world.show(&[0, 1, 2], "Custom:new", "INUSE")?;
+    world.show(&[0, 1, 2], "Custom:c", "INUSE")?;
+    for peer in &mut world.peers {
+        wait_until(PATIENCE, mailbox, &(4, 2), || peer.mailbox(mailbox))?;
+    }
+    nothing_is_echoed(world)
 }

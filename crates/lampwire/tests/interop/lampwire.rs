@@ -59,8 +59,12 @@ impl Lampwire {
         let NodePlan {
             entity_id, address, ..
         } = self.plan;
+        let memory_only = match sections.contains("state_dir=") {
+            true => "",
+            false => "state_dir=\n",
+        };
         let text = format!(
-            "{sections}\n[lampwire](+)\nentity_id={entity_id}\nhttp_bind={address}:{HTTP_PORT}\nstate_dir=\n"
+            "{sections}\n[lampwire](+)\nentity_id={entity_id}\nhttp_bind={address}:{HTTP_PORT}\n{memory_only}"
         );
         let file = self.directory.join("lampwire.conf");
         fs::write(&file, text).map_err(lab(file.display()))

@@ -164,7 +164,7 @@ fn trials(lab: &Arc<Lab>, missing: &BTreeMap<Release, String>) -> Vec<Trial> {
                     Subject::Asterisk(release) => missing.get(&release),
                     Subject::Lampwire | Subject::Sleep => None,
                 });
-                let number = u8::try_from(trials.len()).expect("fewer than 256 trials");
+                let number = trials.len();
                 trials.push(match reason {
                     Some(reason) => {
                         Trial::test(format!("{name} ({reason})"), || Ok(())).with_ignored_flag(true)
@@ -202,7 +202,7 @@ fn trial(
     case: &'static Case,
     peer: Release,
     subject: Subject,
-    number: u8,
+    number: usize,
 ) -> Result<(), String> {
     let begun = Instant::now();
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR"))
@@ -242,7 +242,7 @@ fn world(
     case: &Case,
     peer: Release,
     subject: Subject,
-    number: u8,
+    number: usize,
     directory: &Path,
 ) -> Outcome<World> {
     if directory.exists() {

@@ -35,7 +35,7 @@ pub(crate) fn trials(lab_: &Arc<Lab>, first_number: usize) -> Vec<Trial> {
     let mut trials = Vec::new();
     for release in Release::ALL {
         for (case, run) in cases {
-            let number = u8::try_from(first_number + trials.len()).expect("fewer than 256 trials");
+            let number = first_number + trials.len();
             let name = format!("{release}::manager::{case}");
             let present = lab_.found.contains_key(&release);
             let lab_ = Arc::clone(lab_);
@@ -51,7 +51,7 @@ pub(crate) fn trials(lab_: &Arc<Lab>, first_number: usize) -> Vec<Trial> {
     trials
 }
 
-fn trial(lab_: &Lab, release: Release, number: u8, case: &str, run: Case) -> Result<(), String> {
+fn trial(lab_: &Lab, release: Release, number: usize, case: &str, run: Case) -> Result<(), String> {
     let mut world = World::new(lab_, release, number, case).map_err(|it| it.to_string())?;
     let outcome = world.start().and_then(|()| run(&mut world));
     outcome.map_err(|failure| format!("{failure}\n{}", tails(&world.logs())))
@@ -68,7 +68,7 @@ struct World {
 }
 
 impl World {
-    fn new(lab_: &Lab, release: Release, number: u8, case: &str) -> Outcome<Self> {
+    fn new(lab_: &Lab, release: Release, number: usize, case: &str) -> Outcome<Self> {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR"))
             .join("interop")
             .join(format!("{}-{release}-manager-{case}", lab_.block));

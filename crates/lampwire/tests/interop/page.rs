@@ -16,7 +16,7 @@ use crate::relation::{Addresses, PEER_EID, Relation, SUBJECT_EID};
 pub(crate) fn trials(lab: &Arc<Lab>, first_number: usize) -> Vec<Trial> {
     let browser = chromium::find();
     let trial = |(index, release): (usize, Release)| {
-        let number = u8::try_from(first_number + index).expect("fewer than 256 trials");
+        let number = first_number + index;
         let name = format!("{release}::page::a_lamp_lights_and_is_explained");
         match (&browser, lab.found.contains_key(&release)) {
             (Some(program), true) => {
@@ -36,7 +36,7 @@ pub(crate) fn trials(lab: &Arc<Lab>, first_number: usize) -> Vec<Trial> {
 
 /// A lamp lights when the Asterisk changes it; a click shows what both say, and the command that puts it out there. An Asterisk that is gone
 /// is shown as lost.
-fn run(lab_: &Lab, release: Release, number: u8, program: &Path) -> Outcome {
+fn run(lab_: &Lab, release: Release, number: usize, program: &Path) -> Outcome {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .join("interop")
         .join(format!("{}-{release}-page", lab_.block));

@@ -19,7 +19,7 @@ use crate::{Lab, PATIENCE, tails};
 #[derive(Clone, Copy)]
 struct Shape {
     name: &'static str,
-    /// How many Asterisks, up to six.
+    /// How many Asterisks, up to twenty.
     asterisks: usize,
     hub: bool,
     digest: bool,
@@ -27,13 +27,27 @@ struct Shape {
 }
 
 /// The names and entity ids of the Asterisks.
-const NODES: [(&str, &str); 6] = [
+const NODES: [(&str, &str); 20] = [
     ("office1", "02:00:00:00:00:01"),
     ("office2", "02:00:00:00:00:02"),
     ("office3", "02:00:00:00:00:03"),
     ("office4", "02:00:00:00:00:04"),
     ("office5", "02:00:00:00:00:05"),
     ("office6", "02:00:00:00:00:06"),
+    ("office7", "02:00:00:00:00:07"),
+    ("office8", "02:00:00:00:00:08"),
+    ("office9", "02:00:00:00:00:19"),
+    ("office10", "02:00:00:00:00:1a"),
+    ("office11", "02:00:00:00:00:1b"),
+    ("office12", "02:00:00:00:00:1c"),
+    ("office13", "02:00:00:00:00:1d"),
+    ("office14", "02:00:00:00:00:1e"),
+    ("office15", "02:00:00:00:00:1f"),
+    ("office16", "02:00:00:00:00:20"),
+    ("office17", "02:00:00:00:00:21"),
+    ("office18", "02:00:00:00:00:22"),
+    ("office19", "02:00:00:00:00:23"),
+    ("office20", "02:00:00:00:00:24"),
 ];
 /// Those of the hub.
 const HUB: (&str, &str) = ("hub1", "02:00:00:00:00:09");
@@ -90,12 +104,43 @@ const SHAPES: &[Shape] = &[
     },
 ];
 
+/// With LAMPWIRE_TWENTY set, as it takes a while.
+const LONG: [Shape; 2] = [
+    Shape {
+        name: "hub_and_twenty",
+        asterisks: 20,
+        hub: true,
+        digest: true,
+        tls: true,
+    },
+    Shape {
+        name: "mesh_of_twenty",
+        asterisks: 20,
+        hub: false,
+        digest: true,
+        tls: false,
+    },
+];
+
+/// The first chapter of the book: its peers as they stand there, at addresses of ours.
+const BOOK: Shape = Shape {
+    name: "the_first_chapter_of_the_book",
+    asterisks: 2,
+    hub: true,
+    digest: true,
+    tls: false,
+};
+
 /// The trials: each shape with Asterisks of each release.
 pub(crate) fn trials(lab_: &Arc<Lab>, first_number: usize) -> Vec<Trial> {
     let mut trials = Vec::new();
     for release in Release::ALL {
-        for shape in SHAPES {
-            let number = u8::try_from(first_number + trials.len()).expect("fewer than 256 trials");
+        let long: &[Shape] = match std::env::var_os("LAMPWIRE_TWENTY") {
+            Some(_) => &LONG,
+            None => &[],
+        };
+        for shape in SHAPES.iter().chain([&BOOK]).chain(long) {
+            let number = first_number + trials.len();
             let name = format!("{release}::plan::{}", shape.name);
             let lab_ = Arc::clone(lab_);
             trials.push(match lab_.found.contains_key(&release) {
@@ -110,7 +155,7 @@ pub(crate) fn trials(lab_: &Arc<Lab>, first_number: usize) -> Vec<Trial> {
     trials
 }
 
-fn run(lab_: &Lab, release: Release, shape: Shape, number: u8) -> Result<(), String> {
+fn run(lab_: &Lab, release: Release, shape: Shape, number: usize) -> Result<(), String> {
     let mut nodes: Vec<Box<dyn Instance>> = Vec::new();
     let outcome = exchange(lab_, release, shape, number, &mut nodes);
     let logs: Vec<PathBuf> = nodes.iter().flat_map(|node| node.logs()).collect();
@@ -122,7 +167,7 @@ fn exchange(
     lab_: &Lab,
     release: Release,
     shape: Shape,
-    number: u8,
+    number: usize,
     nodes: &mut Vec<Box<dyn Instance>>,
 ) -> Outcome {
     let addresses = Addresses::new(lab_.block, number);
@@ -169,6 +214,9 @@ fn exchange(
             plan.name, plan.address
         );
     }
+    if shape.name == BOOK.name {
+        peers = peers_of_the_book(&hub, &hub_directory, &plans)?;
+    }
     let out = planned(&directory, &peers)?;
 
     if shape.hub {
@@ -214,6 +262,36 @@ fn exchange(
         wait_until(PATIENCE, mailbox, &counts, || node.mailbox(mailbox))?;
     }
     Ok(())
+}
+
+/// `peers.toml` of the book's first chapter, with the addresses and directories of these nodes.
+fn peers_of_the_book(
+    hub: &NodePlan,
+    hub_directory: &Path,
+    offices: &[NodePlan],
+) -> Outcome<String> {
+    let chapter = text(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/start.md"))?;
+    let block = chapter
+        .split("```")
+        .find_map(|it| it.strip_prefix("toml\n"));
+    let mut peers = block
+        .ok_or_else(|| Failure::Lab("the chapter has no peers.toml".to_owned()))?
+        .to_owned();
+    let place = |plan: &NodePlan, directory: &Path| {
+        format!(
+            "\"{}\"\ndirectory = \"{}\"",
+            plan.address,
+            directory.display()
+        )
+    };
+    peers = peers.replace("\"192.0.2.9\"", &place(hub, hub_directory));
+    for (given, office) in ["\"192.0.2.11\"", "\"192.0.2.12\""]
+        .into_iter()
+        .zip(offices)
+    {
+        peers = peers.replace(given, &place(office, Path::new("/mnt")));
+    }
+    Ok(peers)
 }
 
 /// Runs `lampwire plan`; gives the directory that it has written.

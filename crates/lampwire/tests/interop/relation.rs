@@ -10,17 +10,41 @@ pub(crate) const SIP_PORT: u16 = 5060;
 /// The same over TLS.
 const SIPS_PORT: u16 = 5061;
 
-/// The addresses of one case: a network of loopback addresses that no other case has.
+/// Loopback addresses of one case: as many as the greatest has, and five cases share a `/24`.
+const HOSTS: usize = 50;
+/// Cases in one round through the networks `127.block.0.0/24` to `127.block.249.0/24`. Those above are not for cases: one is the claim on the block.
+const NETWORKS: usize = 250;
+/// Cases that find addresses.
+const CASES_MAX: usize = NETWORKS * (256 / HOSTS);
+
+/// The addresses of one case: loopback addresses that no other case has.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Addresses {
     block: u8,
-    case: u8,
+    network: u8,
+    /// The last part of the addresses counts from here.
+    base: u8,
 }
 
 impl Addresses {
-    /// Network `127.block.case.0/24`.
-    pub(crate) fn new(block: u8, case: u8) -> Self {
-        Self { block, case }
+    /// Those of the case with this number: `127.block.number.1` and on; after 250 cases from `127.block.0.51` on.
+    pub(crate) fn new(block: u8, number: usize) -> Self {
+        assert!(number < CASES_MAX, "at most {CASES_MAX} cases");
+        let part = |it| u8::try_from(it).expect("below 256");
+        Self {
+            block,
+            network: part(number % NETWORKS),
+            base: part(number / NETWORKS * HOSTS),
+        }
+    }
+
+    /// Those of what is measured, which runs beside no other measurement.
+    pub(crate) const fn of_figures(block: u8) -> Self {
+        Self {
+            block,
+            network: 250,
+            base: 0,
+        }
     }
 
     /// The node that is tested.
@@ -45,12 +69,18 @@ impl Addresses {
 
     /// Those of a case with more than two nodes, after all the others.
     pub(crate) fn more(self) -> impl Iterator<Item = IpAddr> {
-        (10..=20).map(move |number| self.host(number))
+        (10..=40).map(move |number| self.host(number))
     }
 
-    /// Further nodes, where a case has more than two: from 5 on.
+    /// Further nodes, where a case has more than two: from 5 on, below 50.
     pub(crate) fn host(self, number: u8) -> IpAddr {
-        IpAddr::V4(Ipv4Addr::new(127, self.block, self.case, number))
+        assert!(usize::from(number) < HOSTS, "{number} is of another case");
+        IpAddr::V4(Ipv4Addr::new(
+            127,
+            self.block,
+            self.network,
+            self.base + number,
+        ))
     }
 }
 

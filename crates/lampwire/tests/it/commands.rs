@@ -20,6 +20,8 @@ fn help_names_every_command_and_hides_the_token() {
         "set",
         "unset",
         "refresh",
+        "reload",
+        "bench",
         "completions",
         "man",
     ] {
@@ -47,10 +49,27 @@ fn help_names_every_command_and_hides_the_token() {
 fn the_help_of_every_command_is_as_it_was() {
     let mut all = String::new();
     for command in [
-        "run", "demo", "check", "plan", "status", "show", "explain", "watch", "set", "unset",
+        "run",
+        "demo",
+        "check",
+        "plan",
+        "status",
+        "health",
+        "show",
+        "explain",
+        "watch",
+        "set",
+        "unset",
         "refresh",
+        "reload",
+        "state",
+        "state export",
+        "state import",
+        "bench",
+        "bench publish",
     ] {
-        let (code, out, _) = run(&[command, "--help"]);
+        let arguments: Vec<_> = command.split(' ').chain(["--help"]).collect();
+        let (code, out, _) = run(&arguments);
         assert_eq!(code, 0);
         all.push_str(&format!("==> lampwire {command} --help\n{out}\n"));
     }
@@ -87,6 +106,7 @@ fn a_node_that_is_not_there_is_told_with_what_to_do() {
     let url = format!("http://{}:7060", address());
     for arguments in [
         &["show", "devices"][..],
+        &["health"],
         &["watch"],
         &["set", "device", "x", "BUSY"],
         &["refresh"],

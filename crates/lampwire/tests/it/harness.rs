@@ -209,7 +209,7 @@ impl Iterator for Lines {
 pub(crate) struct Node {
     pub(crate) process: Process,
     pub(crate) url: String,
-    _directory: Directory,
+    directory: Directory,
 }
 
 /// The section of a node at this address, without its entity id.
@@ -239,8 +239,13 @@ impl Node {
         Self {
             process,
             url,
-            _directory: directory,
+            directory,
         }
+    }
+
+    /// Writes another configuration where the node reads its own; it is not told of that.
+    pub(crate) fn configure(&self, text: &str) {
+        self.directory.write("lampwire.conf", text);
     }
 
     /// A node without peers.

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod api;
+mod bench;
+mod book;
 mod certificates;
 mod clients;
 mod commands;
@@ -15,13 +17,17 @@ mod harness;
 mod hep;
 mod manager;
 mod metrics;
+mod packaging;
 mod pair;
 mod plan;
 mod predicted;
 mod refusals;
+mod reload;
+mod restart;
 mod scan;
 mod sip;
 mod streams;
+mod supervisor;
 mod takeover;
 mod torture;
 mod transports;

@@ -17,11 +17,15 @@ const EID: &str = "02:00:00:00:00:16";
 
 /// What one connection is met with.
 #[derive(Clone, Copy, Debug)]
-enum Manner {
+pub(super) enum Manner {
     Good,
     /// The same, a byte at a time.
     Slow,
     RefusesLogin,
+    /// Has no right for this action.
+    Denies(&'static str),
+    /// Takes part by the exchange itself.
+    HasExchange,
     /// Says this and nothing else.
     Garbage(&'static [u8]),
     /// Ends in the middle of this device's event.
@@ -132,6 +136,12 @@ fn meet(
                 say(&mut reader, text.as_bytes())?;
                 return Ok(());
             }
+            denied if matches!(manner, Manner::Denies(action) if action == denied) => {
+                format!("Response: Error\r\nActionID: {id}\r\nMessage: Permission denied\r\n\r\n")
+            }
+            "Command" if matches!(manner, Manner::HasExchange) => good(
+                "Output: res_pjsip_publish_asterisk.so  Asterisk Event PUBLISH Support  0  Running  core\r\n",
+            ),
             "Login" => good("") + "Event: FullyBooted\r\n\r\n",
             "DeviceStateList" => {
                 let mut text = good("EventList: start\r\n");
@@ -222,6 +232,54 @@ fn what_is_no_asterisk_is_told_of_and_left_alone() {
         wait_for("a peer that is down", || {
             (node.get("/api/v1/peers").json["peers"][0]["status"] == "down").then_some(())
         });
+    }
+}
+
+/// What `check` predicts of a manager interface: the code, how the interface meets us then (None: it is not there), and what the log says.
+/// That a manager.conf which is wrong in this way lets an Asterisk do so was seen with Asterisk 16 and 22.
+pub(super) const PREDICTED: &[(&str, Option<&[Manner]>, &str)] = &[
+    (
+        "ami-and-exchange",
+        Some(&[Manner::HasExchange]),
+        "res_pjsip_publish_asterisk.so is loaded there",
+    ),
+    ("ami-no-tls", None, "ami-away"),
+    (
+        "ami-no-user",
+        Some(&[Manner::RefusesLogin]),
+        "it refuses the login",
+    ),
+    ("ami-not-enabled", None, "ami-away"),
+    ("ami-not-listening", None, "ami-away"),
+    (
+        "ami-right-missing",
+        Some(&[Manner::Denies("DeviceStateList")]),
+        "it does not list its devices: Permission denied",
+    ),
+    (
+        "ami-secret-differs",
+        Some(&[Manner::RefusesLogin]),
+        "it refuses the login",
+    ),
+    (
+        "ami-source-refused",
+        Some(&[Manner::RefusesLogin]),
+        "it refuses the login",
+    ),
+];
+
+#[test]
+fn what_check_predicts_of_manager_interfaces_is_seen() {
+    for (code, manners, expected) in PREDICTED {
+        let asterisk = address();
+        let _script = manners.map(|manners| Script::start(asterisk, None, manners));
+        let tls = match *code {
+            "ami-no-tls" => "tls=yes\n",
+            _ => "",
+        };
+        let node = Node::start(address(), "", &section(asterisk, tls));
+        logged(&node, expected);
+        assert_eq!(node.said("PJSIP/50", EID), None, "{code}");
     }
 }
 

@@ -110,6 +110,12 @@ impl Browser {
 
     /// One order and its answer.
     fn ask(&mut self, method: &str, parameters: Value) -> Value {
+        let answer = self.ask_for(method, parameters);
+        answer.unwrap_or_else(|refused| panic!("{method}: {refused}"))
+    }
+
+    /// One order and its answer, or why there is none.
+    fn ask_for(&mut self, method: &str, parameters: Value) -> Result<Value, String> {
         self.number += 1;
         let mut order = json!({"id": self.number, "method": method, "params": parameters});
         if let Some(session) = &self.session {
@@ -120,8 +126,10 @@ impl Browser {
         loop {
             let answer = self.answers.recv_timeout(DEADLINE).expect("it answers");
             if answer["id"] == self.number {
-                assert!(answer.get("error").is_none(), "{method}: {answer}");
-                return answer["result"].clone();
+                return match answer.get("error") {
+                    Some(refused) => Err(refused.to_string()),
+                    None => Ok(answer["result"].clone()),
+                };
             }
             self.note(&answer);
         }
@@ -149,9 +157,7 @@ impl Browser {
 
     /// The value of an expression on the page.
     pub(crate) fn value(&mut self, expression: &str) -> Value {
-        let parameters =
-            json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
-        let answer = self.ask("Runtime.evaluate", parameters);
+        let answer = self.ask("Runtime.evaluate", evaluation(expression));
         assert!(
             answer.get("exceptionDetails").is_none(),
             "{expression}: {answer}"
@@ -164,7 +170,12 @@ impl Browser {
         // While a page is being loaded there may be no document to look at.
         let guarded =
             format!("(() => {{ try {{ return !!({expression}); }} catch {{ return false; }} }})()");
-        wait_for(expression, || (self.value(&guarded) == true).then_some(()));
+        // When it is loaded anew in just that moment, there is no answer.
+        wait_for(expression, || {
+            let answer = self.ask_for("Runtime.evaluate", evaluation(&guarded));
+            let is_true = answer.is_ok_and(|answer| answer["result"]["value"] == true);
+            is_true.then_some(())
+        });
     }
 
     /// Clicks what a selector finds, once it is there.
@@ -216,6 +227,11 @@ impl Drop for Browser {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The order that asks for the value of an expression.
+fn evaluation(expression: &str) -> Value {
+    json!({"expression": expression, "returnByValue": true, "awaitPromise": true})
 }
 
 /// The bytes of base64.

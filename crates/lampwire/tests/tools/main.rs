@@ -1,7 +1,7 @@
-//! What the programs of others make of this one: a browser of the page, Prometheus of the figures.
+//! What the programs of others make of this one: a browser of the page, Prometheus of the figures, systemd of the unit, mdBook of the book.
 //!
 //! Environment:
-//! - LAMPWIRE_REQUIRE: comma list; `chromium` and `promtool` in it make it a failure that one is missing
+//! - LAMPWIRE_REQUIRE: comma list; `chromium`, `promtool`, `systemd-analyze` and `mdbook` in it make it a failure that one is missing
 //! - LAMPWIRE_SCREENSHOTS: a directory for pictures of the page (the build's own otherwise)
 
 #![allow(clippy::unwrap_used)]
@@ -13,6 +13,7 @@ mod chromium;
     reason = "the other tests have it too, and need other parts"
 )]
 mod harness;
+mod mdbook;
 mod page;
 #[path = "../it/pair.rs"]
 #[allow(
@@ -21,6 +22,7 @@ mod page;
 )]
 mod pair;
 mod promtool;
+mod systemd;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -73,6 +75,19 @@ fn main() -> ExitCode {
                     "the_alerts_are_rules_and_fire",
                     promtool::the_alerts_are_rules_and_fire,
                 ),
+            ],
+        },
+        Tool {
+            name: "mdbook",
+            program: mdbook::find(),
+            cases: &[("the_book_builds", mdbook::the_book_builds)],
+        },
+        Tool {
+            name: "systemd-analyze",
+            program: systemd::find(),
+            cases: &[
+                ("the_unit_is_hardened", systemd::the_unit_is_hardened),
+                ("the_unit_is_sound", systemd::the_unit_is_sound),
             ],
         },
     ];

@@ -23,7 +23,7 @@ const CONFIGURATIONS: [&str; 2] = ["pjsip.conf", "lampwire.conf"];
 /// describes each code. Exit status 1 if there are errors; warnings do not matter to it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// A configuration, or a directory with pjsip.conf (and asterisk.conf) or lampwire.conf; ADDRESS is where others reach it [default:
+    /// A configuration, or a directory with pjsip.conf (and asterisk.conf, manager.conf) or lampwire.conf; ADDRESS is where others reach it [default:
     /// ./lampwire.conf, then /etc/lampwire/lampwire.conf]
     #[arg(value_name = "[ADDRESS=]FILE", value_parser = Given::parse)]
     files: Vec<Given>,
@@ -143,26 +143,33 @@ impl Arguments {
 fn read(given: &Given) -> anyhow::Result<Instance> {
     let path = &given.path;
     let inside = |name: &str| Some(path.join(name)).filter(|path| path.is_file());
-    let (configuration, asterisk, sorcery) = if path.is_dir() {
+    let (configuration, beside) = if path.is_dir() {
         let Some(found) = CONFIGURATIONS.into_iter().find_map(inside) else {
             bail!(
                 "there is neither pjsip.conf nor lampwire.conf in {}",
                 path.display()
             );
         };
-        (found, inside("asterisk.conf"), inside("sorcery.conf"))
+        (
+            found,
+            ["asterisk.conf", "sorcery.conf", "manager.conf"].map(inside),
+        )
     } else {
-        (path.clone(), None, None)
+        (path.clone(), [None, None, None])
     };
+    let [asterisk, sorcery, manager] = &beside;
     let paths = Paths {
         configuration: text(&configuration)?,
         asterisk: asterisk.as_deref().map(text).transpose()?,
         sorcery: sorcery.as_deref().map(text).transpose()?,
+        manager: manager.as_deref().map(text).transpose()?,
     };
-    let mut instance = Instance::read(text(path)?, given.address.clone(), &paths, &mut Files);
-    let not_served = configuration::not_served(&instance.config);
-    instance.add(not_served);
-    Ok(instance)
+    Ok(Instance::read(
+        text(path)?,
+        given.address.clone(),
+        &paths,
+        &mut Files,
+    ))
 }
 
 fn text(path: &Path) -> anyhow::Result<&str> {

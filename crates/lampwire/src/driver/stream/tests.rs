@@ -35,7 +35,8 @@ impl Side {
         )
         .unwrap();
         let local = transport.local;
-        let mut connections = Connections::new(std::iter::once(&transport));
+        let mut connections =
+            Connections::new(std::iter::once(&transport), runtime::Handle::current());
         connections.listen(vec![transport]);
         Self { connections, local }
     }

@@ -1,0 +1,66 @@
+//! Many states in one PUBLISH, as one Lampwire tells them to another that has offered to take them. All are checked before the first is
+//! taken, and each is taken as if it had come alone.
+
+use lampwire_sip::{Message, parse_states};
+
+use super::Node;
+use super::inbound::{Arrival, bad_body, check_numbers};
+use crate::compositor::Checked;
+use crate::peer::PeerId;
+use crate::refusal::Refusal;
+use crate::table::Change;
+
+/// What is offered in the answer to a publication's first request.
+pub(super) const OFFER: &str = "application/json, application/vnd.lampwire.states+json";
+
+/// Whether a request says that it brings many.
+pub(super) fn brings_many(request: &Message<'_>) -> bool {
+    request.content_type().is_some_and(|it| it.is_states())
+}
+
+impl Node {
+    /// Takes the states of a request whose body holds many: the changes that others are to hear of, and how many states it told. A refusal for want of room is no reason not
+    /// to tell them what was taken before it.
+    pub(super) fn take_many(
+        &mut self,
+        arrival: &Arrival<'_>,
+        checked: &Checked,
+        peer: Option<PeerId>,
+    ) -> Result<(Vec<Change>, u64), Refusal> {
+        let (now, endpoint) = (arrival.now, checked.endpoint);
+        let mut states = parse_states(checked.event, arrival.request.body()).map_err(bad_body)?;
+        if let Some(peer) = peer {
+            for (change, _) in &mut states {
+                let theirs = change.clone();
+                let ours = self.rewrites.to_ours(&self.config, peer, theirs);
+                *change = ours.map_err(bad_body)?;
+            }
+        }
+        for (change, extras) in &states {
+            self.check_entity_id(endpoint, change.eid())?;
+            check_numbers(now, extras)?;
+        }
+
+        // ---- the first write ----
+        let (mut changes, mut known) = (Vec::new(), None);
+        for (change, extras) in &states {
+            if !self.is_wanted(arrival, checked, change) {
+                continue;
+            }
+            match self.take(now, endpoint, peer, change, extras) {
+                Ok(change) => changes.extend(change),
+                Err(refusal) => {
+                    for change in changes {
+                        self.fan_out(now, change);
+                    }
+                    return Err(refusal);
+                }
+            }
+            let relayed = extras.version.is_some();
+            if known.replace((change.eid(), relayed)) != Some((change.eid(), relayed)) {
+                self.note_entity_id(now, endpoint, change, relayed);
+            }
+        }
+        Ok((changes, u64::try_from(states.len()).unwrap_or(u64::MAX)))
+    }
+}

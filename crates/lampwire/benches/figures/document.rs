@@ -1,0 +1,197 @@
+//! The document of a run.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::report::{Report, Target, number};
+use crate::{Lab, others, plot};
+
+/// The machine and the programs, a line each. The load at the start shows whether it had anything else to do.
+pub(crate) fn machine(lab: &Lab) -> Vec<String> {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let cpus = read("/proc/cpuinfo");
+    let models: Vec<&str> = cpus
+        .lines()
+        .filter_map(|line| line.strip_prefix("model name")?.split_once(':'))
+        .map(|(_, name)| name.trim())
+        .collect();
+    let memory = read("/proc/meminfo");
+    let memory = memory.lines().find_map(|line| {
+        line.strip_prefix("MemTotal:")?
+            .trim()
+            .split(' ')
+            .next()?
+            .parse::<f64>()
+            .ok()
+    });
+    let load = read("/proc/loadavg");
+    let load = load.split(' ').take(2).collect::<Vec<_>>().join(" and ");
+    let mut lines = vec![
+        format!(
+            "{} processors: {}",
+            models.len(),
+            models.first().unwrap_or(&"of an unknown kind")
+        ),
+        format!("{:.0} GB of memory", memory.unwrap_or(0.0) * 1024.0 / 1e9),
+        format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
+        format!("load of the machine in the minute and the five before the run: {load}"),
+    ];
+    let own = Command::new(env!("CARGO_BIN_EXE_lampwire"))
+        .arg("--version")
+        .output();
+    let own = own.map(|it| String::from_utf8_lossy(&it.stdout).trim().to_owned());
+    let commit = Command::new("git")
+        .args(["rev-parse", "--short", "HEAD"])
+        .output();
+    let commit = commit.map(|it| String::from_utf8_lossy(&it.stdout).trim().to_owned());
+    lines.push(format!(
+        "{}, commit {}",
+        own.unwrap_or_default(),
+        commit.unwrap_or_default()
+    ));
+    lines.extend(others::versions(lab));
+    lines
+}
+
+/// Writes the document, and its plots into `images` beside it.
+pub(crate) fn write(report: &Report, file: &Path) {
+    let images = file.parent().unwrap_or(Path::new(".")).join("images");
+    fs::create_dir_all(&images).expect("a directory for the plots");
+    for curve in &report.curves {
+        fs::write(images.join(format!("{}.svg", curve.name)), plot::svg(curve)).expect("a plot");
+    }
+    fs::write(file, text(report)).expect("the document");
+}
+
+fn text(report: &Report) -> String {
+    let mut out = String::from(
+        "# Performance\n\n\
+         What Lampwire costs, and how fast it is, beside a bare echo, an Asterisk 22 and a Kamailio that ran in the same minutes on the same\n\
+         machine. This page is written by the run itself; nothing in it is put right by hand.\n\n",
+    );
+    if report.quick {
+        out.push_str("This was a quick run: fewer repetitions, and not all curves.\n\n");
+    }
+    let with_target = || {
+        report
+            .rows
+            .iter()
+            .filter(|row| !matches!(row.target, Target::None))
+    };
+    let reached = with_target().filter(|row| row.verdict() == "yes").count();
+    let _ = write!(
+        out,
+        "{reached} of {} targets are reached. Figures are medians, with the least and the most of all runs in brackets; a ratio is\n\
+         Lampwire's median to the other's.\n\n\
+         ## Figures and targets\n\n\
+         | figure | Lampwire | beside it | ratio | target | reached |\n|---|--:|--:|--:|--:|:--|\n",
+        with_target().count()
+    );
+    for row in &report.rows {
+        let beside = row.other.as_ref();
+        let beside = beside.map_or_else(
+            || "-".to_owned(),
+            |(name, sample)| format!("{name}: {}", sample.told()),
+        );
+        let _ = writeln!(
+            out,
+            "| {}, {} | {} | {beside} | {} | {} | {} |",
+            row.figure,
+            row.unit,
+            row.ours.told(),
+            row.ratio_told(),
+            row.target_told(),
+            row.verdict()
+        );
+    }
+    out.push_str("\n## Curves\n");
+    for curve in &report.curves {
+        let _ = write!(
+            out,
+            "\n![{}](images/{}.svg)\n\n| {} |",
+            curve.title, curve.name, curve.x
+        );
+        let mut places: Vec<f64> = curve
+            .lines
+            .iter()
+            .flat_map(|(_, points)| points.iter().map(|it| it.0))
+            .collect();
+        places.sort_by(f64::total_cmp);
+        places.dedup();
+        for (name, _) in &curve.lines {
+            let _ = write!(out, " {name}, {} |", curve.y);
+        }
+        let _ = writeln!(out, "\n|--:|{}", "--:|".repeat(curve.lines.len()));
+        for place in places {
+            let _ = write!(out, "| {place} |");
+            for (_, points) in &curve.lines {
+                let found = points.iter().find(|it| it.0 == place);
+                let cell = found.map_or_else(String::new, |it| number(it.1));
+                let _ = write!(out, " {cell} |");
+            }
+            out.push('\n');
+        }
+    }
+    out.push_str("\n## The machine\n\n");
+    for line in &report.machine {
+        let _ = writeln!(out, "- {line}");
+    }
+    let _ = writeln!(out, "- the run took {:.0} s", report.took);
+    out.push_str(METHOD);
+    for note in &report.notes {
+        let _ = writeln!(out, "- {note}");
+    }
+    out.push_str(TRIED);
+    out.push_str(REPEAT);
+    out
+}
+
+const METHOD: &str = "\n## How it is measured\n\n\
+- Everything runs on one machine and speaks over loopback, load and target beside each other. Nothing is pinned to a processor.\n\
+- **CPU** is what the scheduler counts for a process, all its threads and all processes below it, in the kernel and out of it\n  (`/proc/PID/task/*/schedstat`), divided by the PUBLISHes that it answered with 200. The load is closed: 200 publications over one\n  UDP socket, each kept by its tag, 50 requests on their way, each changing a state. The five takers are measured in turn, run by run, so that what disturbs\n  the machine disturbs all.\n\
+- **The echo** is a tokio program of one thread that sends the first 330 bytes of each datagram back: what the socket alone costs.\n\
+- **Asterisk** is Debian's 22 with only the modules of the exchange, without a SIP trace; its configuration is the one that Lampwire reads.\n  **Kamailio** has presence in memory (`publ_cache=2`) and takes presence documents of about the same size.\n\
+- **Kept states** are those of one peer for the cost, in PUBLISHes that change any of them in no order; and the node's own for the memory, set over HTTP.\n  Memory is resident memory (`VmRSS`), less that of the same node without states.\n\
+- **The highest rate** is what `lampwire bench publish` finds: requests leave when they are due, and latency counts from then. A rate is held when all are\n  granted, 99 % within 50 ms, and at most one in a thousand was sent twice, in the first or a second try. Load and target share the processors, so it is a lower bound.\n  A transaction is live for 32 s (RFC 3261, timer J).\n\
+- **From a change to its event** is the time from the first byte of the request (HTTP at a Lampwire, the manager interface at an Asterisk) to the line of the\n  event at the other node (event stream, manager interface). Nothing else happens at that time.\n\
+- **A fresh peer** knows nothing. Over loopback the time runs from its first state to its last, looked at every 2 ms; over a line from the first\n  request that gets through a relay which holds each datagram for half the round trip.\n";
+
+/// What a profile shows, and what came of what was done about it.
+const TRIED: &str = "\n\
+## Where the time goes\n\
+\n\
+![Where a node spends its time that takes 20,000 modify PUBLISHes a second](images/flame.svg)\n\
+\n\
+The width is CPU, from `perf` on a node under `lampwire bench publish`: to the left what Lampwire itself does with a datagram, a third of all; the rest is\n\
+the system's, which wakes, reads and sends. What each part takes in instructions stands in `crates/lampwire-core/benches/instructions.txt`, which CI holds to within 5 %, and `cargo bench -p lampwire-core --bench micro` tells times and\n\
+allocations: a modify PUBLISH allocates nothing.\n\
+\n\
+## What was tried\n\
+\n\
+| what | what it gave |\n\
+|---|---|\n\
+| what every message has is typed once, texts are searched by bytes, answers are written without formatting, the last tag given is known again | 86,800 instructions of a modify PUBLISH became 30,500, three allocations none |\n\
+| a thread of its own for the node; datagrams read and written 32 at a time | 16 us of a PUBLISH became 13.8, in the same minutes, before the above |\n\
+| the digest of a password and the key of nonces reckoned once | 267,000 instructions with SHA-256 became 69,700 |\n\
+| names in order by their numbers, cells of 64 bytes | 240 bytes a state became 187 |\n\
+| many states in one request, and a window that opens after an outage as for any other | 51.9 s to a Lampwire over 40 ms became 0.5 |\n\
+| foreign crates built for size, but for those that a PUBLISH goes through | 16.4 MB became 14.6, at no cost that can be measured |\n\
+| link-time optimisation over all crates, one code generation unit | 1 to 5 % for two more minutes of build: not taken |\n\
+| several sockets by SO_REUSEPORT, threads that parse | not tried: on two processors one thread holds 40,000 a second beside its load |\n\
+| another allocator | not tried: nothing is allocated where it would count |\n\
+| **not reached:** half of Asterisk's time from a change to its event | five threads are woken on that way, one after another: HTTP and node of A, node and HTTP of B, and whoever waits. HTTP on the node's own thread would save two of them, and let a long answer hold up the exchange: not taken |\n\
+";
+
+const REPEAT: &str = "\n## Repeat it\n\n\
+Everything on this page, in 25 minutes on a machine that does nothing else, with Debian's `kamailio` and\n\
+`kamailio-presence-modules`, and an Asterisk 22 put there by `.ci/install-asterisks` (the latter needs root; what is missing is left out):\n\n\
+    cargo bench -p lampwire --bench figures -- --document docs/performance.md\n\
+    cargo bench -p lampwire --bench figures -- --quick              # four minutes, fewer repetitions\n\
+    cargo bench -p lampwire --bench figures -- --only cost          # one part: cost, growth, memory, rate, change, dump, hub, start, size\n\n\
+One's own server under load, from one's own place:\n\n\
+```console\n\
+$ lampwire bench publish sip:bench@192.0.2.10 --rate 1000 --duration 30\n\
+```\n\n\
+What a flood of strangers does, what a hub costs and what the store writes have benches of their own: `--bench flood`, `hub`, `store`, `restart`.\n";
