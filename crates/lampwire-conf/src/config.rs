@@ -5,6 +5,7 @@ use crate::section::ami::Ami;
 use crate::section::api_client::ApiClient;
 use crate::section::asterisk_publication::AsteriskPublication;
 use crate::section::auth::Auth;
+use crate::section::cluster::Cluster;
 use crate::section::endpoint::Endpoint;
 use crate::section::global::Global;
 use crate::section::identify::Identify;
@@ -47,4 +48,6 @@ pub struct Config {
     pub amis: Vec<Ami>,
     /// Who may set states over HTTP.
     pub api_clients: Vec<ApiClient>,
+    /// What is shared with other nodes over NATS; None: nothing.
+    pub cluster: Option<Cluster>,
 }

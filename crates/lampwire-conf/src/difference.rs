@@ -7,8 +7,8 @@ use crate::config::Config;
 use crate::diagnostic::Location;
 use crate::section::transport::Transport;
 use crate::{
-    Acl, Ami, ApiClient, AsteriskPublication, Auth, Endpoint, Identify, InboundPublication,
-    OutboundPublish, Rewrite,
+    Acl, Ami, ApiClient, AsteriskPublication, Auth, Cluster, Endpoint, Identify,
+    InboundPublication, OutboundPublish, Rewrite,
 };
 
 /// What happened to a section.
@@ -115,6 +115,7 @@ named! {
     Rewrite => "rewrite",
     Ami => "ami",
     ApiClient => "api-client",
+    Cluster => "cluster",
 }
 
 impl Difference {
@@ -137,6 +138,7 @@ impl Difference {
         difference.sections(&old.rewrites, &new.rewrites);
         difference.sections(&old.amis, &new.amis);
         difference.sections(&old.api_clients, &new.api_clients);
+        difference.sections(old.cluster.as_slice(), new.cluster.as_slice());
         difference
     }
 
@@ -244,6 +246,20 @@ pub(crate) fn needs_restart(old: &Config, new: &Config) -> Vec<NeedsRestart> {
                 text: format!("{option} of [lampwire] is another, and needs a restart: {why}"),
             });
         }
+    }
+    let cluster = match (&old.cluster, &new.cluster) {
+        (None, None) => None,
+        (Some(was), Some(is)) if was.is_like(is) => None,
+        (was, is) => is.as_ref().or(was.as_ref()),
+    };
+    if let Some(cluster) = cluster {
+        needs.push(NeedsRestart {
+            at: Some(cluster.at.clone()),
+            text: format!(
+                "[{}] of type=cluster is another, and needs a restart: which states are shared with whom is settled at the start",
+                cluster.name
+            ),
+        });
     }
     let bound = |transport: &Transport| {
         let Transport {

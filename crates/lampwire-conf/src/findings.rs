@@ -516,6 +516,24 @@ pub const GROUPS: &[Group] = &[
                 "whoever sends no token may do everything",
                 "set `http_token`",
             ),
+            warning(
+                "cluster-no-tls",
+                "a section of type=cluster names a server on another machine, without TLS",
+                "states and credentials may go over the wire as they are; a server that insists on TLS gets it all the same",
+                "set `tls=yes`, or write tls:// before the server",
+            ),
+            warning(
+                "cluster-open",
+                "a section of type=cluster has no credentials, and its server is on another machine",
+                "whoever reaches the NATS servers may say anything of any lamp",
+                "give each node a user of its own at the NATS servers",
+            ),
+            error(
+                "cluster-without-relay",
+                "a section of type=cluster stands beside `relay=no`",
+                "a cluster is one hub: what its nodes share goes on to their peers",
+                "set `relay=yes`",
+            ),
             error(
                 "dangling-reference",
                 "a section is named that is not there, or is of another type",

@@ -57,6 +57,7 @@ pub use section::ami::Ami;
 pub use section::api_client::ApiClient;
 pub use section::asterisk_publication::AsteriskPublication;
 pub use section::auth::{Auth, AuthSecret, AuthType, QualityOfProtection};
+pub use section::cluster::{Cluster, Login};
 pub use section::endpoint::{CertificateName, EidPattern, EidPatternError, Endpoint};
 pub use section::global::{Global, IdentifyBy};
 pub use section::identify::{HeaderMatch, Identify, Match, UriMatch, ValueMatch};

@@ -13,8 +13,9 @@ use crate::grammar::{self, Section};
 use crate::nearest::nearest;
 use crate::options::{OTHER_TYPES, SECTIONS, SectionSpec, section_spec};
 use crate::section::{
-    Context, Options, Reference, acl, ami, api_client, asterisk_publication, auth, endpoint,
-    global, identify, inbound_publication, lampwire, outbound_publish, rewrite, system, transport,
+    Context, Options, Reference, acl, ami, api_client, asterisk_publication, auth, cluster,
+    endpoint, global, identify, inbound_publication, lampwire, outbound_publish, rewrite, system,
+    transport,
 };
 use crate::source::Source;
 
@@ -185,6 +186,7 @@ fn build(sections: &[(&Section, &'static SectionSpec)], context: &mut Context<'_
             "acl" => config.acls.push(acl::read(options)),
             "ami" => config.amis.extend(ami::read(options)),
             "api-client" => config.api_clients.extend(api_client::read(options)),
+            "cluster" => config.cluster = cluster::read(options),
             "rewrite" => config.rewrites.extend(rewrite::read(options)),
             "outbound-publish" => config
                 .outbound_publishes

@@ -67,6 +67,7 @@ pub const SECTIONS: &[&SectionSpec] = &[
     &section::rewrite::SPEC,
     &section::ami::SPEC,
     &section::api_client::SPEC,
+    &section::cluster::SPEC,
 ];
 
 /// Section types of Asterisk's pjsip.conf, geolocation.conf and stir_shaken.conf that do not concern the exchange: skipped whole.

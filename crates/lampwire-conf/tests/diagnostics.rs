@@ -788,6 +788,52 @@ const CASES: &[(&str, &str, &str)] = &[
         "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndirection=up\ndevice=* -> x*\n",
         "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndirection=in\ndevice=* -> x*\n",
     ),
+    // clusters
+    (
+        "a cluster without relay",
+        "[c]\ntype=cluster\nurl=nats://127.0.0.1\n",
+        "[lampwire]\ntype=lampwire\nrelay=yes\n[c]\ntype=cluster\nurl=nats://127.0.0.1\n",
+    ),
+    (
+        "a cluster without servers",
+        "[lampwire]\ntype=lampwire\nrelay=yes\n[c]\ntype=cluster\n",
+        "[lampwire]\ntype=lampwire\nrelay=yes\n[c]\ntype=cluster\nurl=localhost\nurl=nats://[::1]:4333\n",
+    ),
+    (
+        "a cluster whose servers are none",
+        "[lampwire]\ntype=lampwire\nrelay=yes\n[c]\ntype=cluster\nurl=http://127.0.0.1, nats://u:p@127.0.0.1, nats://127.0.0.1:70000\n",
+        "[lampwire]\ntype=lampwire\nrelay=yes\n[c]\ntype=cluster\nurl=nats://127.0.0.1, nats://127.0.0.2:4333\n",
+    ),
+    (
+        "a cluster in the open",
+        "[lampwire]\ntype=lampwire\nrelay=yes\n[c]\ntype=cluster\nurl=nats://192.0.2.1\n",
+        "[lampwire]\ntype=lampwire\nrelay=yes\n[c]\ntype=cluster\nurl=tls://192.0.2.1\nusername=u\npassword=@token\n",
+    ),
+    (
+        "a cluster with half a login",
+        "[lampwire]\ntype=lampwire\nrelay=yes\n[c]\ntype=cluster\nurl=nats://127.0.0.1\nusername=u\ncert_file=c\n",
+        "[lampwire]\ntype=lampwire\nrelay=yes\n[c]\ntype=cluster\nurl=nats://127.0.0.1\nusername=u\npassword=p\ncert_file=c\npriv_key_file=k\n",
+    ),
+    (
+        "a cluster with two logins",
+        "[lampwire]\ntype=lampwire\nrelay=yes\n[c]\ntype=cluster\nurl=nats://127.0.0.1\ntoken=t\nnkey=x\ncredentials=token\n",
+        "[lampwire]\ntype=lampwire\nrelay=yes\n[c]\ntype=cluster\nurl=nats://127.0.0.1\nnkey=SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY\n",
+    ),
+    (
+        "a cluster with names that cannot be",
+        "[lampwire]\ntype=lampwire\nrelay=yes\n[my cluster]\ntype=cluster\nurl=nats://127.0.0.1\nsite=a.b\ndomain=c d\n",
+        "[lampwire]\ntype=lampwire\nrelay=yes\n[my cluster]\ntype=cluster\ncluster=mine\nurl=nats://127.0.0.1\nsite=a-b\ndomain=c_d\nnode=hub one\n",
+    ),
+    (
+        "a cluster with numbers that cannot be",
+        "[lampwire]\ntype=lampwire\nrelay=yes\n[c]\ntype=cluster\nurl=nats://127.0.0.1\nreplicas=6\nstorage=tape\nprotocol=0\nrank=-1\nmax_bytes=x\nwide_device_state_filter=[\n",
+        "[lampwire]\ntype=lampwire\nrelay=yes\n[c]\ntype=cluster\nurl=nats://127.0.0.1\nreplicas=3\nstorage=memory\nprotocol=1\nrank=0\nmax_bytes=1000000\nwide_device_state_filter=^PJSIP/\n",
+    ),
+    (
+        "two clusters",
+        "[lampwire]\ntype=lampwire\nrelay=yes\n[c]\ntype=cluster\nurl=nats://127.0.0.1\n[d]\ntype=cluster\nurl=nats://127.0.0.1\n",
+        "[lampwire]\ntype=lampwire\nrelay=yes\n[d]\ntype=cluster\nurl=nats://127.0.0.1\n",
+    ),
     (
         "two of us",
         "[lampwire]\ntype=lampwire\n[node]\ntype=lampwire\n",

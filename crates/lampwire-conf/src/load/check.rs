@@ -12,6 +12,7 @@ use crate::diagnostic::{Findings, quote};
 use crate::grammar::Section;
 use crate::options::SectionSpec;
 use crate::section::acl::Acl;
+use crate::section::cluster::Login;
 use crate::section::endpoint::Endpoint;
 use crate::section::global::IdentifyBy;
 use crate::section::transport::{self, Transport};
@@ -92,6 +93,7 @@ pub(super) fn relations(config: &Config, findings: &mut Findings) {
     acl_cycles(&config.acls, findings);
     sources::amis(config, findings);
     sources::api_clients(config, findings);
+    cluster(config, findings);
 }
 
 /// The publish that a peer is asked over should carry the event that it is asked for.
@@ -127,6 +129,56 @@ fn publishes(config: &Config, findings: &mut Findings) {
             }
         }
     }
+}
+
+/// A cluster is one hub: what its nodes tell each other goes on to their peers.
+fn cluster(config: &Config, findings: &mut Findings) {
+    let Some(cluster) = &config.cluster else {
+        return;
+    };
+    if !config.lampwire.relay {
+        let message = format!(
+            "{} is of type=cluster, and `relay` is no",
+            quote(&cluster.name)
+        );
+        let help = "set `relay=yes` in the section of type=lampwire";
+        findings.error_with_help(
+            "cluster-without-relay",
+            &cluster.at,
+            message,
+            help.to_owned(),
+        );
+    }
+    let away = |url: &&String| !is_here(url);
+    let Some(url) = cluster.urls.iter().find(away) else {
+        return;
+    };
+    if cluster.login == Login::None && cluster.certificate.is_none() {
+        let message = format!("{url} is told nothing that proves who we are");
+        let help = "whoever reaches the NATS servers may say anything: give each node a `password`, `nkey` or `credentials`";
+        findings.warning("cluster-open", &cluster.at, message, Some(help.to_owned()));
+    }
+    if !cluster.tls && !url.starts_with("tls://") {
+        let message = format!("the connection to {url} may not be encrypted");
+        let help = "set `tls=yes`, or write tls:// before the server";
+        findings.warning(
+            "cluster-no-tls",
+            &cluster.at,
+            message,
+            Some(help.to_owned()),
+        );
+    }
+}
+
+/// Whether a NATS server is on this machine.
+fn is_here(url: &str) -> bool {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether whoever knows its name is taken for it: no password, no certificate, and not its address alone.

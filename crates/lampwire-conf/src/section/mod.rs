@@ -6,6 +6,7 @@ pub(crate) mod ami;
 pub(crate) mod api_client;
 pub(crate) mod asterisk_publication;
 pub(crate) mod auth;
+pub(crate) mod cluster;
 pub(crate) mod endpoint;
 pub(crate) mod global;
 pub(crate) mod identify;
@@ -681,7 +682,7 @@ mod tests {
         let text = "[x]\ntype=lampwire\n[x]\ntype=global\n[x]\ntype=system\n[x]\ntype=transport\nbind=::\ncos=1\n[x]\ntype=endpoint\n\
             [x]\ntype=auth\n[x]\ntype=identify\nendpoint=x\nmatch=::\n[x]\ntype=acl\n[x]\ntype=outbound-publish\nserver_uri=sip:a@b\n\
             event=asterisk-mwi\n[x]\ntype=inbound-publication\n[x]\ntype=asterisk-publication\n[x]\ntype=rewrite\npeer=x\nstate=BUSY -> INUSE\n\
-            [x]\ntype=ami\nhost=::1\nusername=x\nsecret=x\n[x]\ntype=api-client\ntoken=x\n";
+            [x]\ntype=ami\nhost=::1\nusername=x\nsecret=x\n[x]\ntype=api-client\ntoken=x\n[x]\ntype=cluster\nurl=nats://x\n";
         let mut source = MapSource::new([("f", text)]);
         let mut findings = Findings::default();
         let sections = crate::grammar::read("f", &mut source, &mut findings);
@@ -709,6 +710,7 @@ mod tests {
                 "rewrite" => drop(rewrite::read(&mut options)),
                 "ami" => drop(ami::read(&mut options)),
                 "api-client" => drop(api_client::read(&mut options)),
+                "cluster" => drop(cluster::read(&mut options)),
                 other => panic!("{other}"),
             }
             let acting: std::collections::BTreeSet<&str> = spec
@@ -735,10 +737,13 @@ mod tests {
                 "rewrite" => text.push_str("peer=asterisk-publication\nstate=BUSY -> INUSE\n"),
                 "ami" => text.push_str("host=::1\nusername=x\nsecret=x\n"),
                 "api-client" => text.push_str("token=x\n"),
+                "cluster" => text.push_str("url=nats://x\n"),
+                "lampwire" => text.push_str("relay=yes\n"),
                 _ => {}
             }
             for option in spec.options {
-                if let Some(default) = option.default {
+                // A cluster wants it otherwise.
+                if let Some(default) = option.default.filter(|_| option.name != "relay") {
                     text.push_str(&format!("{}={default}\n", option.name));
                 }
             }
