@@ -147,6 +147,126 @@ pub struct NaptrRecord {
     pub replacement: String,
 }
 
+/// A place in the stream that a site's bucket is kept as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Which stream: one that was made anew under the same name is another.
+    pub incarnation: u64,
+    /// The number of the last message that was read.
+    pub at: u64,
+}
+
+/// What is to be done on the bus. Keys are those of the own site's bucket, without the bucket's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BusCommand {
+    /// Read a site's bucket, and go on reading it: everything, or what was written behind a place. Answered by [`BusInput::Opened`], or by
+    /// [`BusInput::Failed`]. One that was being read is read no more.
+    Read {
+        /// The site.
+        site: String,
+        /// The JetStream domain of its servers, where they have one.
+        domain: Option<String>,
+        /// Only keys that are for all sites.
+        wide: bool,
+        /// `None`: everything.
+        from: Option<Place>,
+    },
+    /// Put a value under a key. Answered by [`BusInput::Stored`], as the next two are. What is asked for first is done first.
+    Put {
+        /// The number of the answer.
+        number: u64,
+        /// The key.
+        key: String,
+        /// The value.
+        bytes: Vec<u8>,
+    },
+    /// Withdraw a key: a mark stands under it then.
+    Withdraw {
+        /// The number of the answer.
+        number: u64,
+        /// The key.
+        key: String,
+    },
+    /// Erase what stands under a key up to a place of the stream, that place included.
+    Erase {
+        /// The number of the answer.
+        number: u64,
+        /// The key.
+        key: String,
+        /// The place.
+        at: u64,
+    },
+    /// Say something to whoever is there. Nobody keeps it, and nobody answers.
+    Say {
+        /// Its subject, without the cluster's prefix.
+        topic: String,
+        /// What is said.
+        bytes: Vec<u8>,
+    },
+}
+
+/// What happened on the bus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BusInput<'a> {
+    /// There is a connection, and the own site's bucket is there. Everything that was asked for before is forgotten.
+    Up {
+        /// The server, for people.
+        server: &'a str,
+    },
+    /// The connection is lost, or cannot be made. Nothing that was asked for is answered any more.
+    Down {
+        /// Why.
+        why: &'a str,
+    },
+    /// A site's bucket is being read.
+    Opened {
+        /// The site.
+        site: &'a str,
+        /// Which stream it is.
+        incarnation: u64,
+        /// From its beginning, also where that was not asked for: the place that was named is not in it any more.
+        whole: bool,
+        /// How many keys are to be read until nothing is left but news.
+        pending: u64,
+        /// The number of its last message.
+        last: u64,
+    },
+    /// A key was read.
+    Record {
+        /// The site.
+        site: &'a str,
+        /// The number of its message.
+        at: u64,
+        /// How many are to be read behind it.
+        pending: u64,
+        /// The key.
+        key: &'a str,
+        /// What stands under it; `None`: it was withdrawn.
+        value: Option<&'a [u8]>,
+    },
+    /// A bucket cannot be read, or not any more.
+    Failed {
+        /// The site.
+        site: &'a str,
+        /// Why.
+        why: &'a str,
+    },
+    /// A put, a withdrawal or an erasure was done, in that place of the stream; or why not.
+    Stored {
+        /// Its number.
+        number: u64,
+        /// How it went.
+        result: Result<u64, &'a str>,
+    },
+    /// Somebody said something that nobody keeps.
+    Said {
+        /// Its subject, without the cluster's prefix.
+        topic: &'a str,
+        /// What was said.
+        bytes: &'a [u8],
+    },
+}
+
 /// Something that happened, for logs, the event stream and the page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -215,6 +335,7 @@ pub(crate) struct Outbox {
     transmits: VecDeque<(TransportId, SocketAddr, std::ops::Range<usize>)>,
     queries: VecDeque<Query>,
     flows: VecDeque<FlowCommand>,
+    bus: VecDeque<BusCommand>,
     events: VecDeque<Event>,
     /// Events that were dropped because nobody took them.
     pub(crate) events_lost: u64,
@@ -240,6 +361,10 @@ impl Outbox {
 
     pub(crate) fn flow(&mut self, command: FlowCommand) {
         self.flows.push_back(command);
+    }
+
+    pub(crate) fn bus(&mut self, command: BusCommand) {
+        self.bus.push_back(command);
     }
 
     pub(crate) fn event(&mut self, event: Event) {
@@ -288,6 +413,10 @@ impl Outbox {
 
     pub(crate) fn poll_flow(&mut self) -> Option<FlowCommand> {
         self.flows.pop_front()
+    }
+
+    pub(crate) fn poll_bus(&mut self) -> Option<BusCommand> {
+        self.bus.pop_front()
     }
 
     pub(crate) fn poll_query(&mut self) -> Option<Query> {

@@ -31,6 +31,8 @@ pub(crate) struct Leases {
 struct Lease {
     /// The peers by which it is heard at first hand, and whether each is there. As many at most as there are peers.
     ways: BTreeMap<PeerId, bool>,
+    /// Another node of the cluster hears it.
+    elsewhere: bool,
     life: Life,
 }
 
@@ -104,9 +106,10 @@ impl Leases {
         self.tellers.insert(peer);
         let lease = self.list.entry(eid).or_insert(Lease {
             ways: BTreeMap::new(),
+            elsewhere: false,
             life: Life::Alive,
         });
-        let opened = !lease.is_heard();
+        let opened = !lease.ways.values().any(|open| *open);
         lease.ways.insert(peer, true);
         opened
     }
@@ -121,6 +124,7 @@ impl Leases {
     ) {
         let lease = self.list.entry(eid).or_insert(Lease {
             ways: BTreeMap::new(),
+            elsewhere: false,
             life: match lost {
                 true => Life::Lost,
                 false => Life::Held(held_until),
@@ -130,6 +134,20 @@ impl Leases {
             self.tellers.insert(peer);
             lease.ways.insert(peer, false);
         }
+    }
+
+    /// Another node of the cluster hears an entity id, or none does any more. True if that is news.
+    pub(crate) fn set_elsewhere(&mut self, eid: EidId, elsewhere: bool) -> bool {
+        match self.list.get_mut(&eid) {
+            Some(lease) => std::mem::replace(&mut lease.elsewhere, elsewhere) != elsewhere,
+            None => false,
+        }
+    }
+
+    /// Each entity id with each peer by which it is heard at first hand, and whether that is there.
+    pub(crate) fn ways(&self) -> impl Iterator<Item = (EidId, PeerId, bool)> + '_ {
+        let all = self.list.iter();
+        all.flat_map(|(eid, lease)| lease.ways.iter().map(|(peer, open)| (*eid, *peer, *open)))
     }
 
     /// A peer is there, or is not: the entity ids that it tells of, to be looked at by [`Self::look`].
@@ -236,6 +254,13 @@ impl Leases {
         }
     }
 
+    /// A hub is not judged now: it is as if a beat of it had come.
+    pub(crate) fn spare(&mut self, now: Time, by: EntityId) {
+        if let Some(hub) = self.hubs.get_mut(&by) {
+            hub.at = now;
+        }
+    }
+
     /// The newest number of a hub's that is known here, of its beats and of what others have told all of.
     pub(crate) fn newest_of(&self, by: EntityId) -> Option<u64> {
         let hub = self.hubs.get(&by)?;
@@ -319,7 +344,7 @@ impl Leases {
 
 impl Lease {
     fn is_heard(&self) -> bool {
-        self.ways.values().any(|open| *open)
+        self.elsewhere || self.ways.values().any(|open| *open)
     }
 }
 

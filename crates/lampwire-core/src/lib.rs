@@ -30,6 +30,7 @@
 
 mod ami;
 mod auth;
+mod cluster;
 mod compositor;
 mod counters;
 mod directory;
@@ -62,8 +63,8 @@ mod view;
 
 pub use self::counters::{Answered, Counters, Histogram};
 pub use self::io::{
-    Answer, Certificate, Event, FlowCommand, FlowId, Level, NaptrRecord, Notice, Query, Records,
-    SrvRecord, Transmit, TransportId,
+    Answer, BusCommand, BusInput, Certificate, Event, FlowCommand, FlowId, Level, NaptrRecord,
+    Notice, Place, Query, Records, SrvRecord, Transmit, TransportId,
 };
 pub use self::lately::DropCause;
 pub use self::node::{

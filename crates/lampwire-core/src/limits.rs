@@ -301,5 +301,57 @@ pub const AMI_DATABASE_KEY: usize = 235;
 /// Characters of a reason that an Asterisk gives that go to the log.
 pub const AMI_REASON: usize = 200;
 
+/// Other nodes of a cluster that are known. Each tells of itself once a second, and every one hears it.
+pub const MEMBERS: usize = 1024;
+
+/// Ways of all nodes of a cluster to servers: ten thousand servers, each attached to three nodes. About 10 MB.
+pub const WAYS: usize = 32_768;
+
+/// Sites of a cluster whose buckets are read.
+pub const SITES: usize = 64;
+
+/// How often a node shows itself on the bus, and looks after what it has there.
+pub const BUS_BEAT: Duration = Duration::from_secs(1);
+
+/// A node of which no beat has come over the bus for this time is not there: others take its roles. Three were lost.
+pub const BUS_SILENT: Duration = Duration::from_millis(3500);
+
+/// A bucket that has confirmed nothing for this time does not take anything any more. Where nothing is to be put it is asked at a third of it.
+pub const BUS_WRITABLE: Duration = Duration::from_secs(15);
+
+/// How long a node that has just started waits for the bus before it goes on without: what its servers tell it meanwhile may be known to others.
+pub const JOIN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a value may differ from what its home says before whoever heard it says it himself. Many times what the way over the bus takes, and
+/// less than anybody looks at a lamp.
+pub const SHADOW_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Values that are kept in mind because another node is the home of their server. Beyond it they are said at once, which costs a little order.
+pub const SHADOWS: usize = 65_536;
+
+/// Puts that are on their way to the bucket at once: at a millisecond each, a quarter of a million a second.
+pub const BUS_IN_FLIGHT: usize = 256;
+
+/// How long a key that was deleted or withdrawn is left, so that whoever was away learns of it. Whoever was away for longer reads everything.
+pub const GONE_KEPT: Duration = Duration::from_secs(86_400);
+
+/// A place in a bucket is good for going on from it for so long: well within the time that what is gone is kept.
+pub const PLACE_GOOD: Duration = Duration::from_secs(43_200);
+
+/// Keys that wait to be erased. About 10 MB; what is more is left there, at the servers' cost.
+pub const ERASURES: usize = 100_000;
+
+/// Keys of an earlier life that are withdrawn one after another.
+pub const ORPHANS: usize = 100_000;
+
+/// Moments of which it is kept how far the buckets had been read: ten minutes of beats.
+pub const MARKS: usize = 600;
+
+/// The first pause after the bucket refused something, or could not be read. Doubled each time.
+pub const BUS_RETRY_FIRST: Duration = Duration::from_millis(250);
+
+/// The longest of these pauses.
+pub const BUS_RETRY_MAX: Duration = Duration::from_secs(10);
+
 /// States that have run out and are taken back in one turn, so that a program that has died with a hundred thousand holds up nobody else.
 pub const EXPIRED_AT_A_TIME: usize = 1024;

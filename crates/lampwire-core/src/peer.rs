@@ -146,6 +146,8 @@ pub(crate) struct Peers {
     order: Vec<PeerId>,
     of_asterisk_publication: BTreeMap<String, PeerId>,
     of_publisher: BTreeMap<PublisherId, PeerId>,
+    /// The readers of the buckets of a cluster's sites.
+    readers: Vec<PeerId>,
     /// Peers that have come or gone since it was last told.
     changed: Vec<PeerId>,
 }
@@ -248,7 +250,10 @@ impl Peers {
         }
         // Numbers that nobody has: not of those that go on, nor of those that are just going.
         let mut free = (0..).map(PeerId).filter({
-            let taken: Vec<PeerId> = known.iter().flatten().chain(&gone).copied().collect();
+            let taken: Vec<PeerId> = {
+                let known = known.iter().flatten().chain(&gone);
+                known.chain(&self.readers).copied().collect()
+            };
             move |id| !taken.contains(id)
         });
         let mut number = Vec::new();
@@ -329,6 +334,15 @@ impl Peers {
             doubts: 0,
             undecided: None,
         });
+        id
+    }
+
+    /// Adds the reader of a site's bucket: what was read there came by it. It is no peer to anybody who asks for peers, and stays for as long as
+    /// the node does.
+    pub(crate) fn add_reader(&mut self, site: &str) -> PeerId {
+        let id = self.add(site, None, None, Vec::new());
+        self.order.retain(|other| *other != id);
+        self.readers.push(id);
         id
     }
 

@@ -53,6 +53,12 @@ pub(crate) enum Timer {
     Flow(u64),
     /// The manager interface of this section's Asterisk is to be connected to, asked, or given up.
     Ami(u16),
+    /// Our beat on the bus is due, and what we have there is to be looked after.
+    Cluster,
+    /// The bucket is to be told more, after a pause.
+    Column,
+    /// A value that differs from what its home says has done so for long.
+    Shadows,
     /// The time that a shutdown waits is over.
     Shutdown,
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use lampwire_core::{Event, Node, Now, Time};
 use lampwire_sip::{DeviceState, EntityId};
 
+use crate::bus::Bus;
 use crate::member::{Actor, Member, Role};
 use crate::network::{Network, Packet};
 use crate::random::Dice;
@@ -40,6 +41,8 @@ pub struct Fleet {
     pub members: Vec<Member>,
     /// What lies between them.
     pub network: Network,
+    /// The bus of those that are a cluster.
+    pub bus: Bus,
     at: Time,
     seed: u64,
     of_address: BTreeMap<SocketAddr, usize>,
@@ -61,6 +64,7 @@ impl Fleet {
                 .collect(),
             members,
             network: Network::new(Dice::new(seed)),
+            bus: Bus::new(Dice::new(seed ^ 0x4255_53)),
             at: Time::default(),
             seed,
             wakes: BTreeSet::new(),
@@ -75,11 +79,16 @@ impl Fleet {
     /// Starts a member that is down, with nothing but its configuration.
     pub fn start(&mut self, index: usize) {
         self.members[index].start(self.at, self.seed);
+        if let Some(site) = self.members[index].site() {
+            let site = site.to_owned();
+            self.bus.join(self.at, index, &site);
+        }
     }
 
     /// Kills a member: it says nothing more, and forgets everything.
     pub fn kill(&mut self, index: usize) {
         self.members[index].kill(self.at);
+        self.bus.leave(index);
     }
 
     /// Lets a node do something, if it is one and up.
@@ -129,7 +138,11 @@ impl Fleet {
         }
         loop {
             let wake = self.wakes.first().map(|(at, _)| *at);
-            let next = wake.into_iter().chain(self.network.next_arrival()).min();
+            let next = wake
+                .into_iter()
+                .chain(self.network.next_arrival())
+                .chain(self.bus.next_arrival())
+                .min();
             match next {
                 Some(next) if next <= until => self.at = self.at.max(next),
                 Some(_) | None => {
@@ -143,6 +156,7 @@ impl Fleet {
                     self.settle(index, observer);
                 }
             }
+            self.arrive_by_bus(observer);
             let mut wakes = 0;
             while let Some(&(at, index)) = self.wakes.first()
                 && at <= self.at
@@ -163,6 +177,27 @@ impl Fleet {
         self.run_until(self.at + duration, observer);
     }
 
+    /// What the bus brings now.
+    fn arrive_by_bus(&mut self, observer: &mut impl Observer) {
+        loop {
+            let (members, at) = (&mut self.members, self.at);
+            let mut told = None;
+            let more = self.bus.arrive(at, &mut |index, input| {
+                let now = members[index].now(at);
+                if let Some(Actor::Lampwire(node)) = &mut members[index].actor {
+                    node.handle_bus(now, input.clone());
+                    told = Some(index);
+                }
+            });
+            if let Some(index) = told {
+                self.settle(index, observer);
+            }
+            if !more {
+                return;
+            }
+        }
+    }
+
     /// Takes what a member has to say, and notes when it is to be woken.
     fn settle(&mut self, index: usize, observer: &mut impl Observer) {
         let member = &mut self.members[index];
@@ -174,6 +209,9 @@ impl Fleet {
             };
             observer.sent(self.at, index, &packet);
             self.network.send(self.at, packet);
+        }
+        while let Some(command) = member.poll_bus() {
+            self.bus.take(self.at, index, command);
         }
         while let Some(event) = member.poll_event() {
             observer.happened(self.at, index, &event);

@@ -12,6 +12,8 @@
 //! ```
 
 pub mod asterisk;
+pub mod bus;
+pub mod clusters;
 pub mod exchange;
 pub mod fleet;
 pub mod hostile;

@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use lampwire_sim::scenario;
 
-const USAGE: &str = "usage: lampwire-sim [--streams | --hubs] [--seeds FIRST..LAST | --seeds SEED]
-(default 1..200, LAST included; --streams: the world of connections instead of that of datagrams; --hubs: that of hubs)";
+const USAGE: &str = "usage: lampwire-sim [--streams | --hubs | --clusters] [--seeds FIRST..LAST | --seeds SEED]
+(default 1..200, LAST included; --streams: the world of connections instead of that of datagrams; --hubs: that of hubs; --clusters: that of nodes on a bus)";
 
 fn main() -> ExitCode {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     let streams = arguments.first().is_some_and(|first| first == "--streams");
     let hubs = arguments.first().is_some_and(|first| first == "--hubs");
-    arguments.drain(..usize::from(streams || hubs));
+    let clusters = arguments.first().is_some_and(|first| first == "--clusters");
+    arguments.drain(..usize::from(streams || hubs || clusters));
     let seeds = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => Some(1..=200),
         ["--seeds", seeds] => parse(seeds),
@@ -24,7 +25,9 @@ fn main() -> ExitCode {
     };
     let began = Instant::now();
     let (mut ran, mut failed, mut counted) = (0u64, 0u64, (0, 0));
-    let words = if hubs {
+    let words = if clusters {
+        ("keys put", "requests for one change")
+    } else if hubs {
         ("links", "requests for one change")
     } else if streams {
         ("connections", "broken")
@@ -34,7 +37,10 @@ fn main() -> ExitCode {
     let mut slowest = Duration::ZERO;
     for seed in seeds {
         ran += 1;
-        let outcome = if hubs {
+        let outcome = if clusters {
+            lampwire_sim::clusters::run(seed)
+                .map(|it| (it.stored, it.of_one_change, it.converged_after))
+        } else if hubs {
             lampwire_sim::hubs::run(seed).map(|it| (it.links, it.of_one_change, it.converged_after))
         } else if streams {
             lampwire_sim::streams::run(seed)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lampwire_conf::Config;
-use lampwire_core::{Event, Node, Now, Setup, Time, TransportId, WallTime};
+use lampwire_core::{BusCommand, Event, Node, Now, Setup, Time, TransportId, WallTime};
 use lampwire_sip::EntityId;
 
 use crate::asterisk::{self, StockAsterisk};
@@ -216,6 +216,22 @@ impl Member {
             }
             Actor::Stock(asterisk) => asterisk.poll_transmit(),
             Actor::Hostile(hostile) => hostile.poll_transmit(),
+        }
+    }
+
+    /// The next thing that it wants done on the bus.
+    pub(crate) fn poll_bus(&mut self) -> Option<BusCommand> {
+        match self.actor.as_mut()? {
+            Actor::Lampwire(node) => node.poll_bus(),
+            Actor::Stock(_) | Actor::Hostile(_) => None,
+        }
+    }
+
+    /// The site where it stands, if it is a node of a cluster.
+    pub fn site(&self) -> Option<&str> {
+        match &self.role {
+            Role::Lampwire(config) => config.cluster.as_ref().map(|it| it.site.as_str()),
+            Role::Stock(_) | Role::Hostile(_) => None,
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use lampwire_conf::Filter;
 use lampwire_sip::EntityId;
 
+use super::cluster::InShadow;
 use super::{Life, Node};
 use crate::ami::sink::Wanted;
 use crate::ami::{Fact, Link};
@@ -152,6 +153,12 @@ impl Node {
         }
     }
 
+    /// Whether others' states are put into the Asterisk of this section.
+    pub(super) fn has_sink(&self, section: u16) -> bool {
+        let link = self.amis.get(self.ami_at(section));
+        link.is_some_and(|link| link.sink.is_some())
+    }
+
     /// Lets one do something, and takes in what comes of it.
     fn with_ami<T>(
         &mut self,
@@ -283,7 +290,7 @@ impl Node {
         // Those of an endpoint are counted under its number; these follow.
         let index = self.peers.get(id).ami.map(usize::from);
         let holder = index.and_then(|it| Holder::of_endpoint(self.config.endpoints.len() + it));
-        let applied = self.table.apply(&Assertion {
+        let assertion = Assertion {
             kind,
             name,
             eid,
@@ -295,8 +302,16 @@ impl Node {
             version: None,
             lost: false,
             at: now.wall,
-        });
-        match applied {
+        };
+        match self.in_shadow(now, &assertion) {
+            InShadow::No => {}
+            InShadow::Known => {
+                self.counters.repeats_received += 1;
+                return;
+            }
+            InShadow::News => return,
+        }
+        match self.table.apply(&assertion) {
             Ok(Some(change)) => {
                 self.counters.changes_received += 1;
                 self.fan_out(now, change);

@@ -9,7 +9,7 @@ use crate::lease::Turn;
 use crate::limits;
 use crate::peer::{PeerId, Sweep};
 use crate::publisher::Publisher;
-use crate::table::{Anew, CellId, Change, EidId, Kind, KnownValue, TableFull, Unsaid};
+use crate::table::{Anew, CellId, Change, EidId, Kind, KnownValue, Source, TableFull, Unsaid};
 use crate::time::{Now, Time};
 use crate::timers::Timer;
 
@@ -88,9 +88,13 @@ impl Node {
                 if !invalid {
                     return Ok(Heard::Taken);
                 }
-                let gone = self
-                    .table
-                    .entomb(name, eid, version, Some(peer), now.wall)?;
+                let gone = self.table.entomb(
+                    (kind, name, eid),
+                    version,
+                    Some(peer),
+                    Source::Publication,
+                    now.wall,
+                )?;
                 return Ok(Heard::Answered(gone));
             }
             self.counters.stale += 1;
@@ -138,7 +142,13 @@ impl Node {
                 ..version
             },
         };
-        let gone = self.table.entomb(name, eid, version, None, now.wall)?;
+        let gone = self.table.entomb(
+            (kind, name, eid),
+            version,
+            None,
+            Source::Publication,
+            now.wall,
+        )?;
         Ok(Heard::Answered(gone))
     }
 
@@ -160,6 +170,8 @@ impl Node {
         let eid = self.table.intern_eid(eid)?;
         self.table.note_first_hand(eid, peer);
         if self.leases.hear(eid, peer) {
+            // Who is the home of it is known before anything of it is taken.
+            self.note_ways(now);
             self.take_over(now, eid);
         }
         self.look_at(now, eid);
@@ -219,10 +231,13 @@ impl Node {
 
     /// An entity id is heard at first hand: what hubs have stamped of it that are not heard, or that hold it to be lost, is ours to say from
     /// now on, and its node is asked which of it still is.
-    fn take_over(&mut self, now: Now, eid: EidId) {
+    pub(super) fn take_over(&mut self, now: Now, eid: EidId) {
         let Some(peer) = self.leases.open_way(eid) else {
             return;
         };
+        if !self.is_home(self.table.eid(eid)) {
+            return; // another node of the cluster does that
+        }
         self.retell(Anew::Back(eid, peer));
         self.go_on_retelling(now);
     }
@@ -254,6 +269,7 @@ impl Node {
         if !news {
             return;
         }
+        self.say_hub(from, beat);
         if self.config.lampwire.relay {
             let complete = self.leases.complete(beat.by);
             let told = self.leases.told(beat.by, from);
@@ -541,7 +557,9 @@ impl Node {
             return;
         }
         self.peers.note_change(id);
-        for eid in self.leases.set_open(id, there) {
+        let concerned = self.leases.set_open(id, there);
+        self.note_ways(now);
+        for eid in concerned {
             self.look_at(now, eid);
         }
         // Where only this node was away, and nothing was missed, there is nothing to find out.
@@ -836,7 +854,13 @@ impl Node {
     fn bury(&mut self, now: Now, unsaid: &Unsaid, version: Version) {
         self.counters.swept += 1;
         let Unsaid { eid, name, .. } = unsaid;
-        let gone = self.table.entomb(name, *eid, version, None, now.wall);
+        let gone = self.table.entomb(
+            (Kind::Device, name, *eid),
+            version,
+            None,
+            Source::Publication,
+            now.wall,
+        );
         if let Ok(change) = gone {
             self.fan_out(now, change);
         }
@@ -990,6 +1014,9 @@ impl Node {
             return;
         }
         self.table.set_own(eid, id);
+        if let Some(cluster) = &mut self.cluster {
+            cluster.ways_due = true;
+        }
         self.peers.get_mut(id).known_since = self.table.begin_round();
         if self.config.lampwire.relay {
             self.each_publisher(now, |publisher, ctx| publisher.own_learned(ctx, id, eid));

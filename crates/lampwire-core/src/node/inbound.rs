@@ -9,6 +9,7 @@ use lampwire_sip::{
 };
 
 use super::Node;
+use super::cluster::InShadow;
 use super::hub::Heard;
 use super::many::{self, brings_many};
 use crate::auth::server::{Authenticator, Claim, Verdict};
@@ -520,6 +521,19 @@ impl Node {
             Heard::Taken => {}
             Heard::Known => return Ok(None),
             Heard::Answered(change) => return Ok(Some(change)),
+        }
+        if extras.version.is_none() {
+            match self.in_shadow(now, &assertion) {
+                InShadow::No => {}
+                InShadow::News => return Ok(None),
+                InShadow::Known => {
+                    self.counters.repeats_received += 1;
+                    if let (Some(peer), StateChange::Device { .. }) = (peer, change) {
+                        self.peers.get_mut(peer).repeats += 1;
+                    }
+                    return Ok(None);
+                }
+            }
         }
         let mut applied = self.table.apply(&assertion).map_err(full)?;
         if extras.version.is_some()

@@ -5,6 +5,7 @@
 
 mod ami;
 mod census;
+mod cluster;
 mod explain;
 mod hub;
 mod inbound;
@@ -27,6 +28,7 @@ use lampwire_sip::{EntityId, Message};
 
 use crate::ami::Link;
 use crate::auth::server::Authenticator;
+use crate::cluster::Cluster;
 use crate::compositor::{Compositor, Expiry, PublicationId};
 use crate::counters::Counters;
 use crate::directory::{Directory, Known};
@@ -122,6 +124,8 @@ pub struct Node {
     /// Who tells of which entity id.
     leases: Leases,
     rewrites: Rewrites,
+    /// What it shares with other nodes over a bus.
+    cluster: Option<Box<Cluster>>,
     /// What has been given to whoever keeps it over a restart.
     kept: Kept,
     /// The node goes on from an earlier life, which ended in order or not.
@@ -181,10 +185,11 @@ impl Node {
         let taken = taken(&config, &mut filters);
         let ids = (0..config.outbound_publishes.len()).filter_map(|it| u16::try_from(it).ok());
         let ids: Vec<PublisherId> = ids.map(PublisherId).collect();
-        let peers = Peers::of(&config, &ids);
+        let mut peers = Peers::of(&config, &ids);
         let amis = Self::links(&config, &peers);
         let next_ami = u16::try_from(amis.len()).unwrap_or(0);
         let next_hops = next_hops(&config);
+        let cluster = Self::join(now, &config, entity_id, &mut peers);
         let rewrites = Rewrites::new(&config, &peers);
         let publishers = config.outbound_publishes.iter().zip(ids);
         let publishers = publishers
@@ -217,6 +222,7 @@ impl Node {
             late: LateAnswers::new(&config),
             leases: Leases::default(),
             rewrites,
+            cluster,
             kept: Kept::default(),
             restored: None,
             retelling: VecDeque::new(),
@@ -253,6 +259,7 @@ impl Node {
         self.life = Life::Running;
         self.started_at = now.at;
         self.identify_names();
+        self.start_cluster(now);
         let round = self.table.begin_round();
         // What was missed between two lives is asked for; after an end in order nothing was.
         let ask = self.restored != Some(true);
@@ -421,6 +428,9 @@ impl Node {
                 }
                 Timer::Flow(flow) => self.care_for_flow(now, FlowId(flow)),
                 Timer::Ami(section) => self.handle_ami_timer(now, section),
+                Timer::Cluster => self.tick_cluster(now),
+                Timer::Column => self.pump_column(now),
+                Timer::Shadows => self.say_overdue(now),
                 Timer::Shutdown => self.life = Life::Over,
             }
         }
@@ -507,6 +517,7 @@ impl Node {
             publishers[index].note(&mut ctx, lane, change.rev);
         }
         self.tell_sinks(now, change);
+        self.tell_cluster(now, change.rev);
         if self.table.dead() > 0 {
             self.timers
                 .set(Timer::Tombstones, now.at + limits::TOMBSTONE_SWEEP);
@@ -543,6 +554,7 @@ impl Node {
         }
         self.let_retired_go(now);
         self.tell_of_peers(now);
+        self.settle_cluster(now);
     }
 
     /// Tells watchers of peers that have come or gone.
@@ -569,6 +581,7 @@ impl Node {
             .iter()
             .map(|it| it.confirmed(head))
             .chain(self.kept_until())
+            .chain(self.told_cluster(head))
             .min()
             .unwrap_or(head);
         self.table.free_dead(confirmed);

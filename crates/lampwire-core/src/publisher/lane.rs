@@ -203,6 +203,16 @@ impl Lane {
         });
     }
 
+    /// What has changed from `from` on is to be said once more, its newest values only.
+    pub(crate) fn say_from(&mut self, from: Rev, head: Rev) {
+        self.live = None;
+        if from > head {
+            return;
+        }
+        let next = self.dump.map_or(from, |dump| dump.next.min(from));
+        self.dump = Some(Dump { next, until: head });
+    }
+
     /// The peer may have lost what it has confirmed: that is said again after everything that it has not.
     pub(crate) fn doubt(&mut self, head: Rev) {
         let unconfirmed = self

@@ -108,6 +108,19 @@ pub(crate) struct Settings {
     pub(crate) pushed: Option<Filter>,
     /// It tells nothing any more.
     pub(crate) silent: bool,
+    /// What of all that it may tell is its to tell now.
+    pub(crate) voice: Voice,
+}
+
+/// What a publisher says while several nodes of a cluster could speak to its peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Voice {
+    /// Everything.
+    All,
+    /// Only what this node has not from the cluster: of the rest another may know more.
+    FirstHand,
+    /// Nothing: another node speaks.
+    None,
 }
 
 /// One outbound-publish at work.
@@ -160,6 +173,8 @@ pub(crate) struct Publisher {
     unanswered: bool,
     /// Its lanes are those of an earlier life.
     restored: bool,
+    /// It has not said everything since then, since its voice was another's: what follows is to be said when it is its own again.
+    muted: Option<Rev>,
     pub(crate) counters: PublisherCounters,
     last_answer: Option<AnswerView>,
 }
@@ -274,6 +289,7 @@ impl Publisher {
             canary: Canary::of(publish),
             unanswered: false,
             restored: false,
+            muted: None,
             counters: PublisherCounters::default(),
             last_answer: None,
         }
@@ -385,12 +401,66 @@ impl Publisher {
         self.pump(ctx, lane);
     }
 
+    /// From now on it is this publisher's to tell that much. Whoever speaks again says what has changed since it fell silent.
+    pub(crate) fn set_voice(&mut self, ctx: &mut Context<'_>, voice: Voice) {
+        let before = std::mem::replace(&mut self.settings.voice, voice);
+        if before == voice {
+            return;
+        }
+        let head = ctx.table.head();
+        if voice != Voice::All {
+            let from = self.confirmed(head).next();
+            self.muted.get_or_insert(from);
+        }
+        if voice == Voice::None {
+            return;
+        }
+        // What is to be said by the first hand only may have been passed over by whoever spoke until now.
+        let from = match voice {
+            Voice::All => self.muted.take(),
+            Voice::FirstHand | Voice::None => self.muted,
+        };
+        if !self.started {
+            return;
+        }
+        for lane in &mut self.lanes {
+            lane.say_from(from.unwrap_or_default(), head);
+        }
+        self.pump_all(ctx);
+    }
+
+    pub(crate) const fn voice(&self) -> Voice {
+        self.settings.voice
+    }
+
+    /// What the peer has been told by others need not be said up to this change, once it is ours to speak.
+    pub(crate) fn told_by_another(&mut self, until: Rev) {
+        if let Some(muted) = &mut self.muted
+            && self.settings.voice == Voice::None
+        {
+            *muted = until.next().max(*muted);
+        }
+    }
+
+    /// The peer has lost what it was told, or may have: whoever speaks to it next says everything.
+    pub(crate) fn forget_told(&mut self) {
+        if let Some(muted) = &mut self.muted {
+            *muted = Rev::default();
+        }
+    }
+
+    /// The peer is a Lampwire, which compares versions.
+    pub(crate) const fn tells_a_lampwire(&self) -> bool {
+        self.settings.lampwire
+    }
+
     /// The peer asks for everything it should hold.
     pub(crate) fn say_all(&mut self, ctx: &mut Context<'_>) {
         if let Some(round) = self.round_asked.take() {
             self.mark_due = Some(round);
             self.dumped_at = None;
         }
+        self.forget_told();
         self.forget_claims();
         for lane in &mut self.lanes {
             lane.say_all(ctx.table.head());
@@ -487,7 +557,8 @@ impl Publisher {
             self.claims.entry(beat.by).or_insert(claim);
         }
         // What the peer has told before and does not know any more, it may still be told.
-        let may_claim = peer.is_some_and(|peer| peer.sweep.is_none())
+        let may_claim = self.settings.voice == Voice::All
+            && peer.is_some_and(|peer| peer.sweep.is_none())
             && self.settings.peer_eid.is_some()
             && self.settings.kind == Kind::Device;
         let due = may_claim.then(|| self.confirmed(head));
@@ -556,6 +627,7 @@ impl Publisher {
 
     /// The peer began a publication anew while its earlier one was live. A stock Asterisk holds one at a time, so it has restarted.
     pub(crate) fn began_anew_there(&mut self, ctx: &mut Context<'_>) {
+        self.forget_told();
         if self.highest_tag.is_some() {
             self.highest_tag = None;
             self.begin_anew(ctx);
@@ -877,6 +949,7 @@ impl Publisher {
     /// The peer has forgotten us, so it has restarted: every publication is begun anew and everything is said again.
     fn begin_anew(&mut self, ctx: &mut Context<'_>) {
         self.epoch += 1;
+        self.forget_told();
         self.forget_claims();
         let publish = Arc::clone(&self.publish);
         let text = format!(
@@ -1337,6 +1410,11 @@ pub(crate) fn back_off(
 fn wants(settings: &Settings, index: u16, table: &Table, filters: &Filters, entry: &Entry) -> bool {
     let cell = table.cell(entry.cell);
     !settings.silent
+        && match settings.voice {
+            Voice::All => true,
+            Voice::FirstHand => cell.source != Source::Cluster,
+            Voice::None => false,
+        }
         && table.names.get(cell.name).kind == settings.kind
         && table.names.lane_of(cell.name, settings.lanes) == index
         && (matches!(cell.source, Source::Local | Source::Ami) || may_relay(settings, table, cell))

@@ -8,7 +8,9 @@ use lampwire_conf::{Auth, Config, Filter, OutboundPublish};
 use lampwire_sip::{DeviceState, EntityId, EventPackage, Version};
 
 use super::lane::{Job, Lane};
-use super::{Context, Kind, Place, Publisher, PublisherId, Rev, Settings, State, request, wants};
+use super::{
+    Context, Kind, Place, Publisher, PublisherId, Rev, Settings, State, Voice, request, wants,
+};
 use crate::filters::Filters;
 use crate::peer::Peers;
 use crate::rewrite::Rewrites;
@@ -75,6 +77,7 @@ impl Settings {
             lampwire: false,
             pushed: None,
             silent: false,
+            voice: Voice::All,
         }
     }
 }
@@ -164,6 +167,7 @@ impl Publisher {
         let pushed: Option<&Filter> = self.settings.pushed.as_ref();
         Settings {
             lampwire: self.settings.lampwire,
+            voice: self.settings.voice,
             pushed: pushed
                 .filter(|_| settings.peer == self.settings.peer)
                 .cloned(),

@@ -189,6 +189,8 @@ pub(crate) struct Cell {
     pub(crate) dead: bool,
     /// It stands in the list of the dead.
     listed: bool,
+    /// Our column of the cluster's bucket has something under its key.
+    pub(crate) stored: bool,
     /// Who stamped it, and with which number.
     stamper: StamperId,
     seq: u64,
@@ -516,6 +518,9 @@ impl Table {
             if same && assertion.version.is_none() && before.stamper != StamperId::HERE {
                 if self.is_heard(before.stamper) {
                     // Another hub has heard the same, and is believed.
+                    if before.source == Source::Cluster {
+                        self.note_repeated(id);
+                    }
                     return Ok(None);
                 }
             } else if same && stamper == before.stamper && assertion.version.is_none() {
@@ -575,6 +580,19 @@ impl Table {
     /// The number of the newest change: all that this node has stamped lies at or below it.
     pub(crate) fn newest_seq(&self) -> u64 {
         self.base.saturating_add(self.journal.head().number())
+    }
+
+    /// Whatever is stamped from now on is above this number.
+    pub(crate) fn raise_above(&mut self, above: u64) {
+        self.next_seq(above.min(SEQ_MAX));
+    }
+
+    /// What is stamped from now on is above what others that have heard nothing of it stamped before, as far as clocks agree.
+    pub(crate) fn begin_term(&mut self, wall: WallTime) {
+        let from = base_of(wall.as_millis());
+        self.base = self
+            .base
+            .max(from.saturating_sub(self.journal.head().number()));
     }
 
     /// All that this life stamps lies above this number.
@@ -782,6 +800,62 @@ impl Table {
         (cell.peer, cell.said) = (peer, round);
     }
 
+    // ---- the cluster
+
+    /// What stands in our column of the bucket is not known any more.
+    pub(crate) fn forget_stored(&mut self) {
+        for cell in &mut self.cells {
+            cell.stored = false;
+        }
+    }
+
+    /// Something of ours stands in the bucket under a cell's key, or nothing does.
+    pub(crate) fn set_stored(&mut self, id: CellId, stored: bool) {
+        self.cells[id.index()].stored = stored;
+    }
+
+    /// The kept value of a name under an entity id, deleted or not.
+    pub(crate) fn known_cell(&self, kind: Kind, name: &str, eid: EntityId) -> Option<CellId> {
+        let name = self.names.find(kind, name)?;
+        self.cells_of(name, *self.eid_ids.get(&eid)?).0
+    }
+
+    /// A value was told once more, by whomever.
+    pub(crate) fn note_repeated(&mut self, id: CellId) {
+        self.cells[id.index()].said = self.round;
+    }
+
+    /// A value was read once more in the bucket of this reader's.
+    pub(crate) fn note_said(&mut self, id: CellId, reader: PeerId) {
+        let round = self.round;
+        let cell = &mut self.cells[id.index()];
+        if cell.source == Source::Cluster {
+            (cell.peer, cell.said) = (Some(reader), round);
+        }
+    }
+
+    /// What came from the bucket of this reader's and was not read there since a round.
+    pub(crate) fn unread_since(
+        &self,
+        reader: PeerId,
+        round: u32,
+    ) -> Vec<(Kind, Arc<str>, EntityId, Version)> {
+        let unread = self.cells.iter().filter(|cell| {
+            cell.peer == Some(reader)
+                && cell.source == Source::Cluster
+                && cell.said < round
+                && cell.cachable
+                && cell.is_live()
+        });
+        unread
+            .map(|cell| {
+                let name = self.names.get(cell.name);
+                let text = Arc::clone(&name.text);
+                (name.kind, text, self.eid(cell.eid), self.version(cell))
+            })
+            .collect()
+    }
+
     // ---- what a reload does
 
     /// A number that is newer than all that was told, and older than all that will be.
@@ -945,6 +1019,9 @@ impl Table {
             let cell = &mut self.cells[id.index()];
             if cell.peer != peer {
                 (cell.peer, cell.said) = (peer, self.round);
+            }
+            if cell.source == Source::Cluster {
+                cell.source = Source::Publication;
             }
         }
         // That another stamps it now is news to other hubs, whatever it is. A mailbox stands as it is.
@@ -1112,28 +1189,32 @@ impl Table {
         // To be gone is news: what another hub has of it is older.
         let seq = self.next_seq(self.cell(id).seq);
         self.stamp(id, StamperId::HERE, seq, false);
+        let cell = &mut self.cells[id.index()];
+        if cell.source == Source::Cluster {
+            // That it is gone is ours to tell.
+            cell.source = Source::Publication;
+        }
         let change = self.change(id, Value::deleted(kind), at, previous);
         self.bury(id);
         Some(change)
     }
 
-    /// A device is gone, as `version` knows: it is deleted, or where nothing is known of it, others are told so. `peer` has said so, if anyone.
+    /// A value is gone, as `version` knows: it is deleted, or where nothing is known of it, others are told so. `peer` has said so, if anyone.
     pub(crate) fn entomb(
         &mut self,
-        name: &str,
-        eid: EntityId,
+        (kind, name, eid): (Kind, &str, EntityId),
         version: Version,
         peer: Option<PeerId>,
+        source: Source,
         at: WallTime,
     ) -> Result<Change, TableFull> {
-        let kind = Kind::Device;
         let assertion = Assertion {
             kind,
             name,
             eid,
             value: Value::deleted(kind),
             cachable: true,
-            source: Source::Publication,
+            source,
             peer,
             holder: None,
             version: Some(version),
@@ -1154,7 +1235,8 @@ impl Table {
         };
         let before = Some(self.cell(id)).filter(|cell| !cell.dead && kept.is_some());
         let previous = before.map(|cell| cell.value);
-        self.cells[id.index()].peer = peer;
+        let cell = &mut self.cells[id.index()];
+        (cell.peer, cell.source) = (peer, source);
         self.stamp(id, stamper, version.seq, false);
         let change = self.change(id, Value::deleted(kind), at, previous);
         self.bury(id);
@@ -1323,6 +1405,7 @@ impl Table {
             cachable: assertion.cachable,
             dead: false,
             listed: false,
+            stored: false,
             stamper,
             seq: assertion.version.map_or(0, |version| version.seq),
             since: self.journal.head().next(),
