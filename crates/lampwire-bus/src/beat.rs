@@ -57,6 +57,8 @@ pub struct Written {
     pub seq: u64,
     /// The place.
     pub at: u64,
+    /// Which stream the bucket is: one that was made anew is another.
+    pub stream: u64,
 }
 
 /// What the peers that a node speaks to have confirmed.
@@ -182,8 +184,11 @@ impl Passing {
 }
 
 fn write_written(out: &mut Vec<u8>, written: Written) -> std::io::Result<()> {
-    let Written { seq, at } = written;
-    write!(out, ",\"written\":{{\"seq\":{seq},\"at\":{at}}}")
+    let Written { seq, at, stream } = written;
+    write!(
+        out,
+        ",\"written\":{{\"seq\":{seq},\"at\":{at},\"stream\":{stream}}}"
+    )
 }
 
 fn write_read(out: &mut Vec<u8>, read: &BTreeMap<String, u64>) -> std::io::Result<()> {
@@ -204,6 +209,7 @@ fn write_read(out: &mut Vec<u8>, read: &BTreeMap<String, u64>) -> std::io::Resul
 struct WrittenMembers {
     seq: u64,
     at: u64,
+    stream: u64,
 }
 
 impl WrittenMembers {
@@ -211,6 +217,7 @@ impl WrittenMembers {
         Written {
             seq: self.seq,
             at: self.at,
+            stream: self.stream,
         }
     }
 }
@@ -333,7 +340,11 @@ mod tests {
             oldest: 1,
             life: 5,
             seq: 6,
-            written: Some(Written { seq: 4, at: 77 }),
+            written: Some(Written {
+                seq: 4,
+                at: 77,
+                stream: 2,
+            }),
             read: BTreeMap::from([("berlin".to_owned(), 78), ("main".to_owned(), 1)]),
             told: Some(Told {
                 read: BTreeMap::from([("main".to_owned(), 1)]),

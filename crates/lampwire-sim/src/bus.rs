@@ -545,6 +545,10 @@ impl Bus {
             return self.send(back, member, Parcel::Stored { number, result });
         }
         let at = self.bucket(own).put(key, value.clone());
+        if std::env::var_os("LAMPWIRE_SIM_LOG").is_some() && !key.ends_with(".n") {
+            let text = value.as_deref().map(String::from_utf8_lossy);
+            println!("{now:?} put by {member} at {at}: {key} {text:?}");
+        }
         self.stored += 1;
         let result = Ok(at);
         self.send(back, member, Parcel::Stored { number, result });

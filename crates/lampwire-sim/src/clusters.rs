@@ -465,6 +465,9 @@ impl World {
                     continue;
                 }
                 for name in &self.ever[of] {
+                    if self.is_unknown(name, of) {
+                        continue;
+                    }
                     let (found, told) = self.held(at, name, of);
                     let right = self.right(of, name);
                     if found != right {
@@ -490,6 +493,19 @@ impl World {
     /// Whether a leaf can reach a node that is up, or is a node.
     fn is_attached(&self, member: usize) -> bool {
         self.shape.is_node(member) || self.shape.attached(member).any(|node| self.is_up(node))
+    }
+
+    /// Whether a node's last word was told to a leaf and got no further: nobody who is there knows that there is anything to be taken back.
+    fn is_unknown(&self, name: &str, of: usize) -> bool {
+        let eid = entity_id_of(number(of));
+        let knows = |at: usize| {
+            let node = self.fleet.members[at].node();
+            let view = node.and_then(|node| node.device(name));
+            view.is_some_and(|view| view.entities.iter().any(|it| it.eid == eid))
+        };
+        self.shape.is_node(of)
+            && self.killed.contains(&of)
+            && !(0..self.shape.nodes).any(knows)
     }
 
     /// What all others should hold of a device.

@@ -98,6 +98,9 @@ impl Column {
     pub(crate) fn put_rest(&mut self, head: Rev) {
         self.live = None;
         self.dump = None;
+        // Places of another stream say nothing of this one.
+        self.acked_at = 0;
+        self.newest.clear();
         self.lacking = Some(Walk {
             next: Rev::default(),
             until: head,

@@ -49,6 +49,8 @@ pub(crate) struct Cluster {
     pub(crate) ways_due: bool,
     /// What an earlier life has left in its column was taken up.
     pub(crate) adopted: bool,
+    /// Servers of which an earlier life had put something there that may be no more.
+    pub(crate) adopted_of: BTreeSet<EntityId>,
     /// The bucket last confirmed something.
     pub(crate) acked: Option<Time>,
     /// What of ours stands in the bucket.
@@ -119,6 +121,8 @@ pub(crate) struct Site {
     pub(crate) read_at: Option<Time>,
     /// The round in which reading all of it began.
     pub(crate) round: u32,
+    /// Since then: all that these have stamped up to a number stands in it, and was read.
+    pub(crate) told: BTreeMap<EntityId, u64>,
     /// When what did not stand in it is taken to be gone.
     pub(crate) sweep_at: Option<Time>,
     /// When it is tried again to read it, and how often that failed.
@@ -153,11 +157,18 @@ impl Site {
             read: None,
             read_at: None,
             round: 0,
+            told: BTreeMap::new(),
             sweep_at: None,
             retry_at: None,
             failures: 0,
             pending: 0,
         }
+    }
+
+    /// Whether everything was read that stands in the bucket up to there.
+    pub(crate) fn has_read(&self, written: &Written) -> bool {
+        let read = |place: Place| place.incarnation == written.stream && place.at >= written.at;
+        self.reading == Reading::Live && self.read.is_some_and(read)
     }
 }
 
@@ -203,6 +214,7 @@ impl Cluster {
             stands_by: BTreeSet::new(),
             ways_due: false,
             adopted: false,
+            adopted_of: BTreeSet::new(),
             acked: None,
             written: None,
             double: None,
@@ -229,10 +241,14 @@ impl Cluster {
         &self.sites[&self.settings.site]
     }
 
-    pub(crate) fn own_site_mut(&mut self) -> &mut Site {
-        self.sites
-            .get_mut(&self.settings.site)
-            .expect("the own site stands there from the beginning")
+    /// Something has been put there, and all of ours that was stamped so far.
+    pub(crate) fn note_written(&mut self, seq: u64) {
+        let stream = self.own_site().read.map(|place| place.incarnation);
+        self.written = stream.map(|stream| Written {
+            seq,
+            at: self.column.acked_at(),
+            stream,
+        });
     }
 
     /// The site whose reader this is.

@@ -173,6 +173,13 @@ impl Node {
             // Who is the home of it is known before anything of it is taken.
             self.note_ways(now);
             self.take_over(now, eid);
+            let server = self.table.eid(eid);
+            if let Some(cluster) = &mut self.cluster
+                && cluster.adopted_of.remove(&server)
+            {
+                // What an earlier life of this node knew of it may be no more.
+                self.begin_sweep(now, peer);
+            }
         }
         self.look_at(now, eid);
         Ok(())
@@ -795,11 +802,9 @@ impl Node {
     pub(super) fn sweep_peer(&mut self, now: Now, id: PeerId, round: u32) {
         let sweep = self.peers.get_mut(id).sweep.take();
         self.timers.clear(Timer::Sweep(id.0));
-        let (ours, others): (Vec<Unsaid>, Vec<Unsaid>) = self
-            .table
-            .unsaid_since(id, round)
-            .into_iter()
-            .partition(|unsaid| unsaid.here);
+        let unsaid = self.table.unsaid_since(id, round, |eid| self.is_home(eid));
+        let (ours, others): (Vec<Unsaid>, Vec<Unsaid>) =
+            unsaid.into_iter().partition(|unsaid| unsaid.here);
         if !ours.is_empty() {
             let text = format!(
                 "{} devices that {} no longer has are taken back",
@@ -835,7 +840,7 @@ impl Node {
     /// What a peer has not said again is gone as far as the peer knows all that was stamped; of the rest it may hear yet.
     fn decide_unsaid(&mut self, now: Now, id: PeerId, round: u32) {
         let mut left = false;
-        for unsaid in self.table.unsaid_since(id, round) {
+        for unsaid in self.table.unsaid_since(id, round, |_| false) {
             let told = self.leases.told(unsaid.version.by, id);
             match told.filter(|told| *told >= unsaid.version.seq) {
                 Some(seq) => {

@@ -413,6 +413,16 @@ impl Publisher {
             self.muted.get_or_insert(from);
         }
         if voice == Voice::None {
+            // A copy of what is under way would overtake what the other says.
+            for lane in &mut self.lanes {
+                if let Some(lane::Job::State { .. }) = lane.job {
+                    lane.job = None;
+                    lane.beside.clear();
+                    if lane.flight.take().is_some() {
+                        lane.begin_anew(ctx.random);
+                    }
+                }
+            }
             return;
         }
         // What is to be said by the first hand only may have been passed over by whoever spoke until now.

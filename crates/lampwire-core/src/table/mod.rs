@@ -751,8 +751,21 @@ impl Table {
     }
 
     /// Devices that a peer was last heard to speak of before a round, at first hand or not, and that would be told in a dump.
-    pub(crate) fn unsaid_since(&self, peer: PeerId, round: u32) -> Vec<Unsaid> {
-        self.unsaid(|cell| cell.peer == Some(peer) && cell.said < round)
+    /// Of what came over the cluster's bus or from an earlier life those too that are under an entity id which the peer speaks for at first
+    /// hand, and for which `is_home` says that it is ours to say.
+    pub(crate) fn unsaid_since(
+        &self,
+        peer: PeerId,
+        round: u32,
+        is_home: impl Fn(EntityId) -> bool,
+    ) -> Vec<Unsaid> {
+        self.unsaid(|cell| {
+            let of_peer = cell.peer == Some(peer)
+                || (cell.peer.is_none() || cell.source == Source::Cluster)
+                    && self.is_first_hand(cell.eid, peer)
+                    && is_home(self.eid(cell.eid));
+            cell.said < round && of_peer
+        })
     }
 
     /// Whether a peer has last said some device in a round from `first` on and before `second`.
@@ -779,7 +792,7 @@ impl Table {
                 which(cell)
                     && cell.cachable
                     && cell.is_live()
-                    && matches!(cell.source, Source::Publication | Source::Ami)
+                    && cell.source != Source::Local
                     && self.names.get(cell.name).kind == Kind::Device
             })
             .map(|(index, cell)| Unsaid {
@@ -788,7 +801,7 @@ impl Table {
                 name: Arc::clone(&self.names.get(cell.name).text),
                 peer: cell.peer,
                 version: self.version(cell),
-                here: cell.stamper == StamperId::HERE,
+                here: cell.stamper == StamperId::HERE || cell.source == Source::Cluster,
             })
             .collect()
     }

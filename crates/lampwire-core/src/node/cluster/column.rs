@@ -2,7 +2,7 @@
 
 use lampwire_bus::{
     About, From, Key, Passing, Protocol, Record, Said, Scope, State, Subject, Topic, Value as Told,
-    What, Written,
+    What,
 };
 
 use crate::cluster::column::Job;
@@ -86,10 +86,7 @@ impl Node {
         if let Some(cluster) = &mut self.cluster
             && cluster.column.confirmed(head, &self.table) == head
         {
-            cluster.written = Some(Written {
-                seq: self.table.newest_seq(),
-                at: cluster.column.acked_at(),
-            });
+            cluster.note_written(self.table.newest_seq());
         }
     }
 

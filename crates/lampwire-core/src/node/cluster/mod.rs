@@ -221,18 +221,25 @@ impl Node {
 
     /// Takes back what did not stand in a bucket when all of it was read, and that nobody has told since.
     fn sweep_sites(&mut self, now: Now) {
+        let hold = self.config.lampwire.hold_time;
         let Some(cluster) = &mut self.cluster else {
             return;
         };
-        let due = cluster.sites.values_mut().filter_map(|site| {
+        let due = cluster.sites.iter_mut().filter_map(|(name, site)| {
             site.sweep_at.take_if(|at| *at <= now.at)?;
-            Some((site.peer, site.round))
+            Some((name.clone(), site.peer, site.round, site.told.clone()))
         });
-        let due: Vec<(PeerId, u32)> = due.collect();
-        for (reader, round) in due {
+        let due: Vec<(String, PeerId, u32, BTreeMap<EntityId, u64>)> = due.collect();
+        for (site, reader, round, told) in due {
+            let mut left = false;
             for unread in self.table.unread_since(reader, round) {
-                self.counters.swept += 1;
                 let (kind, name, eid, version) = unread;
+                if told.get(&version.by).is_none_or(|seq| *seq < version.seq) {
+                    // Whoever has stamped it is away, and may put it there when he is back.
+                    left = true;
+                    continue;
+                }
+                self.counters.swept += 1;
                 let gone = self.table.entomb(
                     (kind, &name, eid),
                     version,
@@ -243,6 +250,10 @@ impl Node {
                 if let Ok(change) = gone {
                     self.fan_out(now, change);
                 }
+            }
+            let cluster = self.cluster.as_mut().filter(|_| left);
+            if let Some(site) = cluster.and_then(|it| it.sites.get_mut(&site)) {
+                site.sweep_at = Some(now.at + hold.max(limits::BUS_WRITABLE));
             }
         }
     }

@@ -85,7 +85,9 @@ impl Node {
         if whole {
             site.round = self.table.begin_round();
             site.sweep_at = None;
+            site.told.clear();
             if is_own {
+                cluster.written = None;
                 self.table.forget_stored();
             }
         }
@@ -326,9 +328,13 @@ impl Node {
             return;
         }
         self.wait_for_hubs(now);
+        let behind = self.is_reading_whole(heard.site);
         let known = self.table.known(kind, name, eid);
         if let Some(known) = &known {
-            if (version, !lost) <= (known.version, !known.lost) {
+            // Of the same version, what is there is more than what was taken to be gone, and what stands in for a value is less.
+            let there = value != Told::Gone;
+            let is_there = !self.table.cell(known.cell).dead;
+            if (version, there, !lost) <= (known.version, is_there, !known.lost) {
                 if version == known.version {
                     self.table.note_said(known.cell, heard.site);
                 } else {
@@ -343,7 +349,8 @@ impl Node {
             }
         }
         let change = match value {
-            Told::Gone if known.is_none() => return,
+            // Who has just come may be about to tell peers that do not know it: an earlier life told them otherwise.
+            Told::Gone if known.is_none() && !behind => return,
             Told::Gone => self
                 .table
                 .entomb(
@@ -392,6 +399,12 @@ impl Node {
             self.note_owner_told(now, change.cell, heard);
         }
         self.fan_out(now, change);
+    }
+
+    /// Whether a bucket is being read from its beginning.
+    fn is_reading_whole(&self, site: PeerId) -> bool {
+        let mut sites = self.cluster.iter().flat_map(|it| it.sites.values());
+        sites.any(|it| it.peer == site && it.reading == Reading::Behind { whole: true })
     }
 
     /// A node that does not hear a server has had the last word of what is heard here: it was cut off, and this node's word counts.
@@ -519,7 +532,10 @@ impl Node {
             return false;
         };
         self.table.set_stored(change.cell, true);
+        let mut change = change;
         if source == Source::Local {
+            // A peer may have been told something newer that did not get as far as the bucket.
+            change = self.table.restamp(change.cell);
             if let Some(ttl) = state.ttl {
                 let key = (kind, Arc::from(name), eid);
                 self.let_live(now, key, std::time::Duration::from_secs(ttl.into()));
@@ -528,6 +544,9 @@ impl Node {
             let held_until = now.at + self.config.lampwire.hold_time;
             let id = self.table.cell(change.cell).eid;
             self.leases.restore(id, peer, state.lost, held_until);
+            if let Some(cluster) = &mut self.cluster {
+                cluster.adopted_of.insert(eid);
+            }
             self.wait_for_losses();
         }
         self.fan_out(now, change);

@@ -174,7 +174,7 @@ impl Node {
     }
 
     /// Everything that a node has stamped up to a number has been read here, or is known to be gone.
-    fn note_written(&mut self, node: EntityId) {
+    pub(super) fn note_written(&mut self, node: EntityId) {
         let Some(cluster) = &self.cluster else {
             return;
         };
@@ -186,14 +186,23 @@ impl Node {
         else {
             return;
         };
-        let read = site.read.is_some_and(|place| place.at >= written.at);
-        if site.reading == Reading::Live && read {
+        if site.has_read(&written) {
             let full = member.site == settings.site
                 && settings.device_state_filter.is_none()
                 && settings.mailbox_state_filter.is_none();
-            let peer = site.peer;
-            self.leases.note_complete(node, peer, written.seq, full);
+            let name = member.site.clone();
+            self.note_complete(&name, node, written.seq, full);
         }
+    }
+
+    fn note_complete(&mut self, name: &str, by: EntityId, seq: u64, full: bool) {
+        let cluster = self.cluster.as_mut();
+        let Some(site) = cluster.and_then(|it| it.sites.get_mut(name)) else {
+            return;
+        };
+        let told = site.told.entry(by).or_default();
+        *told = seq.max(*told);
+        self.leases.note_complete(by, site.peer, seq, full);
     }
 
     fn take_hub_beat(&mut self, now: Now, topic: &Topic, hub: HubBeat) {
@@ -211,16 +220,12 @@ impl Node {
             cluster.heard_of.insert(beat.by);
         }
         let reader = site.peer;
-        let read = |written: &Written| {
-            site.reading == Reading::Live && site.read.is_some_and(|place| place.at >= written.at)
-        };
-        let complete = written.filter(read);
+        let complete = written.filter(|written| site.has_read(written));
         let full =
             topic.site == cluster.settings.site && cluster.settings.device_state_filter.is_none();
         self.take_beat(now, reader, beat, &Extras::default());
         if let Some(written) = complete {
-            self.leases
-                .note_complete(beat.by, reader, written.seq, full);
+            self.note_complete(&topic.site, beat.by, written.seq, full);
         }
     }
 
@@ -236,9 +241,11 @@ impl Node {
         let head = self.table.head();
         let confirmed = cluster.column.confirmed(head, &self.table) == head;
         let complete = self.leases.complete(beat.by).filter(|_| confirmed);
-        let written = complete.map(|seq| Written {
+        let place = cluster.own_site().read;
+        let written = complete.zip(place).map(|(seq, place)| Written {
             seq,
             at: cluster.column.acked_at(),
+            stream: place.incarnation,
         });
         let said = Said::Hub(HubBeat { beat, written });
         let command = self.say(Scope::Wide, What::Hub, &said);
