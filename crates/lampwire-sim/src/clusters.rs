@@ -199,6 +199,14 @@ struct Watch {
 
 impl Observer for Watch {
     fn sent(&mut self, at: Time, from: usize, packet: &Packet) {
+        if std::env::var_os("LAMPWIRE_SIM_WIRE").is_some() {
+            let text = String::from_utf8_lossy(&packet.bytes);
+            let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+            let line = head.lines().next().unwrap_or_default();
+            let cseq = head.lines().find(|it| it.starts_with("CSeq")).unwrap_or_default();
+            let tag = head.lines().find(|it| it.starts_with("SIP-")).unwrap_or_default();
+            println!("{at:?} {from} -> {}: {line} {cseq} {tag} {body}", packet.to);
+        }
         let Ok(message) = Message::parse(&packet.bytes) else {
             return;
         };

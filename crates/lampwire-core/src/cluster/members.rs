@@ -83,8 +83,10 @@ pub(crate) enum Told {
     Nothing,
     /// The node is there, as it was.
     StillThere,
-    /// The node is there, and was not, or has begun a new life.
+    /// The node is there, and was not.
     Back,
+    /// The node has begun a new life.
+    Reborn,
     /// There is no room for another node.
     Full,
 }
@@ -129,6 +131,7 @@ impl Members {
                     false => Told::Back,
                 }
             }
+            Some(member) if member.beat.life != beat.life => Told::Reborn,
             Some(_) => Told::Back,
             None if full => return Told::Full,
             None => Told::Back,
@@ -149,7 +152,7 @@ impl Members {
                 self.list.insert(node, member);
             }
         }
-        if told == Told::Back {
+        if told != Told::StillThere {
             self.note_node(node);
         }
         told
@@ -306,6 +309,21 @@ impl Members {
         let ways = self.ways.get(&eid).into_iter().flatten();
         ways.filter(|(node, _)| **node != self.own)
             .any(|(_, way)| way.tells)
+    }
+
+    /// The servers that a node could tell something, as it said last.
+    pub(crate) fn told_by(&self, node: EntityId) -> Vec<EntityId> {
+        let of_node = self.ways.iter().filter(|(_, ways)| {
+            let way = ways.get(&node);
+            way.is_some_and(|way| way.tells)
+        });
+        of_node.map(|(eid, _)| *eid).collect()
+    }
+
+    /// The servers that others could tell something too, as they said last.
+    pub(crate) fn told_elsewhere(&self) -> Vec<EntityId> {
+        let servers = self.ways.keys().copied();
+        servers.filter(|eid| self.may_be_told_elsewhere(*eid)).collect()
     }
 
     fn note_node(&mut self, node: EntityId) {

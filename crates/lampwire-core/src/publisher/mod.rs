@@ -439,6 +439,21 @@ impl Publisher {
         self.pump_all(ctx);
     }
 
+    /// The peer may have been told something old after all that it was told by us: what it has confirmed is said once more.
+    pub(crate) fn doubt(&mut self, ctx: &mut Context<'_>) {
+        if self.settings.lampwire {
+            return; // it compares versions
+        }
+        self.forget_told();
+        if self.settings.voice == Voice::None || !self.started {
+            return;
+        }
+        for lane in &mut self.lanes {
+            lane.doubt(ctx.table.head());
+        }
+        self.pump_all(ctx);
+    }
+
     pub(crate) const fn voice(&self) -> Voice {
         self.settings.voice
     }

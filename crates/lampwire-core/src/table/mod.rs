@@ -506,8 +506,8 @@ impl Table {
         let mut value = assertion.value;
         if let Some(id) = own {
             let before = *self.cell(id);
-            if assertion.lost && !before.dead {
-                // What stands in for a value does not overwrite it.
+            if assertion.lost && !before.dead && assertion.source != Source::Cluster {
+                // What stands in for a value does not overwrite it. In the cluster's bucket the value itself stands.
                 value = before.value;
             }
             let same = before.value == value

@@ -239,7 +239,8 @@ impl Node {
         State {
             value,
             version: self.table.version_at(cell, entry.rev),
-            lost: cell.lost,
+            // A mailbox stands as it is.
+            lost: cell.lost && name.kind == Kind::Device,
             from: match cell.source {
                 Source::Local => From::Local,
                 Source::Ami => From::Ami,

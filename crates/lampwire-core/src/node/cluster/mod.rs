@@ -181,6 +181,7 @@ impl Node {
         }
         self.note_ways(now);
         self.review_stage(now);
+        self.review_roles(now);
         self.read_sites(now);
         self.sweep_sites(now);
         self.mark_read(now);

@@ -474,7 +474,7 @@ impl Node {
             let is_there = known.source != Source::Cluster
                 && self.table.version(known) == state.version
                 && known.dead == (state.value == Told::Gone)
-                && known.lost == state.lost;
+                && (known.lost == state.lost || kind == Kind::Mailbox);
             self.table.set_stored(cell, true);
             if let Some(cluster) = self.cluster.as_mut().filter(|_| !is_there) {
                 cluster.column.note_dirty(cell);

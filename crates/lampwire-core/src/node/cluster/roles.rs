@@ -133,6 +133,32 @@ impl Node {
         }
         self.review_roles(now);
         self.set_voices(now);
+        if stage == Stage::Joined {
+            let servers = self
+                .cluster
+                .as_ref()
+                .map_or_else(Vec::new, |it| it.members.told_elsewhere());
+            self.doubt(now, &servers);
+        }
+    }
+
+    /// While nodes did not see each other, more than one may have spoken to a server, and the last word may have been an old one. Whoever speaks to
+    /// it from now on says everything once more, when all news is said.
+    pub(super) fn doubt(&mut self, now: Now, servers: &[EntityId]) {
+        let peers: BTreeSet<PeerId> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.entity_id.is_some_and(|eid| servers.contains(&eid)))
+            .map(|(id, _)| id)
+            .collect();
+        if peers.is_empty() {
+            return;
+        }
+        self.each_publisher(now, |publisher, ctx| {
+            if publisher.peer.is_some_and(|peer| peers.contains(&peer)) {
+                publisher.doubt(ctx);
+            }
+        });
     }
 
     /// Nobody else can be seen: what was kept in mind is said.
@@ -241,8 +267,8 @@ impl Node {
         };
         let eid = self.peers.get(peer).entity_id;
         match (cluster.stage, eid) {
-            // What is known of the others may be old.
-            (Stage::Joining, _) => Voice::FirstHand,
+            // What is known may be old, also of this node's own servers: others may have heard them meanwhile.
+            (Stage::Joining, _) => Voice::None,
             (_, None) => Voice::All,
             // Somebody else may tell it newer things.
             (Stage::Alone, Some(eid)) if cluster.members.may_be_told_elsewhere(eid) => {

@@ -3,7 +3,7 @@
 use lampwire_bus::{Beat, HubBeat, Passing, Protocol, Said, Scope, Topic, What, Written};
 use lampwire_sip::{EntityId, Extras, Version};
 
-use crate::cluster::{Link, Reading, Site, members};
+use crate::cluster::{Cluster, Link, Site, members};
 use crate::io::Level;
 use crate::limits;
 use crate::node::Node;
@@ -85,7 +85,7 @@ impl Node {
                 return;
             }
             members::Told::StillThere => {}
-            members::Told::Back => {
+            members::Told::Back | members::Told::Reborn => {
                 let name = cluster.name_of(node).unwrap_or_default();
                 let text = match known {
                     false => format!(
@@ -106,8 +106,10 @@ impl Node {
             self.report_bus("protocol-too-new", node, &text);
         }
         self.meet_site(now, &topic.site, domain);
-        if told == members::Told::Back {
+        if told != members::Told::StillThere {
             self.review_roles(now);
+            let servers = cluster_servers(&self.cluster, node);
+            self.doubt(now, &servers);
         }
         self.pass_beat_on(now, node, seq);
         self.note_written(node);
@@ -291,6 +293,13 @@ impl Node {
             self.fan_out(now, change);
         }
     }
+}
+
+/// The servers that a node could tell something, as it said last.
+fn cluster_servers(cluster: &Option<Box<Cluster>>, node: EntityId) -> Vec<EntityId> {
+    cluster
+        .as_ref()
+        .map_or_else(Vec::new, |it| it.members.told_by(node))
 }
 
 /// A life that begins later than this is of a clock that is wrong.
