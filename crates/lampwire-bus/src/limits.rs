@@ -3,8 +3,8 @@
 /// The longest name of a cluster or a site: both stand in each subject, and in the names of buckets.
 pub const TOKEN: usize = 32;
 
-/// The longest record, in bytes. A state's is about a hundred, and that of a way has the name of a peer in it.
-pub const RECORD: usize = 4096;
+/// The longest record, in bytes. A state's is about a hundred, that of a way has the name of a peer in it, and a node's the names of sites.
+pub const RECORD: usize = 32 * 1024;
 
 /// The longest key, in bytes: a name of 255 bytes of which each is written as three, and what stands before it.
 pub const KEY: usize = 3 * lampwire_sip::limits::MAX_NAME + 64;

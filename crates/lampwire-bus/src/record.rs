@@ -1,6 +1,7 @@
 //! What stands under a key.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use lampwire_sip::{DeviceState, EntityId, Version};
@@ -9,6 +10,7 @@ use serde::Deserialize;
 use crate::key::Subject;
 use crate::limits;
 use crate::protocol::Protocol;
+use crate::topic::is_token;
 
 /// What stands under a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +103,9 @@ pub struct About {
     pub life: u64,
     /// Its program's version.
     pub program: String,
+    /// The sites that it knows of, each with the domain of its servers, where they have one: whoever comes while all nodes of a site are away
+    /// learns here that there is one.
+    pub sites: BTreeMap<String, Option<String>>,
 }
 
 /// Why a record is none.
@@ -219,7 +224,19 @@ impl About {
             ",\"rank\":{rank},\"protocol\":{protocol},\"oldest\":{oldest},\"life\":{life},\"program\":"
         )?;
         text(out, &self.program);
-        out.push(b'}');
+        out.extend_from_slice(b",\"sites\":{");
+        for (index, (site, domain)) in self.sites.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            text(out, site);
+            out.push(b':');
+            match domain {
+                Some(domain) => text(out, domain),
+                None => out.extend_from_slice(b"null"),
+            }
+        }
+        out.extend_from_slice(b"}}");
         Ok(())
     }
 }
@@ -361,6 +378,7 @@ fn about(bytes: &[u8]) -> Result<About, RecordError> {
         oldest: u16,
         life: u64,
         program: String,
+        sites: BTreeMap<String, Option<String>>,
         needs: Option<u16>,
     }
     let members: Members =
@@ -373,6 +391,13 @@ fn about(bytes: &[u8]) -> Result<About, RecordError> {
         oldest: members.oldest,
         life: members.life,
         program: label(members.program),
+        sites: members
+            .sites
+            .into_iter()
+            .filter(|(site, _)| is_token(site))
+            .map(|(site, domain)| (site, domain.filter(|domain| is_token(domain))))
+            .take(limits::SITES)
+            .collect(),
     })
 }
 
@@ -519,6 +544,10 @@ mod tests {
             oldest: 1,
             life: 9,
             program: "0.1.0".to_owned(),
+            sites: BTreeMap::from([
+                ("berlin".to_owned(), Some("b".to_owned())),
+                ("main".to_owned(), None),
+            ]),
         });
         let text = written(&about, Protocol::NEWEST);
         let read = Record::parse(&Subject::Node, eid, text.as_bytes());

@@ -203,8 +203,14 @@ impl Observer for Watch {
             let text = String::from_utf8_lossy(&packet.bytes);
             let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
             let line = head.lines().next().unwrap_or_default();
-            let cseq = head.lines().find(|it| it.starts_with("CSeq")).unwrap_or_default();
-            let tag = head.lines().find(|it| it.starts_with("SIP-")).unwrap_or_default();
+            let cseq = head
+                .lines()
+                .find(|it| it.starts_with("CSeq"))
+                .unwrap_or_default();
+            let tag = head
+                .lines()
+                .find(|it| it.starts_with("SIP-"))
+                .unwrap_or_default();
             println!("{at:?} {from} -> {}: {line} {cseq} {tag} {body}", packet.to);
         }
         let Ok(message) = Message::parse(&packet.bytes) else {
@@ -473,11 +479,11 @@ impl World {
                     continue;
                 }
                 for name in &self.ever[of] {
-                    if self.is_unknown(name, of) {
-                        continue;
-                    }
                     let (found, told) = self.held(at, name, of);
                     let right = self.right(of, name);
+                    if right.is_none() && self.is_unknown(at, name, of) {
+                        continue;
+                    }
                     if found != right {
                         return Some(format!(
                             "node {at} holds {told} for {name} of node {of}, not {right:?}"
@@ -503,16 +509,18 @@ impl World {
         self.shape.is_node(member) || self.shape.attached(member).any(|node| self.is_up(node))
     }
 
-    /// Whether a node's last word was told to a leaf and got no further: nobody who is there knows that there is anything to be taken back.
-    fn is_unknown(&self, name: &str, of: usize) -> bool {
+    /// Whether a stock Asterisk was told something by a node that has forgotten it since, and that got no further: nobody who is there knows that
+    /// there is anything to be taken back, and the Asterisk does not say what it knows of others.
+    fn is_unknown(&self, at: usize, name: &str, of: usize) -> bool {
         let eid = entity_id_of(number(of));
         let knows = |at: usize| {
             let node = self.fleet.members[at].node();
             let view = node.and_then(|node| node.device(name));
             view.is_some_and(|view| view.entities.iter().any(|it| it.eid == eid))
         };
-        self.shape.is_node(of)
-            && self.killed.contains(&of)
+        let mut nodes = self.shape.attached(at);
+        self.shape.stock.contains(&at)
+            && nodes.any(|node| self.killed.contains(&node))
             && !(0..self.shape.nodes).any(knows)
     }
 

@@ -323,7 +323,9 @@ impl Members {
     /// The servers that others could tell something too, as they said last.
     pub(crate) fn told_elsewhere(&self) -> Vec<EntityId> {
         let servers = self.ways.keys().copied();
-        servers.filter(|eid| self.may_be_told_elsewhere(*eid)).collect()
+        servers
+            .filter(|eid| self.may_be_told_elsewhere(*eid))
+            .collect()
     }
 
     fn note_node(&mut self, node: EntityId) {

@@ -191,6 +191,11 @@ impl Node {
                     oldest: Protocol::OLDEST.0,
                     life: self.table.life(),
                     program: PROGRAM.to_owned(),
+                    sites: cluster
+                        .sites
+                        .iter()
+                        .map(|(name, site)| (name.clone(), site.domain.clone()))
+                        .collect(),
                 };
                 Some(self.put(number, key, &Record::About(about)))
             }

@@ -9,7 +9,7 @@ mod shadows;
 use std::collections::BTreeMap;
 
 use lampwire_bus::{Beat, Protocol, Said, Scope, What};
-use lampwire_sip::EntityId;
+use lampwire_sip::{EntityId, Version};
 
 pub(super) use self::shadows::InShadow;
 use super::{Life, Node};
@@ -235,11 +235,14 @@ impl Node {
             let mut left = false;
             for unread in self.table.unread_since(reader, round) {
                 let (kind, name, eid, version) = unread;
-                if told.get(&version.by).is_none_or(|seq| *seq < version.seq) {
+                let complete = told.get(&version.by).copied();
+                let Some(seq) = complete.filter(|seq| *seq >= version.seq) else {
                     // Whoever has stamped it is away, and may put it there when he is back.
                     left = true;
                     continue;
-                }
+                };
+                // To be gone is newer than what others were told.
+                let version = Version { seq, ..version };
                 self.counters.swept += 1;
                 let gone = self.table.entomb(
                     (kind, &name, eid),

@@ -266,8 +266,12 @@ impl Node {
                 };
                 self.hear_on_bus(now, &heard);
             }
-            // Its beats say the same.
-            (Record::About(_), _) | (Record::Way(_) | Record::State(_), _) => {}
+            (Record::About(about), _) => {
+                for (name, domain) in about.sites {
+                    self.meet_site(now, &name, domain);
+                }
+            }
+            (Record::Way(_) | Record::State(_), _) => {}
         }
     }
 
@@ -454,7 +458,15 @@ impl Node {
                 }
                 return;
             }
-            Subject::Node => return,
+            Subject::Node => {
+                let record = value.map(|bytes| Record::parse(&key.subject, key.node, bytes));
+                if let Some(Ok(Record::About(about))) = record {
+                    for (name, domain) in about.sites {
+                        self.meet_site(now, &name, domain);
+                    }
+                }
+                return;
+            }
         };
         let Some(bytes) = value else {
             cluster.column.erase_later(erased_at, text.to_owned(), at);

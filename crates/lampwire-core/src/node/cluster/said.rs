@@ -121,11 +121,13 @@ impl Node {
         let Some(cluster) = &mut self.cluster else {
             return;
         };
-        let reader = cluster.own_site().peer;
         let is_due = |at: Time| now.at >= at + limits::HUB_BEAT;
         let beat = Version { seq, by: node };
         let alive = self.leases.hub_life(node) == crate::lease::Life::Alive;
         let Some(member) = cluster.members.get_mut(node) else {
+            return;
+        };
+        let Some(reader) = cluster.sites.get(&member.site).map(|it| it.peer) else {
             return;
         };
         if alive && !member.passed_on.is_none_or(is_due) {
@@ -138,11 +140,14 @@ impl Node {
     }
 
     /// A site is heard of for the first time: its bucket is read too.
-    fn meet_site(&mut self, now: Now, name: &str, domain: Option<String>) {
+    pub(super) fn meet_site(&mut self, now: Now, name: &str, domain: Option<String>) {
         let Some(cluster) = &mut self.cluster else {
             return;
         };
-        if cluster.sites.contains_key(name) {
+        if let Some(site) = cluster.sites.get_mut(name) {
+            if site.domain.is_none() {
+                site.domain = domain;
+            }
             return;
         }
         if cluster.sites.len() >= limits::SITES {
@@ -157,6 +162,8 @@ impl Node {
         cluster
             .sites
             .insert(name.to_owned(), Site::new(peer, domain));
+        // Whoever comes later learns of it from what this node says of itself.
+        cluster.column.note_about();
         self.read_sites(now);
     }
 
