@@ -313,6 +313,12 @@ pub const SITES: usize = 64;
 /// How often a node shows itself on the bus, and looks after what it has there.
 pub const BUS_BEAT: Duration = Duration::from_secs(1);
 
+/// The time after a connection to the bus was made in which everybody who is there answers the first beat, so that who is missing then is not there.
+pub const BUS_SETTLES: Duration = Duration::from_millis(500);
+
+/// The soonest that a beat is followed by another, as an answer to a node that has just come.
+pub const BUS_ANSWER: Duration = Duration::from_millis(200);
+
 /// A node of which no beat has come over the bus for this time is not there: others take its roles. Three were lost.
 pub const BUS_SILENT: Duration = Duration::from_millis(3500);
 

@@ -74,6 +74,8 @@ pub(crate) struct Members {
     count: usize,
     /// Servers of whose ways one, or a node of one, has changed since this was last asked.
     changed: BTreeSet<EntityId>,
+    /// Servers that another node could not tell anything before.
+    gained: BTreeSet<EntityId>,
 }
 
 /// What a beat told.
@@ -100,6 +102,7 @@ impl Members {
             ways: BTreeMap::new(),
             count: 0,
             changed: BTreeSet::new(),
+            gained: BTreeSet::new(),
         }
     }
 
@@ -184,6 +187,10 @@ impl Members {
             return true;
         }
         let is_known = known.is_some();
+        let told = known.is_some_and(|way| way.tells);
+        if node != self.own && !told && way.as_ref().is_some_and(|way| way.tells) {
+            self.gained.insert(eid);
+        }
         match way {
             Some(_) if !is_known && self.count >= limits::WAYS => {
                 if of_server.is_empty() {
@@ -233,6 +240,11 @@ impl Members {
     /// Servers of which something has changed.
     pub(crate) fn take_changed(&mut self) -> BTreeSet<EntityId> {
         std::mem::take(&mut self.changed)
+    }
+
+    /// Servers that another node can tell something now, and could not before.
+    pub(crate) fn take_gained(&mut self) -> BTreeSet<EntityId> {
+        std::mem::take(&mut self.gained)
     }
 
     /// Everything is to be looked at once more.

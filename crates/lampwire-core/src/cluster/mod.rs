@@ -35,6 +35,8 @@ pub(crate) struct Cluster {
     /// The newest protocol that it speaks.
     pub(crate) protocol: Protocol,
     pub(crate) link: Link,
+    /// Since when it is as it is.
+    pub(crate) link_since: Time,
     /// The buckets, the own site's first of all.
     pub(crate) sites: BTreeMap<String, Site>,
     pub(crate) members: Members,
@@ -51,6 +53,8 @@ pub(crate) struct Cluster {
     pub(crate) adopted: bool,
     /// Servers of which an earlier life had put something there that may be no more.
     pub(crate) adopted_of: BTreeSet<EntityId>,
+    /// Our last beat.
+    pub(crate) said_at: Time,
     /// The bucket last confirmed something.
     pub(crate) acked: Option<Time>,
     /// What of ours stands in the bucket.
@@ -205,6 +209,7 @@ impl Cluster {
             own,
             protocol: Protocol(settings.protocol),
             link: Link::Down("not connected yet".to_owned()),
+            link_since: now,
             sites: BTreeMap::from([(settings.site.clone(), own_site)]),
             members: Members::new(own, settings.rank),
             column: Column::default(),
@@ -215,6 +220,7 @@ impl Cluster {
             ways_due: false,
             adopted: false,
             adopted_of: BTreeSet::new(),
+            said_at: now,
             acked: None,
             written: None,
             double: None,
@@ -231,6 +237,7 @@ impl Cluster {
     pub(crate) fn sees(&self, now: Time) -> bool {
         let writes = |at: Time| now < at + limits::BUS_WRITABLE;
         matches!(self.link, Link::Up(_))
+            && now >= self.link_since + limits::BUS_SETTLES
             && self.own_site().reading == Reading::Live
             && self.acked.is_some_and(writes)
             && self.double.is_none()

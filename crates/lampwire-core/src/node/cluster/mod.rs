@@ -109,6 +109,7 @@ impl Node {
         };
         cluster.column.lost();
         cluster.link = Link::Up(server.to_owned());
+        cluster.link_since = now.at;
         for site in cluster.sites.values_mut() {
             (site.reading, site.retry_at, site.failures) = (Reading::Not, None, 0);
         }
@@ -119,6 +120,7 @@ impl Node {
         self.outbox.notice(Level::Info, "bus-up", text);
         self.read_sites(now);
         self.say_beat(now);
+        self.timers.set(Timer::Cluster, now.at + limits::BUS_SETTLES);
     }
 
     fn bus_down(&mut self, now: Now, why: &str) {
@@ -191,7 +193,7 @@ impl Node {
         self.pump_column(now);
     }
 
-    fn say_beat(&mut self, now: Now) {
+    pub(super) fn say_beat(&mut self, now: Now) {
         let Some(cluster) = &self.cluster else {
             return;
         };
@@ -217,6 +219,9 @@ impl Node {
             states: self.table.len() as u64,
         };
         let command = self.say(Scope::Wide, What::Beat, &Said::Beat(beat));
+        if let Some(cluster) = &mut self.cluster {
+            cluster.said_at = now.at;
+        }
         self.outbox.bus(command);
     }
 

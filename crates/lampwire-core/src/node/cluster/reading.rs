@@ -91,8 +91,9 @@ impl Node {
                 self.table.forget_stored();
             }
         }
-        if pending == 0 {
-            self.caught_up(now, name);
+        match pending {
+            0 => self.caught_up(now, name),
+            _ => self.set_voices(now),
         }
     }
 

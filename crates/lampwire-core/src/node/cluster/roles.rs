@@ -224,6 +224,10 @@ impl Node {
             self.set_voices(now);
             self.pump_column(now);
         }
+        if let Some(cluster) = &mut self.cluster {
+            let gained: Vec<EntityId> = cluster.members.take_gained().into_iter().collect();
+            self.doubt(now, &gained);
+        }
     }
 
     /// Whether another node hears a server: then it is not lost with us.
@@ -269,6 +273,10 @@ impl Node {
         match (cluster.stage, eid) {
             // What is known may be old, also of this node's own servers: others may have heard them meanwhile.
             (Stage::Joining, _) => Voice::None,
+            // What is being read may be followed by something newer.
+            (Stage::Alone, _) if matches!(cluster.own_site().reading, Reading::Behind { .. }) => {
+                Voice::FirstHand
+            }
             (_, None) => Voice::All,
             // Somebody else may tell it newer things.
             (Stage::Alone, Some(eid)) if cluster.members.may_be_told_elsewhere(eid) => {

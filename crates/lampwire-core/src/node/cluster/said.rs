@@ -107,6 +107,7 @@ impl Node {
         }
         self.meet_site(now, &topic.site, domain);
         if told != members::Told::StillThere {
+            self.answer_beat(now);
             self.review_roles(now);
             let servers = cluster_servers(&self.cluster, node);
             self.doubt(now, &servers);
@@ -114,6 +115,14 @@ impl Node {
         self.pass_beat_on(now, node, seq);
         self.note_written(node);
         self.note_told(node);
+    }
+
+    /// Who has just come is to know at once who is there.
+    fn answer_beat(&mut self, now: Now) {
+        let said_at = self.cluster.as_ref().map(|it| it.said_at);
+        if said_at.is_some_and(|at| now.at >= at + limits::BUS_ANSWER) {
+            self.say_beat(now);
+        }
     }
 
     /// A beat that came over the bus is one as from a hub: whoever stamps is there. Hubs that are no nodes hear of it, as often as of any hub.
