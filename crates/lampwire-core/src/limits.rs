@@ -344,6 +344,9 @@ pub const GONE_KEPT: Duration = Duration::from_secs(86_400);
 /// A place in a bucket is good for going on from it for so long: well within the time that what is gone is kept.
 pub const PLACE_GOOD: Duration = Duration::from_secs(43_200);
 
+/// Values in a bucket that are older than what is known, and may count all the same: only a bucket that was lost leads to any.
+pub const OLDER_VALUES: usize = 65_536;
+
 /// Keys that wait to be erased. About 10 MB; what is more is left there, at the servers' cost.
 pub const ERASURES: usize = 100_000;
 

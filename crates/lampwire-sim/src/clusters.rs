@@ -279,7 +279,10 @@ impl World {
             }
             self.fleet.run_for(Duration::from_secs(2), &mut self.watch);
             self.seen()?;
-            wrong = self.disagreement();
+            let before = std::mem::replace(&mut wrong, self.disagreement());
+            if wrong != before && std::env::var_os("LAMPWIRE_SIM_LOG").is_some() {
+                println!("{:?} disagree: {wrong:?}", self.fleet.at());
+            }
         }
         let converged_after = self.fleet.at().since(ended);
         // Whatever had been begun ends; then nothing is told any more, and all still agree.

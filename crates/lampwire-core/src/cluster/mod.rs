@@ -12,10 +12,11 @@ pub(crate) mod members;
 pub(crate) mod shadow;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use lampwire_bus::{Protocol, Written};
 use lampwire_conf as conf;
-use lampwire_sip::EntityId;
+use lampwire_sip::{EntityId, Version};
 
 use self::column::Column;
 use self::members::{Members, Role};
@@ -23,7 +24,8 @@ use self::shadow::Shadows;
 use crate::io::Place;
 use crate::limits;
 use crate::peer::PeerId;
-use crate::time::Time;
+use crate::table::{Kind, Value};
+use crate::time::{Time, WallTime};
 
 /// A node's share in a cluster.
 #[derive(Debug)]
@@ -127,6 +129,8 @@ pub(crate) struct Site {
     pub(crate) round: u32,
     /// Since then: all that these have stamped up to a number stands in it, and was read.
     pub(crate) told: BTreeMap<EntityId, u64>,
+    /// What stands in it of values of which something newer is known that did not stand there: it counts if nobody knows of that.
+    pub(crate) older: BTreeMap<(Kind, Arc<str>, EntityId), Older>,
     /// When what did not stand in it is taken to be gone.
     pub(crate) sweep_at: Option<Time>,
     /// When it is tried again to read it, and how often that failed.
@@ -134,6 +138,14 @@ pub(crate) struct Site {
     pub(crate) failures: u32,
     /// What is still to be read, as the server said last.
     pub(crate) pending: u64,
+}
+
+/// A value that stands in a bucket and is older than what is known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Older {
+    pub(crate) version: Version,
+    pub(crate) value: Value,
+    pub(crate) at: WallTime,
 }
 
 /// How the reading of a bucket goes.
@@ -162,6 +174,7 @@ impl Site {
             read_at: None,
             round: 0,
             told: BTreeMap::new(),
+            older: BTreeMap::new(),
             sweep_at: None,
             retry_at: None,
             failures: 0,

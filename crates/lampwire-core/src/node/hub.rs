@@ -982,6 +982,7 @@ impl Node {
                 }
             }
         });
+        self.set_voices(now);
     }
 
     /// A peer says when it started. Whatever was asked of an earlier life of it, and whatever that had confirmed, is asked and told anew; true if

@@ -1126,6 +1126,9 @@ impl Publisher {
 
     /// Whether the peer has confirmed everything that it asked for: what was dumped, and what was told by newer values instead.
     fn has_said_all(&mut self, table: &Table) -> bool {
+        if self.settings.voice != Voice::All {
+            return false;
+        }
         let head = table.head();
         if self.dumped_at.is_none() && self.lanes.iter().all(Lane::has_dumped) {
             self.dumped_at = Some((head, table.newest_seq()));

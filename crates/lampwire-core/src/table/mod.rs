@@ -209,6 +209,11 @@ pub(crate) struct Cell {
 const _: () = assert!(size_of::<Cell>() <= 64);
 
 impl Cell {
+    /// It was said in this round of asking, or since.
+    pub(crate) const fn was_said(&self, round: u32) -> bool {
+        self.said >= round
+    }
+
     /// It is neither free nor deleted.
     pub(crate) fn is_live(&self) -> bool {
         self.rev != Rev::default() && !self.dead
@@ -1042,6 +1047,15 @@ impl Table {
         let told =
             (device && self.retract_as.is_some()) || (stamp && !here) || which == Anew::Below;
         told.then(|| self.change(id, before.value, before.updated_at, Some(before.value)))
+    }
+
+    /// A value is another, as this node says from now on.
+    pub(crate) fn replace(&mut self, id: CellId, value: Value, at: WallTime) -> Change {
+        let before = *self.cell(id);
+        let seq = self.next_seq(before.seq);
+        self.stamp(id, StamperId::HERE, seq, false);
+        self.cells[id.index()].source = Source::Publication;
+        self.change(id, value, at, Some(before.value))
     }
 
     /// What this node has stamped is stamped anew, above everything.

@@ -13,7 +13,7 @@ use lampwire_sip::{EntityId, Version};
 
 pub(super) use self::shadows::InShadow;
 use super::{Life, Node};
-use crate::cluster::{Cluster, Link, Reading, Stage};
+use crate::cluster::{Cluster, Link, Older, Reading, Stage};
 use crate::io::{BusCommand, BusInput, Level};
 use crate::limits;
 use crate::peer::PeerId;
@@ -120,7 +120,8 @@ impl Node {
         self.outbox.notice(Level::Info, "bus-up", text);
         self.read_sites(now);
         self.say_beat(now);
-        self.timers.set(Timer::Cluster, now.at + limits::BUS_SETTLES);
+        self.timers
+            .set(Timer::Cluster, now.at + limits::BUS_SETTLES);
     }
 
     fn bus_down(&mut self, now: Now, why: &str) {
@@ -233,10 +234,17 @@ impl Node {
         };
         let due = cluster.sites.iter_mut().filter_map(|(name, site)| {
             site.sweep_at.take_if(|at| *at <= now.at)?;
-            Some((name.clone(), site.peer, site.round, site.told.clone()))
+            let older = std::mem::take(&mut site.older);
+            Some((
+                name.clone(),
+                site.peer,
+                site.round,
+                site.told.clone(),
+                older,
+            ))
         });
-        let due: Vec<(String, PeerId, u32, BTreeMap<EntityId, u64>)> = due.collect();
-        for (site, reader, round, told) in due {
+        let due: Vec<_> = due.collect();
+        for (site, reader, round, told, mut older) in due {
             let mut left = false;
             for unread in self.table.unread_since(reader, round) {
                 let (kind, name, eid, version) = unread;
@@ -249,6 +257,13 @@ impl Node {
                 // To be gone is newer than what others were told.
                 let version = Version { seq, ..version };
                 self.counters.swept += 1;
+                let key = (kind, name, eid);
+                if let Some(older) = older.remove(&key) {
+                    let (_, name, _) = key;
+                    self.say_older(now, kind, &name, eid, &older);
+                    continue;
+                }
+                let (_, name, _) = key;
                 let gone = self.table.entomb(
                     (kind, &name, eid),
                     version,
@@ -263,8 +278,18 @@ impl Node {
             let cluster = self.cluster.as_mut().filter(|_| left);
             if let Some(site) = cluster.and_then(|it| it.sites.get_mut(&site)) {
                 site.sweep_at = Some(now.at + hold.max(limits::BUS_WRITABLE));
+                site.older = older;
             }
         }
+    }
+
+    /// Nobody knows of what was newer: what stands in the bucket counts, and is said above that.
+    fn say_older(&mut self, now: Now, kind: Kind, name: &str, eid: EntityId, older: &Older) {
+        let Some(cell) = self.table.known_cell(kind, name, eid) else {
+            return;
+        };
+        let change = self.table.replace(cell, older.value, older.at);
+        self.fan_out(now, change);
     }
 
     /// Says once what is wrong about another node.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lampwire_bus::{From, Key, Record, RecordError, Scope, State, Subject, Value as Told};
 use lampwire_sip::EntityId;
 
-use crate::cluster::{Link, Reading};
+use crate::cluster::{Link, Older, Reading};
 use crate::io::{BusCommand, Level, Place};
 use crate::limits;
 use crate::node::Node;
@@ -86,6 +86,7 @@ impl Node {
             site.round = self.table.begin_round();
             site.sweep_at = None;
             site.told.clear();
+            site.older.clear();
             if is_own {
                 cluster.written = None;
                 self.table.forget_stored();
@@ -344,6 +345,9 @@ impl Node {
                     self.table.note_said(known.cell, heard.site);
                 } else {
                     self.counters.stale += 1;
+                    if there && !lost {
+                        self.note_older(known.cell, heard);
+                    }
                 }
                 self.note_owner_told(now, known.cell, heard);
                 return;
@@ -404,6 +408,31 @@ impl Node {
             self.note_owner_told(now, change.cell, heard);
         }
         self.fan_out(now, change);
+    }
+
+    /// Something older than what is known stands in the bucket, and what is known may not.
+    fn note_older(&mut self, cell: CellId, heard: &Heard<'_>) {
+        let cell = self.table.cell(cell);
+        let cluster = self.cluster.as_mut();
+        let mut sites = cluster.into_iter().flat_map(|it| it.sites.values_mut());
+        let Some(site) = sites.find(|it| it.peer == heard.site) else {
+            return;
+        };
+        let swept = site.sweep_at.is_some() || site.reading != Reading::Live;
+        let may = swept && cell.source == Source::Cluster && !cell.was_said(site.round);
+        if !may || site.older.len() >= limits::OLDER_VALUES {
+            return;
+        }
+        let key = (heard.kind, Arc::from(heard.name), heard.eid);
+        let older = Older {
+            version: heard.state.version,
+            value: value_of(heard.state.value),
+            at: WallTime::from_millis(heard.state.at),
+        };
+        let known = site.older.entry(key).or_insert(older);
+        if known.version < older.version {
+            *known = older;
+        }
     }
 
     /// Whether a bucket is being read from its beginning.

@@ -247,13 +247,15 @@ impl Node {
 
     /// Gives each publisher the voice that it is to have.
     pub(in crate::node) fn set_voices(&mut self, now: Now) {
-        if self.cluster.is_none() {
+        let Some(cluster) = &self.cluster else {
             return;
-        }
+        };
+        // A Lampwire compares versions, but would take it that it has been told everything.
+        let joining = cluster.stage == Stage::Joining;
         let voices: Vec<Voice> = self
             .publishers
             .iter()
-            .map(|publisher| match publisher.tells_a_lampwire() {
+            .map(|publisher| match publisher.tells_a_lampwire() && !joining {
                 true => Voice::All,
                 false => self.voice_to(publisher.peer),
             })
