@@ -173,13 +173,7 @@ impl Node {
             // Who is the home of it is known before anything of it is taken.
             self.note_ways(now);
             self.take_over(now, eid);
-            let server = self.table.eid(eid);
-            if let Some(cluster) = &mut self.cluster
-                && cluster.adopted_of.remove(&server)
-            {
-                // What an earlier life of this node knew of it may be no more.
-                self.begin_sweep(now, peer);
-            }
+            self.sweep_adopted(now);
         }
         self.look_at(now, eid);
         Ok(())
@@ -1027,5 +1021,6 @@ impl Node {
         if self.config.lampwire.relay {
             self.each_publisher(now, |publisher, ctx| publisher.own_learned(ctx, id, eid));
         }
+        self.sweep_adopted(now);
     }
 }

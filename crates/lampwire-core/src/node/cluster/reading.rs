@@ -150,10 +150,28 @@ impl Node {
             }
             // What it says of itself shows whether the bucket takes anything.
             cluster.column.note_about();
+            self.sweep_adopted(now);
             self.note_ways(now);
             self.pump_column(now);
         }
         self.review_stage(now);
+    }
+
+    /// What an earlier life of this node knew of a server may be no more, whatever it has answered before that was read.
+    pub(in crate::node) fn sweep_adopted(&mut self, now: Now) {
+        let adopted = self.cluster.as_ref().filter(|it| it.adopted);
+        let owner = |eid: &EntityId| {
+            let owner = self.table.owner_of(self.table.eid_id(*eid)?)?;
+            self.is_home(*eid).then_some((*eid, owner))
+        };
+        let due = adopted.into_iter().flat_map(|it| &it.adopted_of);
+        let due: Vec<(EntityId, PeerId)> = due.filter_map(owner).collect();
+        for (eid, peer) in due {
+            if let Some(cluster) = &mut self.cluster {
+                cluster.adopted_of.remove(&eid);
+            }
+            self.begin_sweep(now, peer);
+        }
     }
 
     pub(super) fn bus_record(

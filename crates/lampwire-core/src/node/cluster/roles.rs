@@ -211,6 +211,7 @@ impl Node {
                 self.take_over(now, id);
             }
         }
+        self.sweep_adopted(now);
         let joined = self
             .cluster
             .as_ref()
