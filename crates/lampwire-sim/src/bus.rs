@@ -287,6 +287,12 @@ impl Bus {
         })
     }
 
+    /// Whether the bucket of any site has something under a key that ends like this.
+    pub fn holds(&self, ending: &str) -> bool {
+        let keys = self.buckets.values().flat_map(|it| it.messages.values());
+        keys.into_iter().any(|(key, _)| key.ends_with(ending))
+    }
+
     /// When something arrives next.
     pub fn next_arrival(&self) -> Option<Time> {
         self.on_the_way.first_key_value().map(|((at, _), _)| *at)

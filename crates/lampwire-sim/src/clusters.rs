@@ -512,8 +512,8 @@ impl World {
         self.shape.is_node(member) || self.shape.attached(member).any(|node| self.is_up(node))
     }
 
-    /// Whether a stock Asterisk was told something by a node that has forgotten it since, and that got no further: nobody who is there knows that
-    /// there is anything to be taken back, and the Asterisk does not say what it knows of others.
+    /// Whether a stock Asterisk was told something by a node that has forgotten it since, and that stands in no bucket either: who is there for
+    /// it does not know that there is anything to be taken back, and the Asterisk does not say what it knows of others.
     fn is_unknown(&self, at: usize, name: &str, of: usize) -> bool {
         let eid = entity_id_of(number(of));
         let knows = |at: usize| {
@@ -521,10 +521,15 @@ impl World {
             let view = node.and_then(|node| node.device(name));
             view.is_some_and(|view| view.entities.iter().any(|it| it.eid == eid))
         };
-        let mut nodes = self.shape.attached(at);
+        let hex: String = eid.to_string().split(':').collect();
         self.shape.stock.contains(&at)
-            && nodes.any(|node| self.killed.contains(&node))
-            && !(0..self.shape.nodes).any(knows)
+            && self
+                .shape
+                .attached(at)
+                .any(|node| self.killed.contains(&node))
+            && (!(0..self.shape.nodes).any(knows)
+                || !self.shape.attached(at).any(knows)
+                    && !self.fleet.bus.holds(&format!(".d.{hex}.{name}")))
     }
 
     /// What all others should hold of a device.

@@ -5,7 +5,7 @@ use lampwire_sip::{DeviceState, EntityId, EventPackage, Extras, StateChange, Ver
 
 use super::Node;
 use crate::io::Level;
-use crate::lease::Turn;
+use crate::lease::{Life, Turn};
 use crate::limits;
 use crate::peer::{PeerId, Sweep};
 use crate::publisher::Publisher;
@@ -105,6 +105,12 @@ impl Node {
             } else if known.peer == Some(peer) && self.is_of_former_life(peer, known.said) {
                 // It has restarted since it told what we hold, and by what it has heard since then that is not so. Nobody else learns of it
                 // here, so there is nothing to tell it.
+                return Ok(Heard::Taken);
+            } else if !extras.lost
+                && !invalid
+                && self.leases.hub_life(known.version.by) == Life::Lost
+            {
+                // The word of a hub that is heard counts more than that of one that is lost, which nobody else may have heard.
                 return Ok(Heard::Taken);
             }
             return Ok(Heard::Known);
@@ -297,15 +303,7 @@ impl Node {
         if !self.settled && self.is_settled(now) {
             self.settled = true;
             // What we stamped in an earlier life, and nobody has here any more, was passed over until now.
-            let hubs: Vec<PeerId> = self
-                .peers
-                .iter()
-                .filter(|(_, peer)| peer.life.is_some())
-                .map(|(id, _)| id)
-                .collect();
-            for id in hubs {
-                self.ask_peer(now, id);
-            }
+            self.ask_hubs(now);
         }
         let claim = self.settled.then(|| (self.table.newest_seq(), true));
         self.each_publisher(now, |publisher, ctx| {
@@ -314,6 +312,15 @@ impl Node {
             }
         });
         self.timers.set(Timer::Beat, now.at + limits::HUB_BEAT);
+    }
+
+    /// Each peer that is a Lampwire is asked for all it has.
+    fn ask_hubs(&mut self, now: Now) {
+        let hubs = self.peers.iter().filter(|(_, peer)| peer.life.is_some());
+        let hubs: Vec<PeerId> = hubs.map(|(id, _)| id).collect();
+        for id in hubs {
+            self.ask_peer(now, id);
+        }
     }
 
     /// The newest of our beats. Their numbers rise over all lives of this node, as those of its stamps, among which they are.
@@ -366,6 +373,10 @@ impl Node {
             }
             Turn::Kept => {}
             Turn::Lost | Turn::Back => self.retell(Anew::Hub(stamper)),
+        }
+        if turn == Turn::Lost && !self.config.lampwire.relay {
+            // Another may say the same.
+            self.ask_hubs(now);
         }
         self.wait_for_losses();
         self.go_on_retelling(now);
