@@ -109,6 +109,7 @@ impl Node {
             } else if !extras.lost
                 && !invalid
                 && self.leases.hub_life(known.version.by) == Life::Lost
+                && self.leases.hub_life(version.by) == Life::Alive
             {
                 // The word of a hub that is heard counts more than that of one that is lost, which nobody else may have heard.
                 return Ok(Heard::Taken);
