@@ -53,8 +53,8 @@ pub(crate) struct Cluster {
     pub(crate) ways_due: bool,
     /// What an earlier life has left in its column was taken up.
     pub(crate) adopted: bool,
-    /// Servers of which an earlier life had put something there that may be no more.
-    pub(crate) adopted_of: BTreeSet<EntityId>,
+    /// Servers of which something is known that they did not tell this life of this node: they are asked what of it still is, by their home.
+    pub(crate) unasked: BTreeSet<EntityId>,
     /// Our last beat.
     pub(crate) said_at: Time,
     /// The bucket last confirmed something.
@@ -232,7 +232,7 @@ impl Cluster {
             stands_by: BTreeSet::new(),
             ways_due: false,
             adopted: false,
-            adopted_of: BTreeSet::new(),
+            unasked: BTreeSet::new(),
             said_at: now,
             acked: None,
             written: None,

@@ -180,7 +180,8 @@ impl Node {
             // Who is the home of it is known before anything of it is taken.
             self.note_ways(now);
             self.take_over(now, eid);
-            self.sweep_adopted(now);
+            self.note_unasked(eid);
+            self.ask_unasked(now);
         }
         self.look_at(now, eid);
         Ok(())
@@ -1033,6 +1034,6 @@ impl Node {
         if self.config.lampwire.relay {
             self.each_publisher(now, |publisher, ctx| publisher.own_learned(ctx, id, eid));
         }
-        self.sweep_adopted(now);
+        self.ask_unasked(now);
     }
 }

@@ -773,6 +773,13 @@ impl Table {
         })
     }
 
+    /// Whether a device of a server's is known from the cluster only.
+    pub(crate) fn knows_from_cluster(&self, eid: EidId) -> bool {
+        let of_it = |cell: &Cell| cell.eid == eid && cell.source == Source::Cluster;
+        let mut cells = self.cells.iter();
+        cells.any(|cell| of_it(cell) && cell.is_live())
+    }
+
     /// Whether a peer has last said some device in a round from `first` on and before `second`.
     pub(crate) fn said_between(&self, peer: PeerId, first: u32, second: u32) -> bool {
         let of_peer = |cell: &Cell| cell.peer == Some(peer) && (first..second).contains(&cell.said);

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use lampwire_bus::{From, Key, Record, RecordError, Scope, State, Subject, Value as Told};
 use lampwire_sip::EntityId;
 
-use crate::cluster::{Link, Older, Reading};
+use crate::cluster::{Cluster, Link, Older, Reading, Stage};
 use crate::io::{BusCommand, Level, Place};
 use crate::limits;
 use crate::node::Node;
 use crate::peer::PeerId;
 use crate::publisher::back_off;
-use crate::table::{Assertion, CellId, Change, Kind, Source, Value, newest_possible};
+use crate::table::{Assertion, CellId, Change, EidId, Kind, Source, Value, newest_possible};
 use crate::time::{Now, Time, WallTime};
 
 /// A value in another node's column.
@@ -150,25 +150,36 @@ impl Node {
             }
             // What it says of itself shows whether the bucket takes anything.
             cluster.column.note_about();
-            self.sweep_adopted(now);
+            self.ask_unasked(now);
             self.note_ways(now);
             self.pump_column(now);
         }
         self.review_stage(now);
     }
 
-    /// What an earlier life of this node knew of a server may be no more, whatever it has answered before that was read.
-    pub(in crate::node) fn sweep_adopted(&mut self, now: Now) {
-        let adopted = self.cluster.as_ref().filter(|it| it.adopted);
-        let owner = |eid: &EntityId| {
-            let owner = self.table.owner_of(self.table.eid_id(*eid)?)?;
-            self.is_home(*eid).then_some((*eid, owner))
+    /// A server is heard, or this node is its home now: it is to be asked which of what the cluster knows of it it still has.
+    pub(in crate::node) fn note_unasked(&mut self, eid: EidId) {
+        if let Some(cluster) = &mut self.cluster
+            && self.table.knows_from_cluster(eid)
+        {
+            cluster.unasked.insert(self.table.eid(eid));
+        }
+    }
+
+    /// What another node, or an earlier life of this one, knew of a server may be no more, whatever it has answered before that was read.
+    pub(in crate::node) fn ask_unasked(&mut self, now: Now) {
+        let knows = |it: &&Box<Cluster>| it.adopted && it.stage != Stage::Joining;
+        let cluster = self.cluster.as_ref().filter(knows);
+        let way = |eid: &EntityId| {
+            let id = self.table.eid_id(*eid)?;
+            let way = self.leases.open_way(id).or(self.table.owner_of(id))?;
+            self.is_home(*eid).then_some((*eid, way))
         };
-        let due = adopted.into_iter().flat_map(|it| &it.adopted_of);
-        let due: Vec<(EntityId, PeerId)> = due.filter_map(owner).collect();
+        let due = cluster.into_iter().flat_map(|it| &it.unasked);
+        let due: Vec<(EntityId, PeerId)> = due.filter_map(way).collect();
         for (eid, peer) in due {
             if let Some(cluster) = &mut self.cluster {
-                cluster.adopted_of.remove(&eid);
+                cluster.unasked.remove(&eid);
             }
             self.begin_sweep(now, peer);
         }
@@ -605,7 +616,7 @@ impl Node {
             let id = self.table.cell(change.cell).eid;
             self.leases.restore(id, peer, state.lost, held_until);
             if let Some(cluster) = &mut self.cluster {
-                cluster.adopted_of.insert(eid);
+                cluster.unasked.insert(eid);
             }
             self.wait_for_losses();
         }

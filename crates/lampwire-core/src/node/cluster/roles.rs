@@ -209,9 +209,10 @@ impl Node {
             self.say_shadows(now, eid);
             if let Some(id) = self.table.eid_id(eid) {
                 self.take_over(now, id);
+                self.note_unasked(id);
             }
         }
-        self.sweep_adopted(now);
+        self.ask_unasked(now);
         let joined = self
             .cluster
             .as_ref()
