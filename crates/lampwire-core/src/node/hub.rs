@@ -999,14 +999,14 @@ impl Node {
         if before == life {
             return false;
         }
-        self.peers.get_mut(id).sweep = None;
+        let asked = self.peers.get_mut(id).sweep.take().is_some();
         self.leases.forget_told(id);
         self.each_publisher(now, |publisher, _| {
             if publisher.peer == Some(id) {
                 publisher.forget_claims();
             }
         });
-        let tells = self.leases.tells(id);
+        let tells = self.leases.tells(id) || asked;
         if tells {
             self.begin_sweep(now, id);
         }
