@@ -45,8 +45,8 @@ struct Hub {
     life: Life,
     /// Everything that it stamped up to this number is known here, or known to be gone.
     complete: Option<u64>,
-    /// Up to which number each peer has told all that it knows.
-    told: BTreeMap<PeerId, u64>,
+    /// Up to which number each peer has told all that it knows, and whether that is of all names.
+    told: BTreeMap<PeerId, (u64, bool)>,
 }
 
 /// Whether a node or a hub is there.
@@ -264,7 +264,7 @@ impl Leases {
     /// The newest number of a hub's that is known here, of its beats and of what others have told all of.
     pub(crate) fn newest_of(&self, by: EntityId) -> Option<u64> {
         let hub = self.hubs.get(&by)?;
-        let told = hub.told.values().copied().max();
+        let told = hub.told.values().map(|told| told.0).max();
         Some(hub.beat.max(hub.complete.max(told).unwrap_or(0)))
     }
 
@@ -282,10 +282,11 @@ impl Leases {
             .map(|(by, hub)| (*by, hub.beat))
     }
 
-    /// When the next hub falls silent, if no beat of it comes until then.
-    pub(crate) fn next_silence(&self, now: Time) -> Option<Time> {
-        let ends = self.hubs.values().map(|hub| hub.at + limits::HUB_SILENT);
-        ends.filter(|end| *end > now).min()
+    /// When the next hub falls silent, if no beat of it comes until then. One that has, and was not looked at yet, is not passed over: beats of
+    /// others would put that off for ever.
+    pub(crate) fn next_silence(&self) -> Option<Time> {
+        let there = self.hubs.values().filter(|hub| hub.life == Life::Alive);
+        there.map(|hub| hub.at + limits::HUB_SILENT).min()
     }
 
     /// What a hub's life is. One that there was no room for is taken to be there.
@@ -317,7 +318,7 @@ impl Leases {
     pub(crate) fn note_complete(&mut self, by: EntityId, peer: PeerId, seq: u64, full: bool) {
         if let Some(hub) = self.hubs.get_mut(&by) {
             let told = hub.told.entry(peer).or_default();
-            *told = seq.max(*told);
+            *told = (seq.max(told.0), full);
             if full {
                 hub.complete = hub.complete.max(Some(seq));
             }
@@ -329,9 +330,15 @@ impl Leases {
         self.hubs.get(&by)?.complete
     }
 
+    /// Whether a peer is a hub, and no filter of its stands before what it tells.
+    pub(crate) fn tells_all(&self, peer: PeerId) -> bool {
+        let mut told = self.hubs.values().filter_map(|hub| hub.told.get(&peer));
+        told.next().is_some_and(|first| first.1) && told.all(|told| told.1)
+    }
+
     /// Up to which number a peer has told all that it knows of what a hub has stamped.
     pub(crate) fn told(&self, by: EntityId, peer: PeerId) -> Option<u64> {
-        self.hubs.get(&by)?.told.get(&peer).copied()
+        self.hubs.get(&by)?.told.get(&peer).map(|told| told.0)
     }
 
     /// A peer has begun anew: what it said of its earlier life says nothing of this one.
@@ -417,7 +424,10 @@ mod tests {
         let mut leases = Leases::default();
         assert!(leases.note_hub(NOW, hub(1)));
         let silent = NOW + limits::HUB_SILENT;
-        assert_eq!(leases.next_silence(NOW), Some(silent));
+        assert_eq!(leases.next_silence(), Some(silent));
+        // Another's beat at that very moment does not put off that it is looked at.
+        assert!(leases.beat(silent, hub(2), 1));
+        assert_eq!(leases.next_silence(), Some(silent));
         assert_eq!(leases.look_at_hub(NOW, hub(1), NOW + HOLD), None);
         let held = Life::Held(silent + HOLD);
         assert_eq!(

@@ -76,7 +76,7 @@ impl Node {
         } else if self.leases.note_hub(now.at, version.by) {
             self.table
                 .meet_stamper(version.by, self.leases.hub_life(version.by))?;
-            self.wait_for_hubs(now);
+            self.wait_for_hubs();
         }
         if let Some(known) = self.table.known(kind, name, eid) {
             // Of the same version, what stands in for a value is less than the value.
@@ -295,7 +295,7 @@ impl Node {
         }
         // Whoever had fallen silent is heard again.
         self.look_at_hub(now, beat.by);
-        self.wait_for_hubs(now);
+        self.wait_for_hubs();
     }
 
     /// The time of our own beat.
@@ -376,16 +376,35 @@ impl Node {
             Turn::Kept => {}
             Turn::Lost | Turn::Back => self.retell(Anew::Hub(stamper)),
         }
-        if turn == Turn::Lost && !self.config.lampwire.relay {
-            // Another may say the same.
-            self.ask_hubs(now);
+        if turn == Turn::Lost {
+            self.leave_to_another(now, by);
+            if !self.config.lampwire.relay {
+                // Another may say the same.
+                self.ask_hubs(now);
+            }
         }
         self.wait_for_losses();
         self.go_on_retelling(now);
     }
 
-    pub(super) fn wait_for_hubs(&mut self, now: Now) {
-        if let Some(next) = self.leases.next_silence(now.at) {
+    /// What a hub that is lost had told of others is for another to say from now on, or to be gone.
+    fn leave_to_another(&mut self, now: Now, by: EntityId) {
+        let lost = self.table.eid_id(by).and_then(|by| self.table.owner_of(by));
+        let Some(lost) = lost else {
+            return;
+        };
+        let heir = self.peers.iter().find(|(id, peer)| {
+            *id != lost && peer.life.is_some() && peer.is_there() && self.leases.tells_all(*id)
+        });
+        if let Some((heir, _)) = heir
+            && self.table.leave_to(lost, heir)
+        {
+            self.begin_sweep(now, heir);
+        }
+    }
+
+    pub(super) fn wait_for_hubs(&mut self) {
+        if let Some(next) = self.leases.next_silence() {
             self.timers.set(Timer::Hubs, next);
         }
     }

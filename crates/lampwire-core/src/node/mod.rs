@@ -410,11 +410,10 @@ impl Node {
                 Timer::Peer(peer) => self.review_peer(now, PeerId(peer)),
                 Timer::Sweep(peer) => self.go_on_sweeping(now, PeerId(peer)),
                 Timer::Beat => self.beat(now),
-                Timer::Hubs => {
+                Timer::Hubs | Timer::Losses => {
                     self.look_at_all(now);
-                    self.wait_for_hubs(now);
+                    self.wait_for_hubs();
                 }
-                Timer::Losses => self.look_at_all(now),
                 Timer::Retelling => self.go_on_retelling(now),
                 Timer::Renewals => self.take_back_expired(now),
                 Timer::Tombstones => self.sweep(now),

@@ -825,6 +825,18 @@ impl Table {
         (cell.peer, cell.said) = (peer, round);
     }
 
+    /// What a peer has told, and others have stamped, counts as told by another from now on; true if there is any.
+    pub(crate) fn leave_to(&mut self, peer: PeerId, heir: PeerId) -> bool {
+        let mut any = false;
+        for cell in &mut self.cells {
+            if cell.peer == Some(peer) && cell.stamper != StamperId::HERE && cell.is_live() {
+                cell.peer = Some(heir);
+                any = true;
+            }
+        }
+        any
+    }
+
     // ---- the cluster
 
     /// What stands in our column of the bucket is not known any more.

@@ -28,7 +28,11 @@ impl Node {
                 cluster.column.lost();
                 cluster.written = None;
                 let site = cluster.settings.site.clone();
-                self.bus_failed(now, &site, "its stream is another than the one that was read");
+                self.bus_failed(
+                    now,
+                    &site,
+                    "its stream is another than the one that was read",
+                );
             }
             Ok(at) => {
                 cluster.acked = Some(now.at);

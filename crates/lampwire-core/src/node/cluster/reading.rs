@@ -362,7 +362,7 @@ impl Node {
             );
             return;
         }
-        self.wait_for_hubs(now);
+        self.wait_for_hubs();
         let behind = self.is_reading_whole(heard.site);
         let known = self.table.known(kind, name, eid);
         if let Some(known) = &known {
