@@ -26,6 +26,9 @@ impl Node {
             return InShadow::No;
         };
         let Some(peer) = assertion.peer.filter(|_| cluster.stands_by(assertion.eid)) else {
+            // What was heard while another was its home is older.
+            let Assertion { kind, name, .. } = *assertion;
+            cluster.shadows.forget(assertion.eid, kind, name);
             return InShadow::No;
         };
         if !assertion.cachable {
