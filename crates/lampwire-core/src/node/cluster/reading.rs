@@ -72,7 +72,11 @@ impl Node {
         else {
             return;
         };
-        site.reading = Reading::Behind { whole };
+        // Reading everything may have been broken off, and goes on where it was.
+        site.unfinished |= whole;
+        site.reading = Reading::Behind {
+            whole: site.unfinished,
+        };
         site.pending = pending;
         site.failures = 0;
         let at = match (site.read, pending) {
@@ -135,6 +139,7 @@ impl Node {
             return;
         };
         site.reading = Reading::Live;
+        site.unfinished = false;
         if whole {
             // A bucket that was lost is filled again by those whose columns stood there.
             site.sweep_at = Some(now.at + hold);
