@@ -758,7 +758,9 @@ impl Node {
         if self.note_life(now, id, extras.life) {
             return; // what was said since it was asked may be of its earlier life
         }
-        if let (Some(round), Some(complete)) = (round, extras.complete) {
+        // What was asked again since may have been said before that by another.
+        let asked = self.peers.get(id).sweep.map_or(0, |sweep| sweep.round);
+        if let (Some(round), Some(complete)) = (round.filter(|it| *it >= asked), extras.complete) {
             self.told_of_itself(now, id, round, complete, extras.partial);
         }
         let refused = self.refusals_of(id);
