@@ -583,7 +583,9 @@ impl Node {
             .chain(self.told_cluster(head))
             .min()
             .unwrap_or(head);
-        self.table.free_dead(confirmed);
+        let told = self.publishers.iter().filter_map(Publisher::told).min();
+        self.table
+            .free_dead(confirmed, told.unwrap_or(head), now.wall);
         if self.table.dead() > 0 {
             self.timers
                 .set(Timer::Tombstones, now.at + limits::TOMBSTONE_SWEEP);

@@ -1355,6 +1355,11 @@ impl Publisher {
             .unwrap_or(head)
     }
 
+    /// The change up to which the peer has been told everything, by this node or by who speaks instead; `None`: this one speaks.
+    pub(crate) fn told(&self) -> Option<Rev> {
+        self.muted.map(Rev::before)
+    }
+
     /// States that the peer should hold and has not confirmed; counted up to the bound of the change log.
     pub(crate) fn behind(&self, table: &Table, filters: &Filters) -> u64 {
         let head = table.head();

@@ -1297,12 +1297,14 @@ impl Table {
         }
     }
 
-    /// Frees what was deleted and stands at or before `confirmed`, the revision up to which every peer has been told.
-    pub(crate) fn free_dead(&mut self, confirmed: Rev) {
+    /// Frees what was deleted and stands at or before `confirmed`, the revision up to which every peer has been told. What lies behind `told` waits
+    /// for a day: it may become this node's to tell.
+    pub(crate) fn free_dead(&mut self, confirmed: Rev, told: Rev, now: WallTime) {
         let mut dead = std::mem::take(&mut self.dead);
         dead.retain(|&id| {
             let cell = *self.cell(id);
-            let waits = cell.dead && cell.rev > confirmed;
+            let untold = cell.rev > told && cell.updated_at + limits::GONE_KEPT > now;
+            let waits = cell.dead && (cell.rev > confirmed || untold);
             if !waits {
                 self.cells[id.index()].listed = false;
                 if cell.dead {
