@@ -544,7 +544,28 @@ impl Node {
             // Also of what is not known any more: what is stamped from now on is newer.
             self.table.raise_above(state.version.seq);
         }
+        let wide = key.scope == cluster.scope_of(kind, name);
+        let may_adopt = !cluster.adopted && wide;
         let known = self.table.known_cell(kind, name, eid);
+        // Another's word is of now, unless ours was newer.
+        let outdone = known.filter(|cell| {
+            let known = self.table.cell(*cell);
+            known.source == Source::Cluster && self.table.version(known) < state.version
+        });
+        if may_adopt && outdone.is_some() {
+            if state.value == Told::Gone && state.version.by == self.entity_id {
+                let (what, at) = ((kind, &**name, eid), WallTime::from_millis(state.at));
+                let version = state.version;
+                let gone = self.table.entomb(what, version, None, Source::Publication, at);
+                if let Ok(change) = gone {
+                    self.table.set_stored(change.cell, true);
+                    self.fan_out(now, change);
+                    return;
+                }
+            } else if self.adopt(now, kind, name, eid, &state) {
+                return;
+            }
+        }
         if let Some(cell) = known {
             let known = self.table.cell(cell);
             let is_there = known.source != Source::Cluster
@@ -559,16 +580,17 @@ impl Node {
         }
         if state.value == Told::Gone {
             let due = WallTime::from_millis(state.at) + limits::GONE_KEPT;
-            cluster
-                .column
-                .erase_later(due.min(erased_at), text.to_owned(), at);
+            if let Some(cluster) = &mut self.cluster {
+                let due = due.min(erased_at);
+                cluster.column.erase_later(due, text.to_owned(), at);
+            }
             return;
         }
-        let wide = key.scope == cluster.scope_of(kind, name);
-        if cluster.adopted || !wide || !self.adopt(now, kind, name, eid, &state) {
-            if let Some(cluster) = &mut self.cluster {
-                cluster.column.note_orphan(text.to_owned());
-            }
+        if may_adopt && self.adopt(now, kind, name, eid, &state) {
+            return;
+        }
+        if let Some(cluster) = &mut self.cluster {
+            cluster.column.note_orphan(text.to_owned());
         }
     }
 
