@@ -337,12 +337,11 @@ impl Members {
         of_node.map(|(eid, _)| *eid).collect()
     }
 
-    /// The servers that others could tell something too, as they said last.
+    /// The servers that others are attached to too: while they were not seen they may have told them something, whatever they said before.
     pub(crate) fn told_elsewhere(&self) -> Vec<EntityId> {
-        let servers = self.ways.keys().copied();
-        servers
-            .filter(|eid| self.may_be_told_elsewhere(*eid))
-            .collect()
+        let others = |ways: &BTreeMap<EntityId, Way>| ways.keys().any(|node| *node != self.own);
+        let servers = self.ways.iter().filter(|(_, ways)| others(ways));
+        servers.map(|(eid, _)| *eid).collect()
     }
 
     fn note_node(&mut self, node: EntityId) {

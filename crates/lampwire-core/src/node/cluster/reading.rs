@@ -556,7 +556,9 @@ impl Node {
             if state.value == Told::Gone && state.version.by == self.entity_id {
                 let (what, at) = ((kind, &**name, eid), WallTime::from_millis(state.at));
                 let version = state.version;
-                let gone = self.table.entomb(what, version, None, Source::Publication, at);
+                let gone = self
+                    .table
+                    .entomb(what, version, None, Source::Publication, at);
                 if let Ok(change) = gone {
                     self.table.set_stored(change.cell, true);
                     self.fan_out(now, change);
