@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use lampwire_conf::{Config, Renaming, Rewrite};
+use lampwire_conf::{Config, Location, Renaming, Rewrite};
 use lampwire_sip::{BodyError, DeviceState, StateChange, valid_name};
 
 use crate::peer::{PeerId, Peers};
+use crate::store::KeptRewrite;
 use crate::table::Kind;
 
 /// The rewrites of each peer, as their places in the configuration.
@@ -25,6 +26,16 @@ impl Rewrites {
                 }
                 of[peer].push(index);
             }
+        }
+        Self { of }
+    }
+
+    /// Those of a configuration in which the first `count` are this peer's.
+    pub(crate) fn of_one(peer: Option<PeerId>, count: usize) -> Self {
+        let mut of = Vec::new();
+        if let Some(peer) = peer {
+            of.resize(usize::from(peer.0), Vec::new());
+            of.push((0..count).collect());
         }
         Self { of }
     }
@@ -148,4 +159,39 @@ fn rules_of(rewrite: &Rewrite) -> Rules {
         ..
     } = rewrite;
     (devices.clone(), mailboxes.clone(), states.clone())
+}
+
+/// Rules as they are kept over a restart.
+pub(crate) fn kept(rules: &[Rules]) -> Vec<KeptRewrite> {
+    let texts = |list: &[Renaming]| list.iter().map(ToString::to_string).collect();
+    let kept = |(devices, mailboxes, states): &Rules| KeptRewrite {
+        devices: texts(devices),
+        mailboxes: texts(mailboxes),
+        states: states.clone(),
+    };
+    rules.iter().map(kept).collect()
+}
+
+/// Sections of which a peer is told by these rules; `None`: they are none.
+pub(crate) fn from_kept(kept: &[KeptRewrite]) -> Option<Vec<Rewrite>> {
+    let renamings = |list: &[String]| -> Option<Vec<Renaming>> {
+        list.iter().map(|text| text.parse().ok()).collect()
+    };
+    let section = |kept: &KeptRewrite| {
+        Some(Rewrite {
+            name: String::new(),
+            at: Location {
+                file: "".into(),
+                line: 0,
+                column: 0,
+            },
+            peer: String::new(),
+            inbound: false,
+            outbound: true,
+            devices: renamings(&kept.devices)?,
+            mailboxes: renamings(&kept.mailboxes)?,
+            states: kept.states.clone(),
+        })
+    };
+    kept.iter().map(section).collect()
 }

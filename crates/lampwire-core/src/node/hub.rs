@@ -991,6 +991,7 @@ impl Node {
         }
         self.table.set_own(eid, id);
         self.peers.get_mut(id).known_since = self.table.begin_round();
+        self.rules_changed();
         if self.config.lampwire.relay {
             self.each_publisher(now, |publisher, ctx| publisher.own_learned(ctx, id, eid));
         }

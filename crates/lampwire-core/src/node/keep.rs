@@ -6,6 +6,7 @@ use lampwire_conf::OutboundPublish;
 use lampwire_sip::EntityId;
 
 use super::Node;
+use super::terms::KeptRules;
 use crate::io::Level;
 use crate::limits;
 use crate::publisher::PublisherId;
@@ -28,6 +29,7 @@ pub(super) struct Kept {
     /// Lanes that were given and are no more: publish, server_uri and number.
     ended: Vec<(String, String, u16)>,
     peers: BTreeMap<String, EntityId>,
+    pub(super) rules: KeptRules,
     life: u64,
 }
 
@@ -39,6 +41,7 @@ impl Node {
     pub fn restore(&mut self, now: Now, records: Vec<Record>) {
         let mut states = Vec::new();
         let mut lanes = Vec::new();
+        let (mut terms, mut takings) = (Vec::new(), Vec::new());
         let mut closed = false;
         for record in records {
             match record {
@@ -62,7 +65,9 @@ impl Node {
                     }
                 }
                 Record::Closed(yes) => closed = yes,
-                Record::PublicationGone(_) => {}
+                Record::Terms(kept) => terms.push(kept),
+                Record::Taking(kept) => takings.push(kept),
+                Record::PublicationGone(_) | Record::TermsGone(_) => {}
             }
         }
         states.sort_by_key(|state: &KeptState| state.rev);
@@ -74,6 +79,7 @@ impl Node {
         self.timers
             .set(Timer::Tombstones, now.at + limits::TOMBSTONE_SWEEP);
         self.restore_lanes(now, &lanes, closed);
+        self.restore_rules(&terms, takings);
         self.kept.saved = self.table.head();
         self.kept.life = 0;
         self.restored = Some(closed);
@@ -170,6 +176,29 @@ impl Node {
             self.publishers[index].restore(now, &kept, head, closed);
             self.publishers[index].doubt_own(&self.table.names, &own, head);
         }
+        self.forget_publishes(lanes);
+    }
+
+    /// Publishes that told something in an earlier life, and which the configuration no longer has as they were.
+    fn forget_publishes(&mut self, lanes: &[KeptLane]) {
+        let mut gone = BTreeSet::new();
+        for lane in lanes {
+            let mut publishes = self.config.outbound_publishes.iter();
+            let goes_on =
+                publishes.any(|it| (&it.name, &it.server_uri) == (&lane.publish, &lane.server_uri));
+            if goes_on || lane.tag.is_none() && lane.confirmed == 0 {
+                continue;
+            }
+            let ended = (lane.publish.clone(), lane.server_uri.clone(), lane.lane);
+            self.kept.ended.push(ended);
+            if gone.insert((&lane.publish, &lane.server_uri)) {
+                let text = format!(
+                    "publish {}: {} is not published to any more since the restart, so what it was told is not taken back there",
+                    lane.publish, lane.server_uri
+                );
+                self.outbox.notice(Level::Warn, "not-retracted", text);
+            }
+        }
     }
 
     /// What is to be kept and has not been given yet: at most about `limit` states. A node that is never asked keeps nothing back for it.
@@ -180,6 +209,7 @@ impl Node {
             self.kept.life = self.table.life();
             batch.records.push(Record::Life(self.kept.life));
             batch.records.push(Record::Closed(false));
+            self.rules_changed();
         }
         let from = self.kept.saved.next();
         let mut until = self.table.head();
@@ -205,6 +235,7 @@ impl Node {
         }
         self.keep_lanes(now, &mut batch.records);
         self.keep_peers(&mut batch.records);
+        self.keep_rules(&mut batch.records);
         batch
     }
 
@@ -239,6 +270,7 @@ impl Node {
             self.kept.peers.clear();
             self.keep_lanes(now, &mut records);
             self.keep_peers(&mut records);
+            self.keep_all_rules(&mut records);
         }
         let end = from.saturating_add(limit).min(self.table.cell_count());
         for index in from..end {
@@ -319,6 +351,7 @@ impl Node {
             let (name, uri) = (publish.name.clone(), publish.server_uri.clone());
             kept.ended.push((name, uri, key.1));
         }
+        self.unkeep_terms(id, &publish.name);
     }
 
     fn keep_lanes(&mut self, now: Now, records: &mut Vec<Record>) {

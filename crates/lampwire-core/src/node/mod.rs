@@ -17,6 +17,7 @@ mod reload;
 mod renewal;
 mod silenced;
 mod streams;
+mod terms;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -277,6 +278,7 @@ impl Node {
         if self.config.lampwire.relay {
             self.beat(now);
         }
+        self.take_by_other_rules(now);
         self.connect_amis(now);
         self.settle(now);
     }

@@ -203,6 +203,7 @@ impl Node {
             self.forget_peer(now, id);
         }
         self.renew_what_is_taken(now, &before);
+        self.rules_changed();
         for id in left {
             if self.peers.has(id) {
                 self.publication_ended(now, id);
@@ -647,25 +648,43 @@ impl Node {
                 && text(&before.filters, old_devices) == text(&self.filters, devices);
             let same_mailboxes = old.mailbox_state == rule.mailbox_state
                 && text(&before.filters, old_mailboxes) == text(&self.filters, mailboxes);
-            if !same_devices {
-                let takes = rule.device_state;
-                self.take_back(now, id, "that are not wanted any more", |filters, name| {
-                    !(takes && filters.matches(devices, name))
-                });
-            }
-            if !(same_devices && same_mailboxes) {
-                self.leases.forget_complete();
-                // What is told in answer to an earlier question was chosen by the old filter.
-                let since = self.table.begin_round();
-                let peer = self.peers.get_mut(id);
-                (peer.told_of_itself, peer.known_since) = (None, since);
-            }
             let heard_before = before.rewrites.heard(&before.config, id);
-            if heard_before != self.rewrites.heard(&config, id) {
-                self.begin_sweep(now, id);
-            } else if !(same_devices && same_mailboxes) {
-                self.ask_peer(now, id);
-            }
+            let same_names = heard_before == self.rewrites.heard(&config, id);
+            self.renew_taking(now, index, same_devices, same_mailboxes, same_names);
+        }
+    }
+
+    /// The asterisk-publication at this place takes its peer's devices or mailboxes by other rules than before, or under other names, where
+    /// these are not the same.
+    pub(super) fn renew_taking(
+        &mut self,
+        now: Now,
+        index: usize,
+        same_devices: bool,
+        same_mailboxes: bool,
+        same_names: bool,
+    ) {
+        let rule = &self.config.asterisk_publications[index];
+        let Some(id) = self.peers.of_asterisk_publication(&rule.name) else {
+            return;
+        };
+        let (takes, (devices, _)) = (rule.device_state, self.taken[index]);
+        if !same_devices {
+            self.take_back(now, id, "that are not wanted any more", |filters, name| {
+                !(takes && filters.matches(devices, name))
+            });
+        }
+        if !(same_devices && same_mailboxes) {
+            self.leases.forget_complete();
+            // What is told in answer to an earlier question was chosen by the old filter.
+            let since = self.table.begin_round();
+            let peer = self.peers.get_mut(id);
+            (peer.told_of_itself, peer.known_since) = (None, since);
+        }
+        if !same_names {
+            self.begin_sweep(now, id);
+        } else if !(same_devices && same_mailboxes) {
+            self.ask_peer(now, id);
         }
     }
 
