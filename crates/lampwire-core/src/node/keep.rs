@@ -24,6 +24,8 @@ pub(super) struct Kept {
     saved: Rev,
     /// Publications that have changed since they were given.
     pub(super) publications: BTreeSet<u32>,
+    /// Cells of which something has changed since they were given that is no value.
+    cells: BTreeSet<CellId>,
     /// Each lane as it was given: its tag and what is confirmed.
     lanes: BTreeMap<(u16, u16), (Option<String>, Rev)>,
     /// Lanes that were given and are no more: publish, server_uri and number.
@@ -229,6 +231,11 @@ impl Node {
         if batch.more {
             return batch;
         }
+        for cell in std::mem::take(&mut self.kept.cells) {
+            if self.table.cell(cell).rev <= self.kept.saved {
+                batch.records.extend(self.kept_cell(cell));
+            }
+        }
         // Only now, with every state that came under their tags.
         for id in std::mem::take(&mut self.kept.publications) {
             batch.records.push(self.kept_publication(now, id));
@@ -248,6 +255,7 @@ impl Node {
     pub fn unkept(&mut self) {
         self.kept.on = false;
         self.kept.publications.clear();
+        self.kept.cells.clear();
     }
 
     /// Everything that is to be kept, a page at a time: from a cell number (0 at first) on, at most `limit` cells. The number to go on
@@ -259,6 +267,7 @@ impl Node {
                 self.kept.on = true;
                 self.kept.saved = self.table.head();
                 self.kept.publications.clear();
+                self.kept.cells.clear();
             }
             records.push(Record::Life(self.table.life()));
             records.push(Record::Closed(false));
@@ -285,6 +294,13 @@ impl Node {
         let mut batch = self.unsaved(now, usize::MAX - 1);
         batch.records.push(Record::Closed(true));
         batch.records
+    }
+
+    /// Of a cell something has changed that is no value. Without a keeper nothing is remembered for it.
+    pub(super) fn note_unkept(&mut self, cell: Option<CellId>) {
+        if self.kept.on || self.restored.is_some() {
+            self.kept.cells.extend(cell);
+        }
     }
 
     /// The change up to which everything is kept: what was deleted stays until then.

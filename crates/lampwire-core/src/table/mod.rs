@@ -1079,6 +1079,12 @@ impl Table {
         own.map(|cell| (cell.name, cell.rev)).collect()
     }
 
+    /// The cell of a name under an entity id that is kept.
+    pub(crate) fn kept_cell(&self, kind: Kind, name: &str, eid: EntityId) -> Option<CellId> {
+        self.cells_of(self.names.find(kind, name)?, *self.eid_ids.get(&eid)?)
+            .0
+    }
+
     /// A cell that is to be kept, or was.
     pub(crate) fn kept(&self, id: CellId) -> Option<&Cell> {
         let cell = self.cell(id);

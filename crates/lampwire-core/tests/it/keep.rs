@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use lampwire_core::limits;
 use lampwire_core::store::Record;
+use lampwire_core::{SetOutcome, SetValue, Setting, limits};
 use lampwire_sip::DeviceState;
 
 use crate::bench::{Bench, NODE_EID, RELATION, Request, device, mailbox};
@@ -438,4 +438,38 @@ fn a_publish_that_is_gone_after_a_restart_is_told_of_once() {
     assert!(bench.notices().contains(&"not-retracted"));
     let mut bench = bench.restarted(&gone, true);
     assert!(!bench.notices().contains(&"not-retracted"));
+}
+
+#[test]
+fn another_time_to_live_is_kept_though_the_value_is_the_same() {
+    let mut bench = Bench::new(&config());
+    let set = |bench: &mut Bench, ttl: Option<u64>| {
+        let setting = Setting {
+            name: "Custom:door".to_owned(),
+            value: SetValue::Device {
+                state: DeviceState::InUse,
+                cachable: true,
+            },
+            ttl: ttl.map(Duration::from_secs),
+        };
+        bench.node.set_states(bench.now, None, &[setting]).unwrap()
+    };
+    let kept = |bench: &mut Bench| -> Vec<Option<Duration>> {
+        let batch = bench.node.unsaved(bench.now, 1000);
+        bench.node.saved(&batch);
+        let states = batch.records.into_iter().filter_map(|record| match record {
+            Record::State(state) => Some(state.ttl),
+            _ => None,
+        });
+        states.collect()
+    };
+    assert_eq!(set(&mut bench, None), [SetOutcome::Created]);
+    assert_eq!(kept(&mut bench), [None]);
+    for ttl in [Some(10), Some(20), None] {
+        assert_eq!(set(&mut bench, ttl), [SetOutcome::Same]);
+        assert_eq!(kept(&mut bench), [ttl.map(Duration::from_secs)]);
+        // One that is renewed has its whole time again after a restart anyway.
+        assert_eq!(set(&mut bench, ttl), [SetOutcome::Same]);
+        assert_eq!(kept(&mut bench), []);
+    }
 }
