@@ -279,6 +279,7 @@ impl Node {
             self.beat(now);
         }
         self.take_by_other_rules(now);
+        self.take_back_of_clients(now);
         self.connect_amis(now);
         self.settle(now);
     }

@@ -73,7 +73,7 @@ impl RelationTurn {
 /// Something that an operator should know of a reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReloadWarning {
-    /// A stable word for programs: `peer-silenced`, `publication-ended`, `not-retracted`.
+    /// A stable word for programs: `peer-silenced`, `publication-ended`, `not-retracted`, `client-gone`.
     pub code: &'static str,
     /// The peer that it is about.
     pub peer: Option<String>,
@@ -219,6 +219,14 @@ impl Node {
             self.peers.get_mut(id).entity_id = own.get(&id).copied().flatten();
             self.learn_own(now, id, eid);
         }
+        let of_clients = self.take_back_of_clients(now);
+        report
+            .warnings
+            .extend(of_clients.into_iter().map(|text| ReloadWarning {
+                code: "client-gone",
+                peer: None,
+                text,
+            }));
         self.start_waiting(now);
         self.connect_amis(now);
         self.settle(now);

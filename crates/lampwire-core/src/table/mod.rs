@@ -1079,6 +1079,34 @@ impl Table {
         own.map(|cell| (cell.name, cell.rev)).collect()
     }
 
+    /// Whether a name has a value under an entity id that was set on this node.
+    pub(crate) fn is_local(&self, kind: Kind, name: &str, eid: EntityId) -> bool {
+        let (name, eid) = (self.names.find(kind, name), self.eid_ids.get(&eid));
+        let (Some(name), Some(eid)) = (name, eid) else {
+            return false;
+        };
+        let mut cells = self.chain(name).map(|id| self.cell(id));
+        cells.any(|cell| cell.eid == *eid && cell.source == Source::Local && cell.is_live())
+    }
+
+    /// What was set on this node under other entity ids than its own.
+    pub(crate) fn local_of_others(
+        &self,
+        own: EntityId,
+    ) -> BTreeMap<EntityId, Vec<(Kind, Arc<str>)>> {
+        let mut found: BTreeMap<EntityId, Vec<(Kind, Arc<str>)>> = BTreeMap::new();
+        let local = self.cells.iter();
+        for cell in local.filter(|cell| cell.source == Source::Local && cell.is_live()) {
+            let eid = self.eid(cell.eid);
+            if eid != own {
+                let name = self.names.get(cell.name);
+                let entry = (name.kind, Arc::clone(&name.text));
+                found.entry(eid).or_default().push(entry);
+            }
+        }
+        found
+    }
+
     /// The cell of a name under an entity id that is kept.
     pub(crate) fn kept_cell(&self, kind: Kind, name: &str, eid: EntityId) -> Option<CellId> {
         self.cells_of(self.names.find(kind, name)?, *self.eid_ids.get(&eid)?)
