@@ -53,6 +53,8 @@ pub(crate) enum Timer {
     Flow(u64),
     /// The manager interface of this section's Asterisk is to be connected to, asked, or given up.
     Ami(u16),
+    /// What sinks hold and nobody has spoken of since the node began is to be taken out.
+    Unspoken,
     /// The time that a shutdown waits is over.
     Shutdown,
 }

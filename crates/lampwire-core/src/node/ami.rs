@@ -152,6 +152,16 @@ impl Node {
         }
     }
 
+    /// A node that began with nothing could have heard of everything by now.
+    pub(super) fn look_at_unspoken(&mut self, now: Now) {
+        for index in 0..self.amis.len() {
+            if let Some(sink) = &mut self.amis[index].sink {
+                sink.look_at_unspoken();
+                self.write_ami(now, index);
+            }
+        }
+    }
+
     /// Lets one do something, and takes in what comes of it.
     fn with_ami<T>(
         &mut self,
@@ -265,11 +275,25 @@ impl Node {
         (peer.away, peer.restored) = (false, false);
         self.turn_peer(now, id, was_there, false);
         self.look_at(now, eid);
+        // A node that knows nothing yet would darken every lamp.
+        let blank = now.at < self.blank_until;
+        let read = self.config.amis[index].mailbox_state_filter.as_ref();
         if let Some(sink) = &mut self.amis[index].sink {
             for kind in [Kind::Device, Kind::Mailbox] {
                 for (_, name) in self.table.names.after(kind, None) {
-                    sink.note(kind, &self.table.names.get(name).text);
+                    let name = &self.table.names.get(name).text;
+                    let spoken = || {
+                        let wanted = wanted(&self.table, Some(entity_id), read, kind, name);
+                        wanted != Wanted::Nothing
+                    };
+                    if !blank || spoken() {
+                        sink.note(kind, name);
+                    }
                 }
+            }
+            match blank {
+                true => self.timers.set(Timer::Unspoken, self.blank_until),
+                false => sink.look_at_unspoken(),
             }
         }
         let count = devices.len();

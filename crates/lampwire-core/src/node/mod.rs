@@ -135,6 +135,8 @@ pub struct Node {
     last_beat: u64,
     /// When the node started.
     started_at: Time,
+    /// It began with nothing: until then it may not have heard of all that others have.
+    blank_until: Time,
     /// What this node stamped in an earlier life and nobody has told since is gone.
     settled: bool,
     /// Endpoints (by index) and the entity id under which they may not speak, as it was reported.
@@ -224,6 +226,7 @@ impl Node {
             renewals: Renewals::default(),
             last_beat: 0,
             started_at: now.at,
+            blank_until: now.at,
             settled: false,
             directory: Directory::default(),
             flows: Flows::new(config.global.keep_alive_interval),
@@ -253,6 +256,9 @@ impl Node {
         self.bound = bound.iter().copied().collect();
         self.life = Life::Running;
         self.started_at = now.at;
+        if self.table.len() == 0 {
+            self.blank_until = now.at + self.config.lampwire.hold_time;
+        }
         self.identify_names();
         let round = self.table.begin_round();
         // What was missed between two lives is asked for; after an end in order nothing was.
@@ -424,6 +430,7 @@ impl Node {
                 }
                 Timer::Flow(flow) => self.care_for_flow(now, FlowId(flow)),
                 Timer::Ami(section) => self.handle_ami_timer(now, section),
+                Timer::Unspoken => self.look_at_unspoken(now),
                 Timer::Shutdown => self.life = Life::Over,
             }
         }

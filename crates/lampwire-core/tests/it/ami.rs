@@ -244,6 +244,21 @@ impl Asterisk {
                 ));
                 good("Message: Variable Set\r\n")
             }
+            "MWIGet" => match &self.external {
+                None => bad("Invalid/unknown command: MWIGet. Use Action: ListCommands"),
+                Some(external) => {
+                    assert_eq!(field("Mailbox"), "/./");
+                    for (mailbox, (new, old)) in external {
+                        events.push_str(&format!(
+                            "Event: MWIGet\r\nMailbox: {mailbox}\r\nOldMessages: {old}\r\nNewMessages: {new}\r\nActionID: {id}\r\n\r\n"
+                        ));
+                    }
+                    events.push_str(&format!(
+                        "Event: MWIGetComplete\r\nActionID: {id}\r\nEventList: Complete\r\n\r\n"
+                    ));
+                    good("EventList: start\r\nMessage: Mailboxes will follow\r\n")
+                }
+            },
             "DBDel" => {
                 self.database.remove(&field("Key"));
                 good("Message: Key deleted successfully\r\n")
@@ -564,6 +579,7 @@ fn others_states_are_put_in_as_custom_devices() {
         .insert("remote-PJSIP/7".into(), "INUSE".into());
     asterisk.database.insert("door".into(), "INUSE".into());
     let mut bench = node("sink=yes\n", &mut asterisk);
+    pass(&mut bench, &mut asterisk, Duration::from_secs(61));
     told(&mut bench, &mut asterisk);
     assert_eq!(
         asterisk.database(),
@@ -735,7 +751,7 @@ fn an_asterisk_without_the_module_is_told_no_mailboxes() {
     let written = asterisk
         .asked()
         .into_iter()
-        .filter(|it| it.starts_with("MWI"))
+        .filter(|it| it.starts_with("MWIU") || it.starts_with("MWID"))
         .count();
     assert_eq!(written, 1);
 }
@@ -905,4 +921,88 @@ fn a_reload_leaves_its_connection_alone_unless_its_section_is_another() {
     said.sort();
     assert_eq!(said, ["PJSIP/1 INVALID 16", "SIP/3 INVALID 16"]);
     assert_eq!(bench.lamp("PJSIP/1"), None);
+}
+
+/// What the Asterisk was made to hold by an earlier life of a node.
+fn held_before() -> Asterisk {
+    let mut asterisk = Asterisk::new(&[("PJSIP/1", "INUSE")]);
+    for name in ["PJSIP/1", "PJSIP/7", "PJSIP/8"] {
+        let key = format!("remote-{name}");
+        asterisk.database.insert(key, "INUSE".into());
+    }
+    let mailboxes = ["5@default", "6@default", "9@office"];
+    asterisk.external = Some(mailboxes.map(|name| (name.to_owned(), (4, 1))).into());
+    asterisk
+}
+
+fn written(asterisk: &mut Asterisk) -> Vec<String> {
+    let mut asked = asterisk.asked();
+    asked.retain(|it| ["Setv", "MWIU", "MWID"].contains(&&it[..4]));
+    asked
+}
+
+#[test]
+fn a_node_that_knows_nothing_yet_leaves_lamps_as_they_are_until_it_could_have_heard() {
+    let mut asterisk = held_before();
+    let mut bench = node("sink=yes\n", &mut asterisk);
+    assert_eq!(written(&mut asterisk), [""; 0]);
+    // Somebody speaks of one as it is, of one otherwise, and takes one back.
+    peer_says(&mut bench, &mut asterisk, "PJSIP/7", "INUSE");
+    bench
+        .node
+        .set_mailbox(bench.now, "5@default", 4, 1)
+        .unwrap();
+    asterisk.run(&mut bench);
+    assert_eq!(written(&mut asterisk), [""; 0]);
+    bench.set("PJSIP/8", DeviceState::Busy);
+    asterisk.run(&mut bench);
+    assert_eq!(
+        written(&mut asterisk),
+        ["Setvar DEVICE_STATE(Custom:remote-PJSIP/8) BUSY"]
+    );
+    bench.node.unset_device(bench.now, "PJSIP/8").unwrap();
+    asterisk.run(&mut bench);
+    assert_eq!(
+        written(&mut asterisk),
+        ["Setvar DEVICE_STATE(Custom:remote-PJSIP/8) INVALID"]
+    );
+    // Another connection within the time changes nothing of that.
+    asterisk.end(&mut bench);
+    pass(&mut bench, &mut asterisk, Duration::from_secs(57));
+    assert_eq!(written(&mut asterisk), [""; 0]);
+    pass(&mut bench, &mut asterisk, Duration::from_secs(4));
+    assert_eq!(
+        written(&mut asterisk),
+        [
+            "Setvar DEVICE_STATE(Custom:remote-PJSIP/1) INVALID",
+            "MWIDelete 6@default"
+        ]
+    );
+    // Of its own mailboxes none is taken out.
+    let external = asterisk.external.clone().unwrap();
+    let left: Vec<_> = external.keys().map(String::as_str).collect();
+    assert_eq!(left, ["5@default", "9@office"]);
+}
+
+#[test]
+fn what_was_taken_back_while_a_node_was_down_is_taken_out_when_it_is_up() {
+    let config = format!("{RELATION}{SOURCE}sink=yes\n");
+    let mut asterisk = held_before();
+    let mut bench = Bench::new(&config);
+    bench.set("PJSIP/8", DeviceState::InUse);
+    bench
+        .node
+        .set_mailbox(bench.now, "5@default", 4, 1)
+        .unwrap();
+    let mut bench = bench.restarted(&config, true);
+    asterisk.run(&mut bench);
+    let mut expected = [
+        "MWIDelete 6@default",
+        "Setvar DEVICE_STATE(Custom:remote-PJSIP/1) INVALID",
+        "Setvar DEVICE_STATE(Custom:remote-PJSIP/7) INVALID",
+    ];
+    let mut said = written(&mut asterisk);
+    said.sort();
+    expected.sort_unstable();
+    assert_eq!(said, expected);
 }
