@@ -9,9 +9,10 @@ use super::Node;
 use super::terms::KeptRules;
 use crate::io::Level;
 use crate::limits;
+use crate::peer::PeerId;
 use crate::publisher::PublisherId;
 use crate::store::{Batch, KeptLane, KeptPublication, KeptState, KeptValue, Record};
-use crate::table::{CellId, Kind, Restored, Rev, Source, Value};
+use crate::table::{CellId, Holder, Kind, Restored, Rev, Source, Value};
 use crate::time::Now;
 use crate::timers::Timer;
 
@@ -75,8 +76,9 @@ impl Node {
         states.sort_by_key(|state: &KeptState| state.rev);
         let count = states.iter().filter(|state| !state.gone).count();
         self.table.names.expect(count.min(limits::CELLS));
+        let holders = self.holders();
         for state in &states {
-            self.restore_state(now, state);
+            self.restore_state(now, state, &holders);
         }
         self.timers
             .set(Timer::Tombstones, now.at + limits::TOMBSTONE_SWEEP);
@@ -95,7 +97,7 @@ impl Node {
         }
     }
 
-    fn restore_state(&mut self, now: Now, state: &KeptState) {
+    fn restore_state(&mut self, now: Now, state: &KeptState, holders: &BTreeMap<PeerId, Holder>) {
         let peer = state
             .peer
             .as_deref()
@@ -111,6 +113,7 @@ impl Node {
             value,
             source: state.source,
             peer,
+            holder: peer.and_then(|id| holders.get(&id).copied()),
             version: state.version,
             lost: state.lost,
             owner: state.owner,
@@ -146,6 +149,26 @@ impl Node {
                 self.peers.get_mut(id).restored = true;
             }
         }
+    }
+
+    /// For whom the states of each peer count until he says them again: the endpoint that holds a publication as that peer, or may; or the
+    /// manager interface by which it is read.
+    fn holders(&self) -> BTreeMap<PeerId, Holder> {
+        let endpoints = &self.config.endpoints;
+        let mut holders = BTreeMap::new();
+        for (id, peer) in self.peers.iter() {
+            let mut named = peer.endpoints.iter();
+            let named = || named.find_map(|name| endpoints.iter().position(|it| it.name == *name));
+            let place = peer.ami.map(|index| endpoints.len() + usize::from(index));
+            let holder = place.or_else(named).and_then(Holder::of_endpoint);
+            holders.extend(holder.map(|holder| (id, holder)));
+        }
+        for (_, publication) in self.compositor.iter() {
+            let rule = &self.config.asterisk_publications[publication.rule].name;
+            let peer = self.peers.of_asterisk_publication(rule);
+            holders.extend(peer.zip(Holder::of_endpoint(publication.endpoint)));
+        }
+        holders
     }
 
     fn restore_publication(&mut self, now: Now, kept: &KeptPublication) {

@@ -164,6 +164,11 @@ pub(crate) struct MaxStates {
 }
 
 impl MaxStates {
+    const ANY: Self = Self {
+        devices: u32::MAX,
+        mailboxes: u32::MAX,
+    };
+
     const fn of(self, kind: Kind) -> u32 {
         match kind {
             Kind::Device => self.devices,
@@ -276,6 +281,8 @@ pub(crate) struct Restored<'a> {
     pub(crate) value: Value,
     pub(crate) source: Source,
     pub(crate) peer: Option<PeerId>,
+    /// For whom it counts, however many he may hold by now.
+    pub(crate) holder: Option<Holder>,
     pub(crate) version: Version,
     pub(crate) lost: bool,
     pub(crate) gone: bool,
@@ -1043,7 +1050,7 @@ impl Table {
             cachable: true,
             source: restored.source,
             peer: restored.peer,
-            holder: None,
+            holder: restored.holder.map(|holder| (holder, MaxStates::ANY)),
             version: Some(restored.version),
             lost: restored.lost,
             at: restored.at,

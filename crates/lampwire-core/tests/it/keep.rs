@@ -473,3 +473,30 @@ fn another_time_to_live_is_kept_though_the_value_is_the_same() {
         assert_eq!(kept(&mut bench), []);
     }
 }
+
+#[test]
+fn restored_states_count_for_the_endpoint_that_may_hold_so_many() {
+    let bounded = |devices: u32| {
+        let bound = format!("[peer]\ntype=endpoint\n@max_devices={devices}\n@max_mailboxes=1\n");
+        config().replacen("[peer]\ntype=endpoint\n", &bound, 1)
+    };
+    let ask = |bench: &mut Bench, name: &str| bench.ask(&Request::saying(name, "INUSE")).status();
+    let mut bench = Bench::new(&bounded(3));
+    for name in ["Custom:1", "Custom:2"] {
+        assert_eq!(ask(&mut bench, name), 200);
+    }
+    let mut bench = bench.restarted(&bounded(3), true);
+    assert_eq!(ask(&mut bench, "Custom:3"), 200);
+    assert_eq!(ask(&mut bench, "Custom:4"), 503);
+    // Of what it has none is lost where it may hold less now.
+    let mut bench = bench.restarted(&bounded(2), true);
+    assert_eq!(bench.lamp("Custom:3"), Some("INUSE"));
+    assert_eq!(ask(&mut bench, "Custom:4"), 503);
+    assert_eq!(ask(&mut bench, "Custom:3"), 200);
+    let mailbox = Request::new()
+        .event("asterisk-mwi")
+        .body(mailbox("100", 2, 1));
+    assert_eq!(bench.ask(&mailbox).status(), 200);
+    let mut bench = bench.restarted(&bounded(2), true);
+    assert_eq!(bench.ask(&mailbox).status(), 200);
+}
