@@ -4,6 +4,7 @@
 mod disk;
 mod faults;
 mod files;
+mod keeper;
 
 use std::net::SocketAddr;
 use std::time::Duration;
