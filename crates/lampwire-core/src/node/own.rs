@@ -53,6 +53,17 @@ pub enum SetValue {
 }
 
 impl SetValue {
+    /// Whether it stays, and is not told once only.
+    pub(super) const fn is_kept(self) -> bool {
+        !matches!(
+            self,
+            Self::Device {
+                cachable: false,
+                ..
+            }
+        )
+    }
+
     const fn kind(self) -> Kind {
         match self {
             Self::Device { .. } => Kind::Device,
@@ -71,6 +82,9 @@ pub enum SetError {
     /// This node has set no such state.
     #[error("this node has not set {0:?}; only the node that set a state can take it back")]
     NotOurs(String),
+    /// What is not cachable is told once, so there is nothing that would be taken back.
+    #[error("{0:?} is not cachable: it is told once and kept nowhere, so it takes no ttl")]
+    Passing(String),
     /// Nobody speaks under that entity id here.
     #[error("{0} is neither this node's own entity id nor that of an api-client of it")]
     Foreign(EntityId),
@@ -191,8 +205,13 @@ impl Node {
                 .map_err(|error| (index, error))?;
         }
         // One alone was looked at above.
-        if settings.len() > 1 && !self.table.has_room_for_more(settings.len()) {
-            return Err((0, TableFull::Cells.into()));
+        if settings.len() > 1 {
+            let new = settings
+                .iter()
+                .filter(|setting| self.table.is_new(&local(now, eid, setting)));
+            if !self.table.has_room_for_more(new.count()) {
+                return Err((0, TableFull::Cells.into()));
+            }
         }
         let mut outcomes = Vec::with_capacity(settings.len());
         for (index, setting) in settings.iter().enumerate() {
@@ -265,6 +284,9 @@ impl Node {
         valid_name(name).map_err(|error| SetError::Name(error.to_string()))?;
         if !first {
             return Err(SetError::Twice(name.to_owned()));
+        }
+        if setting.ttl.is_some() && !setting.value.is_kept() {
+            return Err(SetError::Passing(name.to_owned()));
         }
         Ok(self.table.check_room(&local(now, eid, setting))?)
     }

@@ -71,6 +71,9 @@ impl Node {
             SetValue::Device { .. } => Kind::Device,
             SetValue::Mailbox { .. } => Kind::Mailbox,
         };
+        if !setting.value.is_kept() {
+            return; // what is kept of the name beside it lives on as it did
+        }
         let before = match setting.ttl {
             None => self.renewals.forget(kind, &setting.name, eid),
             Some(ttl) => self.let_live(now, (kind, setting.name.as_str().into(), eid), ttl),

@@ -444,6 +444,17 @@ impl Table {
         }
     }
 
+    /// Whether a value would take a cell of its own that is not there yet.
+    pub(crate) fn is_new(&self, assertion: &Assertion<'_>) -> bool {
+        let known = self.names.find(assertion.kind, assertion.name);
+        let Some((name, eid)) = known.zip(self.eid_ids.get(&assertion.eid)) else {
+            return true;
+        };
+        let (kept, passing) = self.cells_of(name, *eid);
+        let own = if assertion.cachable { kept } else { passing };
+        own.is_none()
+    }
+
     /// Whether a value would fit, so that nothing is touched where it does not.
     pub(crate) fn check_room(&self, assertion: &Assertion<'_>) -> Result<(), TableFull> {
         let name = self.names.find(assertion.kind, assertion.name);
@@ -1465,5 +1476,44 @@ impl Table {
     fn supersede(&mut self, rev: Rev) {
         let Self { journal, cells, .. } = self;
         journal.supersede(rev, |entry| cells[entry.cell.index()].rev == entry.rev);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn only_what_has_no_cell_needs_one() {
+        let id = EntityId::from([2, 0, 0, 0, 0, 1]);
+        let mut table = Table::new((1, 2), (id, 1), Rules::default());
+        let assertion = |name, cachable| Assertion {
+            kind: Kind::Device,
+            name,
+            eid: id,
+            value: Value::device(DeviceState::InUse),
+            cachable,
+            source: Source::Local,
+            peer: None,
+            holder: None,
+            version: None,
+            lost: false,
+            at: WallTime::from_millis(1),
+        };
+        assert!(table.is_new(&assertion("a", true)));
+        table.apply(&assertion("a", true)).unwrap();
+        for (name, cachable, new) in [("a", true, false), ("a", false, true), ("b", true, true)] {
+            assert_eq!(table.is_new(&assertion(name, cachable)), new, "{name}");
+        }
+        let other = Assertion {
+            eid: EntityId::from([2, 0, 0, 0, 0, 2]),
+            ..assertion("a", true)
+        };
+        assert!(table.is_new(&other));
+        // What was deleted has its cell until everybody has been told.
+        let at = WallTime::from_millis(2);
+        table.delete(Kind::Device, "a", id, at).unwrap();
+        assert!(!table.is_new(&assertion("a", true)));
     }
 }

@@ -292,3 +292,30 @@ fn what_a_client_has_set_goes_with_its_section() {
         }
     }
 }
+
+#[test]
+fn what_is_told_once_has_no_time_to_live_and_leaves_that_of_what_is_kept() {
+    let mut bench = Bench::new(TAKES_ONLY);
+    let kept = device("Custom:door", DeviceState::InUse, Some(10));
+    let passing = |ttl: Option<u64>| Setting {
+        value: SetValue::Device {
+            state: DeviceState::Ringing,
+            cachable: false,
+        },
+        ..device("Custom:door", DeviceState::Ringing, ttl)
+    };
+    let set =
+        |bench: &mut Bench, setting: Setting| bench.node.set_states(bench.now, None, &[setting]);
+    set(&mut bench, kept).unwrap();
+    assert_eq!(
+        set(&mut bench, passing(Some(5))),
+        Err((0, SetError::Passing("Custom:door".to_owned())))
+    );
+    bench.pass(Duration::from_secs(6));
+    assert_eq!(bench.lamp("Custom:door"), Some("INUSE"));
+    set(&mut bench, passing(None)).unwrap();
+    bench.pass(Duration::from_secs(3));
+    assert_eq!(bench.lamp("Custom:door"), Some("INUSE"));
+    bench.pass(Duration::from_secs(2));
+    assert_eq!(bench.lamp("Custom:door"), None);
+}

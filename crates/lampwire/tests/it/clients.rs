@@ -43,6 +43,10 @@ fn a_state_that_is_not_renewed_is_taken_back() {
         assert!(detail.contains("ttl") || detail.contains("fit"), "{detail}");
     }
     assert_eq!(node.get(door).status, 404);
+    let detail = node
+        .put(door, r#"{"state":"INUSE","cachable":false,"ttl":5}"#)
+        .problem(422);
+    assert!(detail.contains("told once"), "{detail}");
 }
 
 #[test]
