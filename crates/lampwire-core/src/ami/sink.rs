@@ -23,7 +23,7 @@ pub(crate) enum Wanted {
     Nothing,
 }
 
-/// A name of another node's, and of what it is one.
+/// A name of another node's, as the Asterisk has it, and of what it is one.
 pub(crate) type Subject = (Kind, Arc<str>);
 
 /// A write on its way.
@@ -137,8 +137,8 @@ impl Sink {
     }
 
     /// A name may be another than the Asterisk has it.
-    pub(crate) fn note(&mut self, kind: Kind, name: &Arc<str>) {
-        let subject = (kind, Arc::clone(name));
+    pub(crate) fn note(&mut self, kind: Kind, name: Arc<str>) {
+        let subject = (kind, name);
         self.unspoken.remove(&subject);
         if !(kind == Kind::Mailbox && self.no_mailboxes) {
             self.dirty.insert(subject);
@@ -214,7 +214,7 @@ impl Sink {
                 Wanted::Nothing => self.held.remove(&subject),
                 value => self.held.insert(subject.clone(), value),
             };
-            self.note(subject.0, &subject.1);
+            self.note(subject.0, subject.1);
             return (None, first.then_some(complaint));
         }
         let mut clean = None;
@@ -231,7 +231,7 @@ impl Sink {
         } else {
             self.held.insert(subject.clone(), value);
         }
-        self.note(subject.0, &subject.1);
+        self.note(subject.0, subject.1);
         (clean, None)
     }
 

@@ -198,7 +198,7 @@ impl Node {
         self.renew_places(&before, &gone);
         self.identify_names();
         self.renew_publishers(now, &before, &matched, &ids, &mut report);
-        self.renew_links(now, &mut report);
+        self.renew_links(now, &before, &mut report);
         for id in gone {
             self.forget_peer(now, id);
         }
@@ -559,8 +559,8 @@ impl Node {
         }
     }
 
-    /// Connections to manager interfaces: those whose sections are as they were go on.
-    fn renew_links(&mut self, now: Now, report: &mut ReloadReport) {
+    /// Connections to manager interfaces: those whose sections are as they were, and whose names, go on.
+    fn renew_links(&mut self, now: Now, before: &Before, report: &mut ReloadReport) {
         let config = Arc::clone(&self.config);
         let mut former = std::mem::take(&mut self.amis);
         let numbers: Vec<u16> = former.iter().map(|link| link.index).collect();
@@ -569,7 +569,13 @@ impl Node {
             let peer = self.peers.iter().find(|(_, peer)| peer.ami == Some(place));
             let Some((peer, _)) = peer else { continue };
             let known = former.iter().position(|link| link.name() == ami.name);
-            match known.filter(|_| report.difference.leaves("ami", &ami.name)) {
+            let same_names = || {
+                let (old, new) = (&before.rewrites, &self.rewrites);
+                old.heard(&before.config, peer) == new.heard(&config, peer)
+                    && old.told(&before.config, Some(peer)) == new.told(&config, Some(peer))
+            };
+            let same = || report.difference.leaves("ami", &ami.name) && same_names();
+            match known.filter(|_| same()) {
                 Some(index) => links.push(former.remove(index)),
                 None => {
                     // Not soon again the number of another: what is left of its connection would be taken for this one's.

@@ -1006,3 +1006,97 @@ fn what_was_taken_back_while_a_node_was_down_is_taken_out_when_it_is_up() {
     expected.sort_unstable();
     assert_eq!(said, expected);
 }
+
+const NAMES: &str = "[names]\ntype=rewrite\npeer=office\ndevice=PJSIP/* -> Office/*\nmailbox=*@office -> *@hq\n\
+    mailbox=*@else -> *@default\nstate=UNAVAILABLE -> NOT_INUSE\n";
+
+/// The Asterisk calls its extensions otherwise than everybody else does.
+#[test]
+fn names_are_rewritten_both_ways() {
+    let mut asterisk = Asterisk::new(&[("PJSIP/1", "INUSE"), ("PJSIP/2", "UNAVAILABLE")]);
+    asterisk.external = Some(BTreeMap::new());
+    asterisk.counts.insert("1@office".into(), (2, 1));
+    let more = format!("sink=yes\nmailboxes=1@office\n{NAMES}");
+    let mut bench = node(&more, &mut asterisk);
+    // What is read has our names, and passes the filter by its own.
+    assert_eq!(bench.lamp("Office/1"), Some("INUSE"));
+    assert_eq!(bench.lamp("PJSIP/1"), None);
+    assert_eq!(bench.lamp("Office/2"), Some("NOT_INUSE"));
+    let counts = |bench: &Bench, name: &str| bench.node.mailbox(name).map(|it| (it.new, it.old));
+    assert_eq!(counts(&bench, "1@hq"), Some((2, 1)));
+    assert_eq!(
+        told(&mut bench, &mut asterisk),
+        ["Office/1 INUSE 16", "Office/2 NOT_INUSE 16"]
+    );
+    asterisk.set(&mut bench, "PJSIP/1", "RINGING");
+    asterisk.count(&mut bench, "1@office", (3, 0));
+    assert_eq!(told(&mut bench, &mut asterisk), ["Office/1 RINGING 16"]);
+    assert_eq!(counts(&bench, "1@hq"), Some((3, 0)));
+    // What is put in has the Asterisk's names.
+    peer_says(&mut bench, &mut asterisk, "Office/1", "BUSY");
+    peer_says(&mut bench, &mut asterisk, "Custom:x", "NOT_INUSE");
+    let now = bench.now;
+    for (mailbox, new) in [("5@default", 4), ("1@hq", 9), ("6@elsewhere", 1)] {
+        bench.node.set_mailbox(now, mailbox, new, 0).unwrap();
+    }
+    asterisk.run(&mut bench);
+    assert_eq!(
+        asterisk.database(),
+        [
+            ("remote-Custom:x", "UNAVAILABLE"),
+            ("remote-PJSIP/1", "BUSY")
+        ]
+    );
+    let external = |asterisk: &Asterisk| -> Vec<(String, (u16, u16))> {
+        asterisk.external.clone().unwrap().into_iter().collect()
+    };
+    // `1@hq` is its own there.
+    assert_eq!(
+        external(&asterisk),
+        [
+            ("5@else".to_owned(), (4, 0)),
+            ("6@elsewhere".to_owned(), (1, 0))
+        ]
+    );
+    // It is found again over another connection, and taken out.
+    asterisk.asked();
+    asterisk.end(&mut bench);
+    pass(&mut bench, &mut asterisk, Duration::from_secs(2));
+    assert_eq!(written(&mut asterisk), [""; 0]);
+    peer_says(&mut bench, &mut asterisk, "Office/1", "INVALID");
+    bench.node.unset_mailbox(bench.now, "5@default").unwrap();
+    asterisk.run(&mut bench);
+    let mut said = written(&mut asterisk);
+    said.sort();
+    assert_eq!(
+        said,
+        [
+            "MWIDelete 5@else",
+            "Setvar DEVICE_STATE(Custom:remote-PJSIP/1) INVALID"
+        ]
+    );
+}
+
+#[test]
+fn another_rewrite_after_a_reload_counts_on_both_sides() {
+    let plain = format!("{RELATION}{SOURCE}sink=yes\n");
+    let mut asterisk = Asterisk::new(&[("PJSIP/1", "INUSE")]);
+    let mut bench = node("sink=yes\n", &mut asterisk);
+    peer_says(&mut bench, &mut asterisk, "Office/7", "BUSY");
+    told(&mut bench, &mut asterisk);
+    assert_eq!(asterisk.database(), [("remote-Office/7", "BUSY")]);
+    bench.reload(&format!("{plain}{NAMES}")).unwrap();
+    asterisk.run(&mut bench);
+    pass(&mut bench, &mut asterisk, Duration::from_secs(61));
+    let mut said = told(&mut bench, &mut asterisk);
+    said.sort();
+    assert_eq!(said, ["Office/1 INUSE 16", "PJSIP/1 INVALID 16"]);
+    assert_eq!(asterisk.database(), [("remote-PJSIP/7", "BUSY")]);
+    // The same once more touches nothing.
+    let connections = asterisk.connections;
+    bench
+        .reload(&format!("; the same\n{plain}{NAMES}"))
+        .unwrap();
+    asterisk.run(&mut bench);
+    assert_eq!(asterisk.connections, connections);
+}
