@@ -99,6 +99,8 @@ enum Asked {
     List,
     /// The mailboxes that the sink wrote.
     PutIn,
+    /// Its own, where it has app_voicemail.
+    Voicemail,
     Mailbox(String),
     Write(Write),
 }
@@ -441,8 +443,9 @@ impl Link {
         let Some((id, asked)) = asked else {
             return Ok(());
         };
-        // A list goes on behind its answer.
-        let goes_on = message.is_success() && matches!(asked, Asked::PutIn);
+        // A list goes on behind its answer, but for one that is empty and says so.
+        let listed = matches!(asked, Asked::PutIn | Asked::Voicemail);
+        let goes_on = listed && message.is_success() && message.get("EventList").is_some();
         if !(goes_on || matches!(asked, Asked::List)) {
             self.asked.remove(&id);
         }
@@ -521,6 +524,15 @@ impl Link {
             Asked::PutIn if good => self.gathered.put_in = Some(BTreeMap::new()),
             // Without the module it takes none, and has none.
             Asked::PutIn => self.finish(),
+            Asked::Voicemail if good => self.finish(),
+            Asked::Voicemail => {
+                // It has none, or does not tell. What is named may be another's.
+                self.mailboxes = self.settings.mailboxes.iter().cloned().collect();
+                for _ in 0..limits::AMI_WRITES {
+                    self.ask_mailbox();
+                }
+                self.finish();
+            }
             Asked::Mailbox(mailbox) => {
                 let count = |name| {
                     let count: Option<u16> = message.get(name).and_then(|it| it.parse().ok());
@@ -592,9 +604,24 @@ impl Link {
                     put_in.insert(mailbox.into(), counts.unwrap_or((u16::MAX, u16::MAX)));
                 }
             }
-            Some("MWIGetComplete") => {
+            Some("VoicemailUserEntry") => {
+                // Urgent messages are among the new ones.
+                let count = |name| message.get(name).and_then(|it| it.parse().ok());
+                let parts = message.get("VoiceMailbox").zip(message.get("VMContext"));
+                let mailbox = parts.map(|(name, context)| format!("{name}@{context}"));
+                let mailbox = mailbox.filter(|it| valid_name(it).is_ok() && self.owns_mailbox(it));
+                let counts = count("NewMessageCount").zip(count("OldMessageCount"));
+                if let (Some(mailbox), Some(counts)) = (mailbox, counts) {
+                    // What changed meanwhile is newer.
+                    let gathered = &mut self.gathered.mailboxes;
+                    gathered.entry(mailbox.into()).or_insert(counts);
+                }
+            }
+            Some("MWIGetComplete" | "VoicemailUserEntryComplete") => {
                 let id = message.action_id();
-                if let Some(id) = id.filter(|id| matches!(self.asked.get(id), Some(Asked::PutIn))) {
+                let lists =
+                    |id: &u64| matches!(self.asked.get(id), Some(Asked::PutIn | Asked::Voicemail));
+                if let Some(id) = id.filter(lists) {
                     self.asked.remove(&id);
                     self.finish();
                 }
@@ -684,10 +711,9 @@ impl Link {
                 Action::new("MWIGet", id).field("Mailbox", "/./").ok()
             });
         }
-        self.mailboxes = self.settings.mailboxes.iter().cloned().collect();
-        for _ in 0..limits::AMI_WRITES {
-            self.ask_mailbox();
-        }
+        self.ask(Asked::Voicemail, |id| {
+            Some(Action::new("VoicemailUsersList", id))
+        });
     }
 
     fn ask_mailbox(&mut self) {
@@ -705,7 +731,12 @@ impl Link {
         let open = |asked: &Asked| {
             matches!(
                 asked,
-                Asked::Modules | Asked::Settings | Asked::List | Asked::PutIn | Asked::Mailbox(_)
+                Asked::Modules
+                    | Asked::Settings
+                    | Asked::List
+                    | Asked::PutIn
+                    | Asked::Voicemail
+                    | Asked::Mailbox(_)
             )
         };
         let Some(entity_id) = self.entity_id else {

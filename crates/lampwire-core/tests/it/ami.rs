@@ -20,6 +20,8 @@ struct Asterisk {
     database: BTreeMap<String, String>,
     /// Of app_voicemail, and of the module for others'.
     counts: BTreeMap<String, (u16, u16)>,
+    /// It lists those of app_voicemail.
+    lists_mailboxes: bool,
     external: Option<BTreeMap<String, (u16, u16)>>,
     exchange: bool,
     booted: bool,
@@ -49,6 +51,7 @@ impl Asterisk {
             devices: devices.collect(),
             database: BTreeMap::new(),
             counts: BTreeMap::new(),
+            lists_mailboxes: false,
             external: None,
             exchange: false,
             booted: true,
@@ -218,6 +221,24 @@ impl Asterisk {
                     "Event: DeviceStateListComplete\r\nActionID: {id}\r\nListItems: {count}\r\n\r\n"
                 ));
                 good("EventList: start\r\n")
+            }
+            "VoicemailUsersList" if !self.lists_mailboxes => {
+                bad("Invalid/unknown command: VoicemailUsersList. Use Action: ListCommands")
+            }
+            "VoicemailUsersList" if self.counts.is_empty() => {
+                good("Message: There are no voicemail users currently defined.\r\n")
+            }
+            "VoicemailUsersList" => {
+                for (mailbox, (new, old)) in &self.counts {
+                    let (name, context) = mailbox.split_once('@').unwrap();
+                    events.push_str(&format!(
+                        "Event: VoicemailUserEntry\r\nActionID: {id}\r\nVMContext: {context}\r\nVoiceMailbox: {name}\r\nFullname: A B\r\nPager: \r\nNewMessageCount: {new}\r\nOldMessageCount: {old}\r\n\r\n"
+                    ));
+                }
+                events.push_str(&format!(
+                    "Event: VoicemailUserEntryComplete\r\nActionID: {id}\r\nEventList: Complete\r\n\r\n"
+                ));
+                good("EventList: start\r\nMessage: Voicemail user list will follow\r\n")
             }
             "MailboxCount" => {
                 let (new, old) = self
@@ -390,7 +411,8 @@ fn its_states_are_told_as_its_own() {
         [
             "Command module show like res_pjsip_publish_asterisk",
             "Command core show settings",
-            "DeviceStateList"
+            "DeviceStateList",
+            "VoicemailUsersList"
         ]
     );
 }
@@ -1099,4 +1121,42 @@ fn another_rewrite_after_a_reload_counts_on_both_sides() {
         .unwrap();
     asterisk.run(&mut bench);
     assert_eq!(asterisk.connections, connections);
+}
+
+#[test]
+fn mailboxes_are_listed_where_the_asterisk_can() {
+    let mut asterisk = Asterisk::new(&[]);
+    asterisk.lists_mailboxes = true;
+    for (mailbox, counts) in [
+        ("1@office", (2, 1)),
+        ("2@office", (0, 0)),
+        ("3@else", (1, 1)),
+    ] {
+        asterisk.counts.insert(mailbox.into(), counts);
+    }
+    // What is named is among them, or is not asked for.
+    let mut bench = node("mailboxes=9@office\n", &mut asterisk);
+    let counts = |bench: &Bench, name: &str| bench.node.mailbox(name).map(|it| (it.new, it.old));
+    assert_eq!(counts(&bench, "1@office"), Some((2, 1)));
+    assert_eq!(counts(&bench, "2@office"), Some((0, 0)));
+    assert_eq!(counts(&bench, "3@else"), None, "the filter keeps it out");
+    assert_eq!(counts(&bench, "9@office"), None);
+    assert!(
+        !asterisk
+            .asked()
+            .iter()
+            .any(|it| it.starts_with("MailboxCount"))
+    );
+    asterisk.count(&mut bench, "2@office", (1, 0));
+    assert_eq!(counts(&bench, "2@office"), Some((1, 0)));
+    // What changed while the connection was cut is seen by the next.
+    asterisk.end(&mut bench);
+    asterisk.counts.insert("1@office".into(), (0, 3));
+    pass(&mut bench, &mut asterisk, Duration::from_secs(2));
+    assert_eq!(counts(&bench, "1@office"), Some((0, 3)));
+    // One without any is no less there.
+    let mut asterisk = Asterisk::new(&[("PJSIP/1", "INUSE")]);
+    asterisk.lists_mailboxes = true;
+    let bench = node("", &mut asterisk);
+    assert_eq!(bench.lamp("PJSIP/1"), Some("INUSE"));
 }
