@@ -501,6 +501,69 @@ fn a_directory_that_cannot_be_written_is_no_reason_not_to_run_and_the_id_stays()
     assert!(out.contains("Custom:a"), "{out}");
 }
 
+/// A node at work whose disk fails, and fills up, and is well again.
+#[test]
+fn a_disk_that_fails_under_a_node_at_work_is_told_everywhere_and_what_came_meanwhile_is_kept() {
+    let at = address();
+    let directory = Directory::new();
+    let kept = directory.0.join("kept");
+    let more = format!("state_dir={}", kept.display());
+    let node = Node::start(at, &more, "");
+    let set = |device: &str| {
+        let path = format!("/api/v1/devices/Custom%3A{device}");
+        assert_eq!(node.put(&path, r#"{"state":"INUSE"}"#).status, 201);
+    };
+    let on_disk = |device: &str| {
+        let (_, out, _) = run(&["state", "export", "--state-dir", kept.to_str().unwrap()]);
+        out.contains(&format!("\"Custom:{device}\""))
+    };
+    let store = |word: &str| {
+        wait_for(word, || {
+            (node.get("/readyz").json["store"] == word).then_some(())
+        });
+    };
+    let problem = || node.get("/api/v1/status").json["store"]["problem"].to_string();
+    set("before");
+    wait_for("a state on the disk", || on_disk("before").then_some(()));
+
+    // The file goes, and nothing can be put in its place.
+    let next = kept.join("states.new");
+    std::fs::create_dir(&next).unwrap();
+    std::fs::write(next.join("in the way"), "").unwrap();
+    std::fs::remove_file(kept.join("states")).unwrap();
+    set("lost");
+    store("memory-only");
+    let (_, out, _) = node.command(&["status"]);
+    assert!(out.contains("store         memory-only"), "{out}");
+    // The page shows what stands in the status.
+    let status = node.get("/api/v1/status").json;
+    let note = status["notes"][0].as_str().unwrap();
+    assert!(note.contains("in memory only"), "{status}");
+    let text = node.get("/metrics").text;
+    let memory_only = "lampwire_store_condition{condition=\"memory-only\"} 1";
+    assert!(text.contains(memory_only), "{text}");
+    assert!(sum(&node, "lampwire_store_faults_total") > 0);
+    set("meanwhile");
+
+    // Now there is a way, and no room: /dev/full takes nothing.
+    std::fs::remove_dir_all(&next).unwrap();
+    std::os::unix::fs::symlink("/dev/full", &next).unwrap();
+    wait_for("the reason", || {
+        problem().contains("No space left on device").then_some(())
+    });
+    assert_eq!(node.get("/readyz").json["store"], "memory-only");
+
+    // What was in the way was removed by the attempt, and the next one is good.
+    store("ok");
+    assert!(node.process.log().contains("is written again"));
+    set("after");
+    wait_for("what came last", || on_disk("after").then_some(()));
+    for device in ["before", "lost", "meanwhile"] {
+        assert!(on_disk(device), "{device}");
+    }
+    assert_eq!(problem(), "null");
+}
+
 #[test]
 fn a_damaged_file_is_told_and_set_aside_and_peers_give_back_what_was_theirs() {
     let (at_one, at_two) = (address(), address());
