@@ -712,7 +712,7 @@ pub const GROUPS: &[Group] = &[
                 "rewrite-peer",
                 "a rewrite does not say whose names it is about",
                 "Lampwire does not start",
-                "name the asterisk-publication in `peer`",
+                "name the asterisk-publication or the ami section in `peer`",
             ),
             warning(
                 "rewrite-unreachable",

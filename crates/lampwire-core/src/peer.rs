@@ -350,6 +350,13 @@ impl Peers {
         self.of_asterisk_publication.get(name).copied()
     }
 
+    /// The Asterisk that is reached by the manager interface of this section.
+    pub(crate) fn of_ami(&self, name: &str) -> Option<PeerId> {
+        let mut peers = self.iter();
+        let (id, _) = peers.find(|(_, peer)| peer.ami.is_some() && peer.name == name)?;
+        Some(id)
+    }
+
     pub(crate) fn of_publisher(&self, publisher: PublisherId) -> Option<PeerId> {
         self.of_publisher.get(&publisher).copied()
     }

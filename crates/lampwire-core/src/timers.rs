@@ -59,6 +59,8 @@ pub(crate) enum Timer {
     Column,
     /// A value that differs from what its home says has done so for long.
     Shadows,
+    /// What sinks hold and nobody has spoken of since the node began is to be taken out.
+    Unspoken,
     /// The time that a shutdown waits is over.
     Shutdown,
 }

@@ -45,7 +45,7 @@ const OPTIONS: &[OptionSpec] = &[
     ),
     list(
         "mailboxes",
-        "Mailboxes of its app_voicemail whose counts are asked for when the connection is made.",
+        "Mailboxes whose counts are asked for when the connection is made, where the Asterisk does not list those of its app_voicemail.",
     ),
     unset(
         "eid",

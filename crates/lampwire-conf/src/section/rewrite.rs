@@ -6,14 +6,14 @@ use std::str::FromStr;
 use lampwire_sip::DeviceState;
 
 use super::{Options, one_of};
+use crate::Location;
 use crate::diagnostic::quote;
 use crate::options::{OptionSpec, SectionSpec, acts, list, unset};
-use crate::{Location, Severity};
 
 const OPTIONS: &[OptionSpec] = &[
     unset(
         "peer",
-        "The asterisk-publication whose peer has other names.",
+        "The asterisk-publication whose peer has other names, or the ami section.",
     ),
     acts(
         "direction",
@@ -49,7 +49,7 @@ pub struct Rewrite {
     pub name: String,
     /// Where it stands.
     pub at: Location,
-    /// The asterisk-publication whose peer is meant, which exists.
+    /// The asterisk-publication whose peer is meant, or where none has that name the ami section; one of them exists.
     pub peer: String,
     /// What the peer tells is rewritten.
     pub inbound: bool,
@@ -201,19 +201,12 @@ pub(crate) fn read(options: &mut Options<'_, '_>) -> Option<Rewrite> {
             "rewrite-peer",
             &at,
             message,
-            "the name of an asterisk-publication",
+            "the name of an asterisk-publication, or of an ami section",
         );
         return None;
     };
     let peer = entry.value.clone();
-    options.refer(
-        "peer",
-        entry,
-        &peer,
-        "asterisk-publication",
-        Severity::Error,
-        None,
-    );
+    options.refer_to_either("peer", entry, "asterisk-publication", "ami");
     Some(Rewrite {
         name: options.section.name.clone(),
         at,

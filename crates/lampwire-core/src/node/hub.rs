@@ -1052,6 +1052,7 @@ impl Node {
             cluster.ways_due = true;
         }
         self.peers.get_mut(id).known_since = self.table.begin_round();
+        self.rules_changed();
         if self.config.lampwire.relay {
             self.each_publisher(now, |publisher, ctx| publisher.own_learned(ctx, id, eid));
         }

@@ -18,6 +18,7 @@ mod reload;
 mod renewal;
 mod silenced;
 mod streams;
+mod terms;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -138,6 +139,8 @@ pub struct Node {
     last_beat: u64,
     /// When the node started.
     started_at: Time,
+    /// It began with nothing: until then it may not have heard of all that others have.
+    blank_until: Time,
     /// What this node stamped in an earlier life and nobody has told since is gone.
     settled: bool,
     /// Endpoints (by index) and the entity id under which they may not speak, as it was reported.
@@ -229,6 +232,7 @@ impl Node {
             renewals: Renewals::default(),
             last_beat: 0,
             started_at: now.at,
+            blank_until: now.at,
             settled: false,
             directory: Directory::default(),
             flows: Flows::new(config.global.keep_alive_interval),
@@ -258,6 +262,9 @@ impl Node {
         self.bound = bound.iter().copied().collect();
         self.life = Life::Running;
         self.started_at = now.at;
+        if self.table.len() == 0 {
+            self.blank_until = now.at + self.config.lampwire.hold_time;
+        }
         self.identify_names();
         self.start_cluster(now);
         let round = self.table.begin_round();
@@ -284,6 +291,8 @@ impl Node {
         if self.config.lampwire.relay {
             self.beat(now);
         }
+        self.take_by_other_rules(now);
+        self.take_back_of_clients(now);
         self.connect_amis(now);
         self.settle(now);
     }
@@ -430,6 +439,7 @@ impl Node {
                 Timer::Cluster => self.tick_cluster(now),
                 Timer::Column => self.pump_column(now),
                 Timer::Shadows => self.say_overdue(now),
+                Timer::Unspoken => self.look_at_unspoken(now),
                 Timer::Shutdown => self.life = Life::Over,
             }
         }

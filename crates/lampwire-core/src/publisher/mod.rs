@@ -87,7 +87,7 @@ impl Context<'_> {
 }
 
 /// What of the configuration decides which values a publisher sends.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) kind: Kind,
     pub(crate) lanes: u16,

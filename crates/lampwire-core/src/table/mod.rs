@@ -164,6 +164,11 @@ pub(crate) struct MaxStates {
 }
 
 impl MaxStates {
+    const ANY: Self = Self {
+        devices: u32::MAX,
+        mailboxes: u32::MAX,
+    };
+
     const fn of(self, kind: Kind) -> u32 {
         match kind {
             Kind::Device => self.devices,
@@ -283,6 +288,8 @@ pub(crate) struct Restored<'a> {
     pub(crate) value: Value,
     pub(crate) source: Source,
     pub(crate) peer: Option<PeerId>,
+    /// For whom it counts, however many he may hold by now.
+    pub(crate) holder: Option<Holder>,
     pub(crate) version: Version,
     pub(crate) lost: bool,
     pub(crate) gone: bool,
@@ -442,6 +449,17 @@ impl Table {
             }
             self.held[endpoint][kind as usize] += 1;
         }
+    }
+
+    /// Whether a value would take a cell of its own that is not there yet.
+    pub(crate) fn is_new(&self, assertion: &Assertion<'_>) -> bool {
+        let known = self.names.find(assertion.kind, assertion.name);
+        let Some((name, eid)) = known.zip(self.eid_ids.get(&assertion.eid)) else {
+            return true;
+        };
+        let (kept, passing) = self.cells_of(name, *eid);
+        let own = if assertion.cachable { kept } else { passing };
+        own.is_none()
     }
 
     /// Whether a value would fit, so that nothing is touched where it does not.
@@ -1166,7 +1184,7 @@ impl Table {
             cachable: true,
             source: restored.source,
             peer: restored.peer,
-            holder: None,
+            holder: restored.holder.map(|holder| (holder, MaxStates::ANY)),
             version: Some(restored.version),
             lost: restored.lost,
             at: restored.at,
@@ -1200,6 +1218,40 @@ impl Table {
             .iter()
             .filter(|cell| cell.source == Source::Local && cell.cachable && cell.is_live());
         own.map(|cell| (cell.name, cell.rev)).collect()
+    }
+
+    /// Whether a name has a value under an entity id that was set on this node.
+    pub(crate) fn is_local(&self, kind: Kind, name: &str, eid: EntityId) -> bool {
+        let (name, eid) = (self.names.find(kind, name), self.eid_ids.get(&eid));
+        let (Some(name), Some(eid)) = (name, eid) else {
+            return false;
+        };
+        let mut cells = self.chain(name).map(|id| self.cell(id));
+        cells.any(|cell| cell.eid == *eid && cell.source == Source::Local && cell.is_live())
+    }
+
+    /// What was set on this node under other entity ids than its own.
+    pub(crate) fn local_of_others(
+        &self,
+        own: EntityId,
+    ) -> BTreeMap<EntityId, Vec<(Kind, Arc<str>)>> {
+        let mut found: BTreeMap<EntityId, Vec<(Kind, Arc<str>)>> = BTreeMap::new();
+        let local = self.cells.iter();
+        for cell in local.filter(|cell| cell.source == Source::Local && cell.is_live()) {
+            let eid = self.eid(cell.eid);
+            if eid != own {
+                let name = self.names.get(cell.name);
+                let entry = (name.kind, Arc::clone(&name.text));
+                found.entry(eid).or_default().push(entry);
+            }
+        }
+        found
+    }
+
+    /// The cell of a name under an entity id that is kept.
+    pub(crate) fn kept_cell(&self, kind: Kind, name: &str, eid: EntityId) -> Option<CellId> {
+        self.cells_of(self.names.find(kind, name)?, *self.eid_ids.get(&eid)?)
+            .0
     }
 
     /// A cell that is to be kept, or was.
@@ -1555,5 +1607,44 @@ impl Table {
     fn supersede(&mut self, rev: Rev) {
         let Self { journal, cells, .. } = self;
         journal.supersede(rev, |entry| cells[entry.cell.index()].rev == entry.rev);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn only_what_has_no_cell_needs_one() {
+        let id = EntityId::from([2, 0, 0, 0, 0, 1]);
+        let mut table = Table::new((1, 2), (id, 1), Rules::default());
+        let assertion = |name, cachable| Assertion {
+            kind: Kind::Device,
+            name,
+            eid: id,
+            value: Value::device(DeviceState::InUse),
+            cachable,
+            source: Source::Local,
+            peer: None,
+            holder: None,
+            version: None,
+            lost: false,
+            at: WallTime::from_millis(1),
+        };
+        assert!(table.is_new(&assertion("a", true)));
+        table.apply(&assertion("a", true)).unwrap();
+        for (name, cachable, new) in [("a", true, false), ("a", false, true), ("b", true, true)] {
+            assert_eq!(table.is_new(&assertion(name, cachable)), new, "{name}");
+        }
+        let other = Assertion {
+            eid: EntityId::from([2, 0, 0, 0, 0, 2]),
+            ..assertion("a", true)
+        };
+        assert!(table.is_new(&other));
+        // What was deleted has its cell until everybody has been told.
+        let at = WallTime::from_millis(2);
+        table.delete(Kind::Device, "a", id, at).unwrap();
+        assert!(!table.is_new(&assertion("a", true)));
     }
 }

@@ -11,7 +11,7 @@ use super::body;
 use super::client::{Subject, Who};
 use super::devices::status_of;
 use super::problem::Problem;
-use super::query::{ListQuery, Name};
+use super::query::{Eid, ListQuery, Name};
 use super::refusal::refused;
 use super::types::ProblemDocument;
 use super::types::{Mailbox, Mailboxes, SetMailbox, lifetime};
@@ -52,7 +52,8 @@ pub(crate) async fn show(
 
 /// PUT: this node's own counts of the mailbox.
 #[utoipa::path(put, path = "/api/v1/mailboxes/{uniqueid}", tag = "states", operation_id = "set_mailbox",
-    summary = "Sets what this node itself says of a mailbox", params(("uniqueid" = String, Path, description = "the name, percent-encoded")), request_body = SetMailbox,
+    summary = "Sets what this node itself says of a mailbox", params(("uniqueid" = String, Path, description = "the name, percent-encoded"),
+        ("eid" = Option<String>, Query, description = "set it under this entity id, which is that of an api-client; only with http_token, or where there is none")), request_body = SetMailbox,
     responses((status = 200, body = Mailbox), (status = 201, description = "this node had said nothing of it before", body = Mailbox),
         (status = 204, description = "told, and not kept"), (status = 400, description = "no JSON", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "the body is too long", body = ProblemDocument, content_type = "application/problem+json"), (status = 415, description = "the body is declared as something else than JSON", body = ProblemDocument, content_type = "application/problem+json"),
@@ -61,6 +62,7 @@ pub(crate) async fn set(
     State(service): State<Service>,
     who: Who,
     Name(name): Name,
+    Eid(asked): Eid,
     body::Json(wanted): body::Json<SetMailbox>,
 ) -> Result<Response, Problem> {
     let SetMailbox { new, old, ttl } = wanted;
@@ -69,7 +71,7 @@ pub(crate) async fn set(
         ttl: lifetime(ttl)?,
         name,
     };
-    let eid = who.may_set(Subject::Mailbox(&setting.name))?;
+    let eid = who.may_set(Subject::Mailbox(&setting.name), asked)?;
     let (outcome, view) = service
         .node
         .ask(move |node, now| {
@@ -86,14 +88,16 @@ pub(crate) async fn set(
 
 /// DELETE: peers get 0/0 for it, and it is gone here.
 #[utoipa::path(delete, path = "/api/v1/mailboxes/{uniqueid}", tag = "states", operation_id = "unset_mailbox",
-    summary = "Takes back what this node itself says of a mailbox", params(("uniqueid" = String, Path, description = "the name, percent-encoded")),
+    summary = "Takes back what this node itself says of a mailbox", params(("uniqueid" = String, Path, description = "the name, percent-encoded"),
+        ("eid" = Option<String>, Query, description = "take back what was set here under this entity id; only with http_token, or where there is none")),
     responses((status = 204, description = "taken back"), (status = 404, description = "this node says nothing of it", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn unset(
     State(service): State<Service>,
     who: Who,
     Name(name): Name,
+    Eid(asked): Eid,
 ) -> Result<StatusCode, Problem> {
-    let eid = who.may_set(Subject::Mailbox(&name))?;
+    let eid = who.may_set(Subject::Mailbox(&name), asked)?;
     service
         .node
         .ask(move |node, now| node.unset_mailbox_of(now, eid, &name))

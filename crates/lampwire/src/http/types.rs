@@ -330,7 +330,7 @@ pub(crate) struct RelationChange {
 /// What an operator should know of a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ReloadWarning {
-    /// `peer-silenced`, `publication-ended` or `not-retracted`.
+    /// `peer-silenced`, `publication-ended`, `not-retracted` or `client-gone`.
     pub(crate) code: String,
     /// The peer that it is about.
     pub(crate) peer: Option<String>,

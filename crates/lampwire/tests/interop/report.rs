@@ -19,10 +19,15 @@ pub(crate) struct Verdict {
     pub(crate) took: Duration,
 }
 
+/// How a trial ended with each release, and how long it took until all was right again, where something was wrong on the way.
+type OfReleases = BTreeMap<Release, (Verdict, Option<Duration>)>;
+
 /// What is collected while the trials run.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     verdicts: Mutex<BTreeMap<(&'static str, Release, Subject), Verdict>>,
+    /// Of Asterisks behind their manager interface, with what each case shows.
+    managed: Mutex<BTreeMap<(&'static str, &'static str), OfReleases>>,
     versions: Mutex<BTreeMap<String, String>>,
 }
 
@@ -37,6 +42,21 @@ impl Report {
     ) {
         if let Ok(mut verdicts) = self.verdicts.lock() {
             verdicts.insert((case, peer, subject), verdict);
+        }
+    }
+
+    /// A trial with an Asterisk behind its manager interface has ended. `right_after`: how long it took until all was right again.
+    pub(crate) fn add_managed(
+        &self,
+        case: &'static str,
+        shows: &'static str,
+        release: Release,
+        verdict: Verdict,
+        right_after: Option<Duration>,
+    ) {
+        if let Ok(mut managed) = self.managed.lock() {
+            let of_case = managed.entry((case, shows)).or_default();
+            of_case.insert(release, (verdict, right_after));
         }
     }
 
@@ -75,8 +95,13 @@ impl Report {
             "<!-- Written by the interop tests (LAMPWIRE_INTEROP_REPORT); do not edit. -->\n"
         )?;
         let now = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC");
-        let passed = verdicts.values().filter(|verdict| verdict.passed).count();
-        write!(out, "Run of {now}: {passed} of {} passed. ", verdicts.len())?;
+        let managed = self.managed.lock().map_err(|_| std::fmt::Error)?;
+        let behind = managed
+            .values()
+            .flat_map(|of_case| of_case.values().map(|(verdict, _)| verdict));
+        let all: Vec<&Verdict> = verdicts.values().chain(behind).collect();
+        let passed = all.iter().filter(|verdict| verdict.passed).count();
+        write!(out, "Run of {now}: {passed} of {} passed. ", all.len())?;
         if partial {
             write!(out, "Not all cases were chosen for this run. ")?;
         }
@@ -111,6 +136,36 @@ impl Report {
                     Some(verdict) => cell(*subject, verdict),
                     None if case.peers.contains(peer) => "not run".into(),
                     None => "-".into(),
+                };
+                write!(out, " {cell} |")?;
+            }
+            writeln!(out)?;
+        }
+        if managed.is_empty() {
+            return Ok(());
+        }
+        writeln!(
+            out,
+            "\n## Asterisks by their manager interface\n\n\
+             An Asterisk without the exchange, read and told by Lampwire over its manager interface ([ami.md](ami.md)), beside two that have it. \
+             Where something was wrong on the way, the time until everything was right again on all three stands behind it.\n"
+        )?;
+        write!(out, "| case | what it shows |")?;
+        for release in Release::ALL {
+            write!(out, " {release} |")?;
+        }
+        writeln!(out, "\n|---|---|{}", "---|".repeat(Release::ALL.len()))?;
+        for ((case, shows), of_case) in managed.iter() {
+            write!(out, "| {case} | {shows} |")?;
+            for release in Release::ALL {
+                let cell = match of_case.get(&release) {
+                    Some((verdict, right_after)) => {
+                        let verdict = cell(Subject::Lampwire, verdict);
+                        let right = right_after
+                            .map(|after| format!("; right after {:.2} s", after.as_secs_f32()));
+                        verdict + &right.unwrap_or_default()
+                    }
+                    None => "not run".to_owned(),
                 };
                 write!(out, " {cell} |")?;
             }

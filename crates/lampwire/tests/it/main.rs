@@ -29,6 +29,7 @@ mod sip;
 mod streams;
 mod supervisor;
 mod takeover;
+mod target;
 mod torture;
 mod transports;
 mod wire_table;

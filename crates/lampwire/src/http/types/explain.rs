@@ -281,12 +281,8 @@ fn sentence(device: &core::DeviceView) -> String {
 fn clear_device(name: &str, entity: &core::EntityView, own: EntityId) -> Clear {
     let quoted = shell_word(name);
     let ours = format!("lampwire unset device {quoted}");
-    if entity.eid == own && entity.source == Source::Local {
-        return Clear {
-            on: "this node".to_owned(),
-            command: Some(ours),
-            note: None,
-        };
+    if entity.source == Source::Local {
+        return clear_here(ours, entity.eid, own);
     }
     let on = format!("the server of {}", who(entity.peer.as_deref(), entity.eid));
     if is_custom(name) {
@@ -312,12 +308,8 @@ fn clear_device(name: &str, entity: &core::EntityView, own: EntityId) -> Clear {
 fn clear_mailbox(entity: &core::MailboxView, own: EntityId) -> Clear {
     let name = &entity.mailbox;
     let ours = format!("lampwire unset mailbox {}", shell_word(name));
-    if entity.eid == own && entity.source == Source::Local {
-        return Clear {
-            on: "this node".to_owned(),
-            command: Some(ours),
-            note: None,
-        };
+    if entity.source == Source::Local {
+        return clear_here(ours, entity.eid, own);
     }
     Clear {
         on: format!("the server of {}", who(entity.peer.as_deref(), entity.eid)),
@@ -326,6 +318,25 @@ fn clear_mailbox(entity: &core::MailboxView, own: EntityId) -> Clear {
             "the counts follow its voice mail; external ones: asterisk -rx {}; where that is a Lampwire: {ours}",
             shell_word(&format!("mwi delete mailbox {}", asterisk_word(name)))
         )),
+    }
+}
+
+/// What was set on this node, by its operator or by a program that has an entity id of its own.
+fn clear_here(command: String, eid: EntityId, own: EntityId) -> Clear {
+    let on = "this node".to_owned();
+    match eid == own {
+        true => Clear {
+            on,
+            command: Some(command),
+            note: None,
+        },
+        false => Clear {
+            on,
+            command: Some(format!("{command} --eid {eid}")),
+            note: Some(format!(
+                "a program (type=api-client) whose entity id is {eid} has set it, and may set it again"
+            )),
+        },
     }
 }
 
@@ -507,6 +518,14 @@ mod tests {
         assert_eq!(
             ours.command.unwrap(),
             r"lampwire unset device 'Custom:it'\''s'"
+        );
+        let program = clear_device("Custom:x", &entity(9, DeviceState::InUse, None), own);
+        assert_eq!(
+            (program.on.as_str(), program.command.as_deref()),
+            (
+                "this node",
+                Some("lampwire unset device Custom:x --eid 02:00:00:00:00:09")
+            )
         );
         let peer = entity(2, DeviceState::InUse, Some("office"));
         let theirs = clear_device("Custom:x", &peer, own);
