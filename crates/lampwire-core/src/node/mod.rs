@@ -72,7 +72,7 @@ pub struct Setup {
     pub entity_id: EntityId,
     /// All randomness of the node: another for each life.
     pub seed: [u8; 32],
-    /// What tags and nonces are sealed with. A node that keeps what it knows over a restart keeps this too, or its old tags are none.
+    /// What tags are sealed with. A node that keeps what it knows over a restart keeps this too, or its old tags are none.
     pub secret: [u8; 32],
 }
 
@@ -175,8 +175,11 @@ impl Node {
         let (names_key, transactions_key) = (pair(), pair());
         let mut tag_key = [0; 16];
         secrets.fill(&mut tag_key);
+        let mut guise_key = [0; 16];
+        secrets.fill(&mut guise_key);
+        // Which counts of a nonce are used is not kept, so no nonce may be good in another life.
         let mut nonce_key = [0; 32];
-        secrets.fill(&mut nonce_key);
+        Random::new(&seed, "nonces").fill(&mut nonce_key);
         let mut filters = Filters::default();
         let taken = taken(&config, &mut filters);
         let ids = (0..config.outbound_publishes.len()).filter_map(|it| u16::try_from(it).ok());
@@ -195,7 +198,7 @@ impl Node {
         let mut node = Self {
             compositor: Compositor::new(&config, tag_key),
             transactions: ServerTransactions::new(transactions_key),
-            authenticator: Authenticator::new(nonce_key, &config),
+            authenticator: Authenticator::new(nonce_key, guise_key, &config),
             identifier: Identifier::new(&config),
             table: Table::new(
                 names_key,
