@@ -150,6 +150,11 @@ pub const DNS_SOONEST: Duration = Duration::from_secs(5);
 /// The latest that a question is asked again: a day, so that a wrong life of an answer heals.
 pub const DNS_LATEST: Duration = Duration::from_secs(86_400);
 
+/// How long unproven requests of unknown addresses are not answered while names of the configuration were never answered: longer than a site's
+/// DNS server needs to come up beside this node. A peer that is challenged before its name is known may be silent until somebody restarts it; new
+/// addresses cannot be kept waiting for ever.
+pub const NAMES_AWAITED: Duration = Duration::from_secs(300);
+
 /// Questions to the DNS that are kept: a thousand peers with three services and a host each.
 pub const DNS_QUESTIONS: usize = 4096;
 

@@ -5,7 +5,7 @@
 mod tag;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use lampwire_conf::Config;
@@ -397,6 +397,16 @@ impl Compositor {
             None => inbound.device_state.as_deref().or(inbound.mwi.as_deref()),
         };
         rule.filter(|name| self.rules.contains_key(*name))
+    }
+
+    /// Whether an endpoint has a publication here that came from this address.
+    pub(crate) fn knows(&self, endpoint: Option<usize>, source: IpAddr) -> bool {
+        endpoint.is_some_and(|endpoint| {
+            self.of_endpoint[endpoint] > 0
+                && self
+                    .iter()
+                    .any(|(_, it)| it.endpoint == endpoint && it.remote.ip() == source)
+        })
     }
 
     /// Whether an endpoint may begin one more publication.

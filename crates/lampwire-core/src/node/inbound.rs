@@ -227,6 +227,19 @@ impl Node {
     fn refuse_stranger(&mut self, arrival: &Arrival<'_>, sender: Sender, refusal: Refusal) {
         let (now, source) = (arrival.now, arrival.remote.ip());
         let of_peer = self.is_of_a_peer(source);
+        if self.awaits_names.is_some_and(|until| now.at < until)
+            && refusal.status == 401
+            && !of_peer
+            && !self.compositor.knows(sender.endpoint, source)
+        {
+            // Challenged, a stock Asterisk that is known by a name would be silent until its restart. It sends copies, and is asked for what it
+            // gives up meanwhile.
+            self.counters.awaiting_names += 1;
+            let cause = "names of the configuration have not been answered yet";
+            let unheard = Refusal::new(503, "names-awaited", cause);
+            self.note_refused(now, arrival.request, arrival.uri, &unheard);
+            return;
+        }
         let reception = self.strangers.receive(now.at, source, of_peer);
         if let Some(next) = self.strangers.next_prune(now.at) {
             self.timers.set_if_unset(Timer::Strangers, next);

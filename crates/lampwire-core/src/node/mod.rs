@@ -104,6 +104,8 @@ pub struct Node {
     identifier: Identifier,
     /// What the DNS says of the names in `identify` sections and on the way to peers.
     directory: Directory,
+    /// Until when unproven requests of unknown addresses are not answered because names were never answered; `None`: all were.
+    awaits_names: Option<Time>,
     flows: Flows,
     /// Asterisks that are reached by their manager interface, in the order of their sections.
     amis: Vec<Link>,
@@ -228,6 +230,7 @@ impl Node {
             started_at: now.at,
             settled: false,
             directory: Directory::default(),
+            awaits_names: None,
             flows: Flows::new(config.global.keep_alive_interval),
             amis,
             next_ami,
@@ -281,6 +284,7 @@ impl Node {
             self.beat(now);
         }
         self.connect_amis(now);
+        self.await_names(now);
         self.settle(now);
     }
 
@@ -341,7 +345,14 @@ impl Node {
         self.identify_names();
         self.each_publisher(now, Publisher::locate);
         self.connect_amis(now);
+        self.awaits_names = self.awaits_names.filter(|_| self.directory.awaits_any());
         self.settle(now);
+    }
+
+    /// Whoever is nobody may be known by a name whose first answer has not come: until then he is not challenged.
+    fn await_names(&mut self, now: Now) {
+        let until = now.at + limits::NAMES_AWAITED;
+        self.awaits_names = self.directory.awaits_any().then_some(until);
     }
 
     /// Takes back what was said under entity ids that their servers have left for others.

@@ -220,6 +220,7 @@ impl Node {
         }
         self.start_waiting(now);
         self.connect_amis(now);
+        self.await_names(now);
         self.settle(now);
         Ok(report)
     }
