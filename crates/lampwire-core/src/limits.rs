@@ -69,10 +69,14 @@ pub const STRANGER_BURST: u32 = 512;
 /// Addresses whose unproven requests are counted one by one; all others share one bucket. About 1 MB.
 pub const STRANGERS: usize = 16_384;
 
+/// Addresses at which an endpoint is remembered to have proven itself: the servers that publish as one, and where they were before. 40 bytes each.
+pub const HOMES_OF_AN_ENDPOINT: usize = 16;
+
 /// The time of one request in the bucket that all others share: a thousand answers a second.
 pub const STRANGERS_OTHERS_COST: Duration = Duration::from_millis(1);
 
-/// The time of one request that cannot be proven but comes from a configured peer's address: a thousand answers a second.
+/// The time of one request that cannot be proven but comes from a configured peer's address, or asks for a challenge where its endpoint has proven
+/// itself: a thousand answers a second.
 pub const STRANGERS_AT_A_PEERS_COST: Duration = Duration::from_millis(1);
 
 /// The time of one answer that says that there are too many requests, to all addresses together: a hundred a second. They are for people who

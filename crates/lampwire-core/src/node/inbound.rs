@@ -23,7 +23,7 @@ use crate::peer::PeerId;
 use crate::publisher::request::{names, user_agent};
 use crate::publisher::{Publisher, PublisherId};
 use crate::refusal::{Refusal, RefusalHeader};
-use crate::strangers::Reception;
+use crate::strangers::{Caller, Reception};
 use crate::table::{
     Assertion, Change, Holder, Kind, MaxStates, Source, TableFull, Value, newest_possible,
 };
@@ -240,7 +240,13 @@ impl Node {
             self.note_refused(now, arrival.request, arrival.uri, &unheard);
             return;
         }
-        let reception = self.strangers.receive(now.at, source, of_peer);
+        let caller = Caller {
+            source,
+            of_peer,
+            // A stock Asterisk begins each request so. Whoever guesses passwords is a stranger.
+            endpoint: sender.endpoint.filter(|_| asks_for_challenge(&refusal)),
+        };
+        let reception = self.strangers.receive(now.at, caller);
         if let Some(next) = self.strangers.next_prune(now.at) {
             self.timers.set_if_unset(Timer::Strangers, next);
         }
@@ -253,10 +259,18 @@ impl Node {
                 return;
             }
             Reception::Busy => {
-                let cause = format!("too many unproven requests; this one: {}", refusal.cause);
-                let retry = RefusalHeader::RetryAfter(self.strangers.retry_after());
-                let busy = Refusal::new(503, "too-many-unproven", cause).with(retry);
+                let busy = self.busy(&refusal);
                 self.refuse(arrival, sender.endpoint, &busy);
+            }
+            Reception::Later => {
+                let busy = self.busy(&refusal);
+                match arrival.origin.flow {
+                    // Over a connection no copy comes.
+                    Some(_) => self.refuse(arrival, sender.endpoint, &busy),
+                    None => self.counters.unanswered += 1,
+                }
+                self.note_refused(now, arrival.request, arrival.uri, &busy);
+                return;
             }
             Reception::Silence => self.counters.unanswered += 1,
         }
@@ -264,6 +278,12 @@ impl Node {
             let (flows, mut out) = self.lend_flows(now);
             flows.end(&mut out, flow, "too many unproven requests");
         }
+    }
+
+    fn busy(&self, instead_of: &Refusal) -> Refusal {
+        let cause = format!("too many unproven requests; this one: {}", instead_of.cause);
+        let retry = RefusalHeader::RetryAfter(self.strangers.retry_after());
+        Refusal::new(503, "too-many-unproven", cause).with(retry)
     }
 
     /// The stages of a request, in order. Everything up to the comment reads only, so a refusal leaves no trace.
@@ -678,7 +698,10 @@ impl Node {
                 }
                 let source = arrival.remote.ip();
                 let of_peer = self.is_of_a_peer(source);
-                self.strangers.proven(source, of_peer);
+                if self.strangers.proven(endpoint, source, of_peer) {
+                    let missed = Refusal::new(503, "too-many-unproven", "before it proved itself");
+                    self.note_refused(arrival.now, arrival.request, arrival.uri, &missed);
+                }
                 Ok(())
             }
             Verdict::Stale => refused("stale-nonce", "credentials with an old nonce", true),
@@ -904,7 +927,7 @@ impl Node {
         *self.counters.refused.entry(refusal.code).or_default() += 1;
         let level = match refusal.code {
             // The first half of every authenticated request.
-            "no-credentials" | "stale-nonce" | "nonce-used-up" => Level::Debug,
+            _ if asks_for_challenge(refusal) => Level::Debug,
             _ => Level::Warn,
         };
         let who = match endpoint {
@@ -1037,6 +1060,14 @@ const ALLOW_EVENTS: &str = "asterisk-devicestate, asterisk-mwi";
 
 /// The media type that is understood, for Accept.
 const MEDIA_TYPE: &str = "application/json";
+
+/// Whether a refusal only asks for the second half of an authenticated request.
+fn asks_for_challenge(refusal: &Refusal) -> bool {
+    matches!(
+        refusal.code,
+        "no-credentials" | "stale-nonce" | "nonce-used-up"
+    )
+}
 
 /// A request as credentials see it.
 fn claim<'a>(arrival: &Arrival<'a>) -> Claim<'a> {

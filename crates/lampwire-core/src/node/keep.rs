@@ -153,6 +153,10 @@ impl Node {
             let forgotten = ends + limits::TAG_GRACE;
             let timer = Timer::Publication(id.0);
             self.timers.set(timer, forgotten);
+            if let Some(publication) = self.compositor.get(id) {
+                let (endpoint, remote) = (publication.endpoint, publication.remote);
+                self.strangers.know(endpoint, remote.ip());
+            }
         }
     }
 

@@ -218,7 +218,7 @@ impl Node {
             publisher_at: Vec::new(),
             senders: Senders::default(),
             speakers: Speakers::new(&config),
-            strangers: Strangers::new(&config.global),
+            strangers: Strangers::new(&config),
             late: LateAnswers::new(&config),
             leases: Leases::default(),
             rewrites,

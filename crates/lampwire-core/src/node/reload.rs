@@ -379,7 +379,7 @@ impl Node {
         self.identifier = identifier(new, &self.directory);
         self.speakers.renew(new, endpoint);
         self.late.renew(new, endpoint);
-        self.strangers.renew(&new.global);
+        self.strangers.renew(new, endpoint);
         self.flows.set_keep_alive(new.global.keep_alive_interval);
         self.next_hops = next_hops(new);
         let reported = std::mem::take(&mut self.reported).into_iter();

@@ -353,6 +353,121 @@ fn whoever_answers_challenges_is_never_told_to_wait() {
     }
 }
 
+/// Requests of somebody else at this address, more than are answered.
+fn flood(bench: &mut Bench, from: &str, user: &str) {
+    for number in 0..3_000u32 {
+        let request = Request::new().user(user).from(from);
+        bench.put(from, &request.text(&mut (number + 100_000)));
+    }
+}
+
+/// The peer proves itself at this address, and ends what it began.
+fn prove(bench: &mut Bench, from: &str) {
+    let first = Request::new().from(from);
+    let challenge = challenges(&bench.ask(&first)).remove(0);
+    let line = credentials(&challenge, 1, Some(Qop::Auth), &first.body, None);
+    assert_eq!(bench.ask(&first.extra(&line)).status(), 200);
+}
+
+#[test]
+fn a_peer_is_challenged_whatever_comes_from_its_neighbours() {
+    for (peer, neighbour) in [
+        (STRANGER, STRANGER),
+        // A network of 64 bits counts as one stranger.
+        ("[2001:db8::1]:5060", "[2001:db8::2]:5060"),
+    ] {
+        let mut bench = guarded("");
+        prove(&mut bench, peer);
+        flood(&mut bench, neighbour, "nobody");
+        prove(&mut bench, peer);
+        flood(&mut bench, neighbour, "other");
+        prove(&mut bench, peer);
+    }
+}
+
+#[test]
+fn a_configured_address_is_challenged_whatever_comes_from_beside_it() {
+    let at = "[2001:db8:0:1::1]:5060";
+    let mut bench = with_peer_at("2001:db8:0:1::1");
+    flood(&mut bench, "[2001:db8:0:1::2]:5060", "nobody");
+    prove(&mut bench, at);
+    // Nobody's requests from there have a bucket of their own as well.
+    let mut bench = with_peer_at("2001:db8:0:1::1");
+    flood(&mut bench, at, "nobody");
+    prove(&mut bench, at);
+}
+
+/// As [`guarded`], and the peer's address is configured.
+fn with_peer_at(address: &str) -> Bench {
+    let config = TAKES_ONLY.replace(
+        "[peer]\ntype=endpoint",
+        "[peer]\ntype=endpoint\nauth=secret\nidentify_by=username",
+    );
+    Bench::new(&format!(
+        "{config}[secret]\ntype=auth\nusername=ann\npassword=light\n\
+         [peer]\ntype=identify\nendpoint=peer\nmatch={address}\n"
+    ))
+}
+
+/// Both ways, the peer with credentials.
+fn both_ways() -> Bench {
+    let config = RELATION
+        .replace("@probe=0", "@probe=0\n@resync=0\n@qualify_frequency=0")
+        .replace(
+            "[peer]\ntype=endpoint",
+            "[peer]\ntype=endpoint\nauth=secret",
+        );
+    let mut bench = Bench::new(&format!(
+        "{config}[secret]\ntype=auth\nusername=ann\npassword=light\n"
+    ));
+    asked(&mut bench, Duration::from_secs(70));
+    bench
+}
+
+#[test]
+fn what_a_peer_is_not_answered_among_challenges_in_its_name_is_asked_for() {
+    let mut bench = both_ways();
+    prove(&mut bench, STRANGER);
+    flood(&mut bench, STRANGER, "peer");
+    let request = Request::new().from(STRANGER).text(&mut 9);
+    assert_eq!(
+        bench.put(STRANGER, &request),
+        [] as [String; 0],
+        "no refusal: that would be the end of the state"
+    );
+    assert_eq!(asked(&mut bench, Duration::from_secs(3)), 2);
+    assert!(!bench.put(STRANGER, &request).is_empty(), "a copy of it");
+}
+
+#[test]
+fn strangers_in_a_peers_name_do_not_make_us_ask_it_and_the_peer_does() {
+    let mut bench = both_ways();
+    flood(&mut bench, STRANGER, "peer");
+    assert_eq!(asked(&mut bench, Duration::from_secs(70)), 0);
+    flood(&mut bench, STRANGER, "peer");
+    bench.pass(Duration::from_secs(2));
+    prove(&mut bench, STRANGER);
+    assert_eq!(
+        asked(&mut bench, Duration::from_secs(3)),
+        2,
+        "it was among those that were not answered"
+    );
+}
+
+#[test]
+fn a_peer_is_known_at_its_address_over_a_restart() {
+    let config = RELATION.replace(
+        "[peer]\ntype=endpoint",
+        "[peer]\ntype=endpoint\nauth=secret",
+    );
+    let config = format!("{config}[secret]\ntype=auth\nusername=ann\npassword=light\n");
+    let mut bench = Bench::new(&config);
+    prove(&mut bench, STRANGER);
+    let mut bench = bench.restarted(&config, false);
+    flood(&mut bench, STRANGER, "nobody");
+    prove(&mut bench, STRANGER);
+}
+
 #[test]
 fn guesses_of_a_password_run_dry() {
     let mut bench = guarded("");
