@@ -179,10 +179,10 @@ impl Node {
             Ok(Granted::Nothing) => {}
             Ok(Granted::Again(accepted)) => {
                 self.counters.retransmissions += 1;
-                self.reply_accepted(arrival, None, &accepted);
+                self.reply_accepted(arrival, Sender::default(), &accepted);
             }
             Ok(Granted::Options) => {
-                self.reply(arrival, sender.endpoint, 200, "", |writer, _, _| {
+                self.reply(arrival, sender, 200, "", |writer, _, _| {
                     writer
                         .text(HeaderName::Allow, ALLOW)
                         .text(HeaderName::Accept, MEDIA_TYPE)
@@ -197,7 +197,7 @@ impl Node {
                 began,
             }) => {
                 self.counters.accepted += 1;
-                self.reply_accepted(arrival, sender.endpoint, &accepted);
+                self.reply_accepted(arrival, sender, &accepted);
                 for change in change.into_iter().chain(changes) {
                     self.fan_out(arrival.now, change);
                 }
@@ -216,7 +216,7 @@ impl Node {
                 }
             }
             Err(refusal) if sender.proven => {
-                self.refuse(arrival, sender.endpoint, &refusal);
+                self.refuse(arrival, sender, &refusal);
                 self.note_refused(arrival.now, arrival.request, arrival.uri, &refusal);
             }
             Err(refusal) => self.refuse_stranger(arrival, sender, refusal),
@@ -252,7 +252,7 @@ impl Node {
         }
         match reception {
             Reception::Answer => {
-                self.refuse(arrival, sender.endpoint, &refusal);
+                self.refuse(arrival, sender, &refusal);
                 if of_peer && refusal.status == 401 {
                     self.note_challenged(now, arrival.request, arrival.uri);
                 }
@@ -260,13 +260,13 @@ impl Node {
             }
             Reception::Busy => {
                 let busy = self.busy(&refusal);
-                self.refuse(arrival, sender.endpoint, &busy);
+                self.refuse(arrival, sender, &busy);
             }
             Reception::Later => {
                 let busy = self.busy(&refusal);
                 match arrival.origin.flow {
                     // Over a connection no copy comes.
-                    Some(_) => self.refuse(arrival, sender.endpoint, &busy),
+                    Some(_) => self.refuse(arrival, sender, &busy),
                     None => self.counters.unanswered += 1,
                 }
                 self.note_refused(now, arrival.request, arrival.uri, &busy);
@@ -906,14 +906,9 @@ impl Node {
         }
     }
 
-    fn reply_accepted(
-        &mut self,
-        arrival: &Arrival<'_>,
-        endpoint: Option<usize>,
-        accepted: &Accepted,
-    ) {
+    fn reply_accepted(&mut self, arrival: &Arrival<'_>, sender: Sender, accepted: &Accepted) {
         let first = arrival.request.if_match().is_none();
-        self.reply(arrival, endpoint, 200, "", |writer, _, _| {
+        self.reply(arrival, sender, 200, "", |writer, _, _| {
             writer
                 .text(HeaderName::SipETag, accepted.tag.digits().as_str())
                 .number(HeaderName::Expires, accepted.expires);
@@ -923,14 +918,14 @@ impl Node {
         });
     }
 
-    fn refuse(&mut self, arrival: &Arrival<'_>, endpoint: Option<usize>, refusal: &Refusal) {
+    fn refuse(&mut self, arrival: &Arrival<'_>, sender: Sender, refusal: &Refusal) {
         *self.counters.refused.entry(refusal.code).or_default() += 1;
         let level = match refusal.code {
             // The first half of every authenticated request.
             _ if asks_for_challenge(refusal) => Level::Debug,
             _ => Level::Warn,
         };
-        let who = match endpoint {
+        let who = match sender.endpoint {
             Some(endpoint) => format!("endpoint {}", self.config.endpoints[endpoint].name),
             None => "nobody we know".to_owned(),
         };
@@ -946,14 +941,14 @@ impl Node {
         let number = self.authenticator.number();
         self.reply(
             arrival,
-            endpoint,
+            sender,
             refusal.status,
             &refusal.reason,
             |writer, config, authenticator| {
                 match &refusal.header {
                     RefusalHeader::None => writer,
                     RefusalHeader::Challenge { stale } => {
-                        let auths = match endpoint {
+                        let auths = match sender.endpoint {
                             Some(endpoint) => authenticator.auths_of(endpoint),
                             None => {
                                 let user = arrival.user_of_from().unwrap_or_default();
@@ -984,18 +979,18 @@ impl Node {
     }
 
     /// Sends an answer to where the request came from: over its connection, else to its address (RFC 3581 4, as with Asterisk's force_rport
-    /// even where Via has no rport). To an endpoint that asks faster than its rate it goes later.
+    /// even where Via has no rport). To an endpoint that has proven itself and asks faster than its rate it goes later.
     fn reply(
         &mut self,
         arrival: &Arrival<'_>,
-        endpoint: Option<usize>,
+        sender: Sender,
         status: u16,
         reason: &str,
         headers: impl FnOnce(&mut Writer<'_>, &Config, &Authenticator),
     ) {
         let event = arrival.request.event().ok().flatten();
         let event = event.map(|event| event.package);
-        let answered = Answered::new(endpoint, arrival.method, event, status);
+        let answered = Answered::new(sender.endpoint, arrival.method, event, status);
         *self.counters.answered.entry(answered).or_default() += 1;
         let (config, authenticator) = (&self.config, &self.authenticator);
         let write = |out: &mut Vec<u8>| {
@@ -1009,6 +1004,8 @@ impl Node {
             writer.text(HeaderName::Server, user_agent(config));
             writer.finish();
         };
+        // What is not proven may be anybody's, and is counted elsewhere.
+        let endpoint = sender.endpoint.filter(|_| sender.proven);
         let leave = endpoint.map_or(Leave::Now, |endpoint| {
             self.late.charge(arrival.now.at, endpoint)
         });

@@ -638,6 +638,23 @@ fn an_endpoint_above_its_rate_hears_later_and_nothing_is_refused() {
 }
 
 #[test]
+fn what_is_not_proven_spends_nothing_of_an_endpoints_rate() {
+    let config = TAKES_ONLY.replace(
+        "[peer]\ntype=endpoint",
+        "[peer]\ntype=endpoint\nauth=secret\n@request_rate=1",
+    );
+    let mut bench = Bench::new(&format!(
+        "{config}[secret]\ntype=auth\nusername=ann\npassword=light\n"
+    ));
+    for number in 0..50u32 {
+        let request = Request::new().from(STRANGER).text(&mut (number + 500));
+        assert_eq!(bench.put(STRANGER, &request).len(), 1, "answered at once");
+    }
+    prove(&mut bench, PEER);
+    assert_eq!(bench.node.counters().late, 0);
+}
+
+#[test]
 fn an_endpoint_that_does_not_wait_for_answers_is_not_looked_at() {
     let config = TAKES_ONLY.replace(
         "[peer]\ntype=endpoint",
