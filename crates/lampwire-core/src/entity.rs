@@ -16,8 +16,12 @@ use crate::time::Time;
 struct Speaker {
     /// Its own, by its `refresh` or its configuration.
     own: Option<EntityId>,
-    /// All that it has spoken for, bounded.
+    /// All that it has spoken for at first hand.
     spoken: BTreeSet<EntityId>,
+    /// All that it has brought anything of, at first hand or not, bounded.
+    brought: BTreeSet<EntityId>,
+    /// The hubs whose words it has brought, bounded.
+    hubs: BTreeSet<EntityId>,
 }
 
 impl Speaker {
@@ -118,14 +122,17 @@ pub(crate) struct Speakers {
 
 /// A bound is met: the endpoint speaks for too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooMany;
+pub(crate) enum TooMany {
+    EntityIds,
+    Hubs,
+}
 
 impl Speakers {
     /// Nothing said yet, but for what is configured.
     pub(crate) fn new(config: &Config) -> Self {
         let speaker = |endpoint: &lampwire_conf::Endpoint| Speaker {
             own: endpoint.entity_id,
-            spoken: BTreeSet::new(),
+            ..Speaker::default()
         };
         Self {
             list: config.endpoints.iter().map(speaker).collect(),
@@ -183,14 +190,40 @@ impl Speakers {
         self.findings = moved.collect();
     }
 
-    /// Whether an endpoint may speak for one more.
-    pub(crate) fn check(&self, endpoint: usize, eid: EntityId) -> Result<(), TooMany> {
-        let spoken = &self.list[endpoint].spoken;
-        if spoken.len() < limits::ENTITY_IDS_OF_AN_ENDPOINT || spoken.contains(&eid) {
-            Ok(())
-        } else {
-            Err(TooMany)
+    /// Whether an endpoint may bring something of these entity ids, in the words of these hubs.
+    pub(crate) fn check(
+        &self,
+        endpoint: usize,
+        eids: impl Iterator<Item = EntityId>,
+        hubs: impl Iterator<Item = EntityId>,
+    ) -> Result<(), TooMany> {
+        let speaker = &self.list[endpoint];
+        let fits = |known: &BTreeSet<EntityId>,
+                    bound: usize,
+                    others: &mut dyn Iterator<Item = EntityId>| {
+            let new: BTreeSet<EntityId> = others.filter(|it| !known.contains(it)).collect();
+            new.is_empty() || known.len() + new.len() <= bound
+        };
+        let bound = limits::ENTITY_IDS_OF_AN_ENDPOINT;
+        if !fits(&speaker.brought, bound, &mut { eids }) {
+            return Err(TooMany::EntityIds);
         }
+        if !fits(&speaker.hubs, limits::HUBS_OF_AN_ENDPOINT, &mut { hubs }) {
+            return Err(TooMany::Hubs);
+        }
+        Ok(())
+    }
+
+    /// An endpoint has brought something of an entity id, which was checked; `by`: in the words of this hub.
+    pub(crate) fn brought(&mut self, endpoint: usize, eid: EntityId, by: Option<EntityId>) {
+        let speaker = &mut self.list[endpoint];
+        speaker.brought.insert(eid);
+        speaker.hubs.extend(by);
+    }
+
+    /// An endpoint has brought the beat of a hub, which was checked.
+    pub(crate) fn brought_beat(&mut self, endpoint: usize, by: EntityId) {
+        self.list[endpoint].hubs.insert(by);
     }
 
     /// An endpoint has said a state under an entity id. What is wrong about that, if it was not known before.
@@ -366,6 +399,10 @@ mod tests {
         assert_eq!(speakers.is(NOW, &config, 2, eid(0x0c)), None);
     }
 
+    fn check(speakers: &Speakers, eid: EntityId) -> Result<(), TooMany> {
+        speakers.check(0, [eid].into_iter(), std::iter::empty())
+    }
+
     #[test]
     fn an_endpoint_speaks_for_a_bounded_number() {
         let config = config();
@@ -373,13 +410,11 @@ mod tests {
         for number in 0..limits::ENTITY_IDS_OF_AN_ENDPOINT {
             let [high, low] = u16::try_from(number).unwrap().to_be_bytes();
             let eid: EntityId = format!("02:00:00:00:{high:02x}:{low:02x}").parse().unwrap();
-            assert_eq!(speakers.check(0, eid), Ok(()));
-            speakers.said(NOW, 0, eid);
+            assert_eq!(check(&speakers, eid), Ok(()));
+            speakers.brought(0, eid, None);
         }
-        assert_eq!(
-            speakers.check(0, "04:00:00:00:00:00".parse().unwrap()),
-            Err(TooMany)
-        );
-        assert_eq!(speakers.check(0, eid(1)), Ok(()));
+        let another = "04:00:00:00:00:00".parse().unwrap();
+        assert_eq!(check(&speakers, another), Err(TooMany::EntityIds));
+        assert_eq!(check(&speakers, eid(1)), Ok(()));
     }
 }

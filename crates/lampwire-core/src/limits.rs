@@ -242,6 +242,9 @@ pub const TCP_REFUSED_FOR: Duration = Duration::from_secs(300);
 /// Entity ids that one endpoint may speak for: a hub speaks for all its peers, anybody else for one.
 pub const ENTITY_IDS_OF_AN_ENDPOINT: usize = 1024;
 
+/// Hubs whose words one endpoint may bring: all of a mesh that is larger than any that is known of. Four endpoints may take all the room there is.
+pub const HUBS_OF_AN_ENDPOINT: usize = 256;
+
 /// Entity ids that were left by their servers and whose devices are to be taken back.
 pub const ENTITY_IDS_LEFT: usize = 1024;
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use lampwire_conf::{CertificateName, Config, RequestFacts, Rule};
 use lampwire_sip::{
     BodyError, Defect, EntityId, EventPackage, Extras, HeaderName, Message, Method, ParseError,
-    Scheme, StartLine, StateChange, Uri, Writer,
+    Scheme, StartLine, StateChange, Uri, Version, Writer,
 };
 
 use super::Node;
@@ -14,6 +14,7 @@ use super::many::{self, brings_many};
 use crate::auth::server::{Authenticator, Claim, Verdict};
 use crate::compositor::{Accepted, Checked, Intent};
 use crate::counters::Answered;
+use crate::entity::TooMany;
 use crate::hex::Hex;
 use crate::io::{Event, FlowId, Level, TransportId};
 use crate::late::Leave;
@@ -401,10 +402,8 @@ impl Node {
         };
 
         // entity id: may this endpoint speak for it?
-        if let Some(change) = change {
-            self.check_entity_id(endpoint, change.eid())?;
-        }
-        if let Some(extras) = extras {
+        if let (Some(change), Some(extras)) = (change, extras) {
+            self.check_entity_ids(endpoint, [(change, extras)])?;
             check_numbers(now, extras)?;
         }
 
@@ -434,6 +433,7 @@ impl Node {
                 // The version of a beat is that of the hub whose it is.
                 let beat = extras.version.filter(|beat| beat.by == *eid);
                 if let (Some(peer), Some(beat)) = (peer, beat) {
+                    self.speakers.brought_beat(endpoint, beat.by);
                     self.take_beat(now, peer, beat, extras);
                 }
             }
@@ -460,12 +460,8 @@ impl Node {
                         | StateChange::Canary { .. }
                 )
         }) {
-            self.note_entity_id(
-                now,
-                endpoint,
-                change,
-                extras.is_some_and(|it| it.version.is_some()),
-            );
+            let version = extras.and_then(|it| it.version);
+            self.note_entity_id(now, endpoint, change, version);
         }
         let states = matches!(
             change,
@@ -719,25 +715,55 @@ impl Node {
         }
     }
 
-    /// Whether an endpoint may speak for an entity id: by its `@allowed_eids`, and because it does not speak for too many.
-    pub(super) fn check_entity_id(&self, endpoint: usize, eid: EntityId) -> Result<(), Refusal> {
+    /// Whether an endpoint may say all this: by its `@allowed_eids`, and because it does not speak for too many.
+    pub(super) fn check_entity_ids<'a>(
+        &self,
+        endpoint: usize,
+        said: impl IntoIterator<Item = (&'a StateChange<'a>, &'a Extras<'a>)> + Clone,
+    ) -> Result<(), Refusal> {
         let configured = &self.config.endpoints[endpoint];
         let allowed = &configured.allowed_eids;
-        if !allowed.is_empty() && !allowed.iter().any(|pattern| pattern.matches(eid)) {
-            let cause = format!(
-                "entity id {eid} is not among @allowed_eids of endpoint {:?}",
-                configured.name
-            );
-            return Err(
-                Refusal::new(403, "entity-id-not-allowed", cause).saying("Not for this entity id")
-            );
+        let is_allowed =
+            |eid| allowed.is_empty() || allowed.iter().any(|pattern| pattern.matches(eid));
+        for (change, _) in said.clone() {
+            let eid = change.eid();
+            if !is_allowed(eid) {
+                let cause = format!(
+                    "entity id {eid} is not among @allowed_eids of endpoint {:?}",
+                    configured.name
+                );
+                return Err(Refusal::new(403, "entity-id-not-allowed", cause)
+                    .saying("Not for this entity id"));
+            }
         }
-        self.speakers.check(endpoint, eid).map_err(|_| {
-            let cause = format!(
-                "endpoint {:?} speaks for too many entity ids",
-                configured.name
-            );
-            Refusal::new(503, "too-many-entity-ids", cause).with(RefusalHeader::RetryAfter(60))
+        // What is remembered of the entity id that it says: all but that of beats and the like.
+        let spoken = |(change, _): (&StateChange<'_>, &Extras<'_>)| match change {
+            StateChange::Device { .. }
+            | StateChange::Mailbox { .. }
+            | StateChange::Refresh { .. } => Some(change.eid()),
+            StateChange::Dumped { .. } | StateChange::Beat { .. } | StateChange::Canary { .. } => {
+                None
+            }
+        };
+        let stamped = |(change, extras): (&StateChange<'_>, &Extras<'_>)| match change {
+            StateChange::Device { .. } | StateChange::Mailbox { .. } | StateChange::Beat { .. } => {
+                extras.version.map(|version| version.by)
+            }
+            StateChange::Refresh { .. }
+            | StateChange::Dumped { .. }
+            | StateChange::Canary { .. } => None,
+        };
+        let others = |eid: &EntityId| *eid != self.entity_id;
+        let eids = said.clone().into_iter().filter_map(spoken).filter(others);
+        let hubs = said.into_iter().filter_map(stamped).filter(others);
+        let too_many = self.speakers.check(endpoint, eids, hubs);
+        too_many.map_err(|too_many| {
+            let (code, what) = match too_many {
+                TooMany::EntityIds => ("too-many-entity-ids", "speaks for too many entity ids"),
+                TooMany::Hubs => ("too-many-hubs", "brings the words of too many hubs"),
+            };
+            let cause = format!("endpoint {:?} {what}", configured.name);
+            Refusal::new(503, code, cause).with(RefusalHeader::RetryAfter(60))
         })
     }
 
@@ -747,11 +773,14 @@ impl Node {
         now: Now,
         endpoint: usize,
         change: &StateChange<'_>,
-        relayed: bool,
+        version: Option<Version>,
     ) {
         let eid = change.eid();
+        let by = version.map(|version| version.by);
+        self.speakers
+            .brought(endpoint, eid, by.filter(|by| *by != self.entity_id));
         let finding = match change {
-            _ if relayed => None,
+            _ if by.is_some() => None,
             StateChange::Refresh { .. } => self.speakers.is(now.at, &self.config, endpoint, eid),
             StateChange::Device { .. } | StateChange::Mailbox { .. } => {
                 self.speakers.said(now.at, endpoint, eid)

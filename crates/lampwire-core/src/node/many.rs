@@ -36,8 +36,9 @@ impl Node {
                 *change = ours.map_err(bad_body)?;
             }
         }
-        for (change, extras) in &states {
-            self.check_entity_id(endpoint, change.eid())?;
+        let said = states.iter().map(|(change, extras)| (change, extras));
+        self.check_entity_ids(endpoint, said)?;
+        for (_, extras) in &states {
             check_numbers(now, extras)?;
         }
 
@@ -56,9 +57,9 @@ impl Node {
                     return Err(refusal);
                 }
             }
-            let relayed = extras.version.is_some();
-            if known.replace((change.eid(), relayed)) != Some((change.eid(), relayed)) {
-                self.note_entity_id(now, endpoint, change, relayed);
+            let by = extras.version.map(|version| version.by);
+            if known.replace((change.eid(), by)) != Some((change.eid(), by)) {
+                self.note_entity_id(now, endpoint, change, extras.version);
             }
         }
         Ok((changes, u64::try_from(states.len()).unwrap_or(u64::MAX)))

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use lampwire_core::limits;
+
 use crate::bench::{Bench, PEER_EID, Request, TAKES_ONLY};
 
 const OTHER_EID: &str = "02:00:00:00:00:09";
@@ -66,6 +68,115 @@ fn what_a_server_said_under_an_entity_id_that_it_has_left_is_taken_back() {
         "{notes:?}"
     );
     assert_eq!(bench.node.counters().findings["entity-id-changed"], 1);
+}
+
+/// A number as an entity id.
+fn numbered(number: usize) -> String {
+    let [.., high, low] = number.to_be_bytes();
+    format!("04:00:00:00:{high:02x}:{low:02x}")
+}
+
+/// How many of these are taken, all in one publication, before one is refused for want of room.
+fn taken(bench: &mut Bench, requests: impl Iterator<Item = Request>) -> usize {
+    let mut tag: Option<String> = None;
+    for (number, request) in requests.enumerate() {
+        let request = match &tag {
+            Some(tag) => request.tag(tag),
+            None => request,
+        };
+        let answer = bench.ask(&request);
+        if answer.status() == 503 {
+            return number;
+        }
+        assert_eq!(answer.status(), 200);
+        tag = Some(answer.tag().to_owned());
+    }
+    panic!("it has no bound");
+}
+
+#[test]
+fn an_endpoint_speaks_for_a_bounded_number_of_entity_ids_whichever_way() {
+    let bound = limits::ENTITY_IDS_OF_AN_ENDPOINT;
+    let by = "05:00:00:00:00:01";
+    let relayed = |number: usize| {
+        let request = saying("Custom:a", &numbered(number));
+        let body = request
+            .body
+            .replace('}', &format!(r#","by":"{by}","seq":1}}"#));
+        request.body(body)
+    };
+    let ways: [(&str, &dyn Fn(usize) -> Request); 3] = [
+        ("first hand", &|number| {
+            saying(&format!("Custom:{number}"), &numbered(number))
+        }),
+        ("relayed", &|number| {
+            let request = relayed(number);
+            let body = request
+                .body
+                .replace("Custom:a", &format!("Custom:{number}"));
+            request.body(body)
+        }),
+        ("refresh", &|number| refresh(&numbered(number))),
+    ];
+    for (way, request) in ways {
+        let mut bench = Bench::new(TAKES_ONLY);
+        let count = taken(&mut bench, (0..2 * bound).map(request));
+        assert_eq!(count, bound, "{way}");
+        assert_eq!(bench.node.counters().refused["too-many-entity-ids"], 1);
+        // Those that it speaks for already it may go on with, and others have room of their own.
+        assert_eq!(bench.ask(&request(0)).status(), 200, "{way}");
+        let other = request(bound).user("other");
+        assert_eq!(bench.ask(&other).status(), 200, "{way}");
+    }
+}
+
+#[test]
+fn many_states_in_one_request_meet_the_same_bound_together() {
+    let mut bench = Bench::new(TAKES_ONLY);
+    let groups = |count: usize| {
+        let group = |number: usize| {
+            format!(
+                r#"{{"eid":"{}","devices":[["Custom:{number}","INUSE"]]}}"#,
+                numbered(number)
+            )
+        };
+        let groups: Vec<String> = (0..count).map(group).collect();
+        let mut request = Request::new().body(format!("[{}]", groups.join(",")));
+        request.content_type = Some("application/vnd.lampwire.states+json".to_owned());
+        request
+    };
+    let half = limits::ENTITY_IDS_OF_AN_ENDPOINT / 2;
+    assert_eq!(bench.ask(&groups(half)).status(), 200);
+    let mut second = groups(2 * half);
+    second.body = second.body.replace("04:00", "05:00");
+    assert_eq!(bench.ask(&second).status(), 503);
+    assert_eq!(bench.node.states(), half, "none of it is taken");
+    assert_eq!(bench.ask(&groups(2 * half)).status(), 200);
+}
+
+#[test]
+fn an_endpoint_brings_the_words_of_a_bounded_number_of_hubs() {
+    let bound = limits::HUBS_OF_AN_ENDPOINT;
+    let beat = |number: usize| {
+        let by = numbered(number);
+        Request::new().body(format!(
+            r#"{{"type":"beat","eid":"{by}","by":"{by}","seq":{number}}}"#
+        ))
+    };
+    let state = |number: usize| {
+        let request = saying(&format!("Custom:{number}"), PEER_EID);
+        let version = format!(r#","by":"{}","seq":1}}"#, numbered(number));
+        let body = request.body.replace('}', &version);
+        request.body(body)
+    };
+    let ways: [&dyn Fn(usize) -> Request; 2] = [&beat, &state];
+    for way in ways {
+        let mut bench = Bench::new(TAKES_ONLY);
+        assert_eq!(taken(&mut bench, (1..2 * bound).map(way)), bound);
+        assert_eq!(bench.node.counters().refused["too-many-hubs"], 1);
+        assert_eq!(bench.ask(&way(1)).status(), 200);
+        assert_eq!(bench.ask(&way(bound + 1).user("other")).status(), 200);
+    }
 }
 
 #[test]
