@@ -78,7 +78,7 @@ impl Finding {
                 name(endpoints.1)
             ),
             Self::Changed { endpoint, from, to } => format!(
-                "endpoint {} was {from} and is {to} now: what it said as {from} is taken back when it has told all anew; set entityid in \
+                "endpoint {} was {from} and is {to} now: its devices as {from} are taken back when it has told all anew; set entityid in \
                  its asterisk.conf, or it will change at each start",
                 name(*endpoint)
             ),
@@ -110,6 +110,14 @@ struct Left {
     successor: EntityId,
     /// When the successor last said something, or the change was found.
     quiet_since: Time,
+    /// A device was told under the successor: before that its server has not told all anew.
+    said: bool,
+}
+
+impl Left {
+    fn due(&self) -> Option<Time> {
+        self.said.then(|| self.quiet_since + limits::DUMP_QUIET)
+    }
 }
 
 /// What all endpoints have said.
@@ -226,10 +234,17 @@ impl Speakers {
         self.list[endpoint].hubs.insert(by);
     }
 
-    /// An endpoint has said a state under an entity id. What is wrong about that, if it was not known before.
-    pub(crate) fn said(&mut self, now: Time, endpoint: usize, eid: EntityId) -> Option<Finding> {
+    /// An endpoint has said a state, of a device or not, under an entity id. What is wrong about that, if it was not known before.
+    pub(crate) fn said(
+        &mut self,
+        now: Time,
+        endpoint: usize,
+        eid: EntityId,
+        device: bool,
+    ) -> Option<Finding> {
         for left in self.left.values_mut().filter(|left| left.successor == eid) {
             left.quiet_since = now;
+            left.said |= device;
         }
         self.left.remove(&eid);
         if !self.list[endpoint].spoken.insert(eid) {
@@ -264,6 +279,7 @@ impl Speakers {
                     let left = Left {
                         successor: eid,
                         quiet_since: now,
+                        said: false,
                     };
                     self.left.insert(from, left);
                 }
@@ -286,26 +302,18 @@ impl Speakers {
     pub(crate) fn take_left(&mut self, now: Time) -> (Vec<EntityId>, Option<Time>) {
         let mut due = Vec::new();
         self.left.retain(|eid, left| {
-            let is_due = left.quiet_since + limits::DUMP_QUIET <= now;
+            let is_due = left.due().is_some_and(|due| due <= now);
             if is_due {
                 due.push(*eid);
             }
             !is_due
         });
-        let next = self
-            .left
-            .values()
-            .map(|left| left.quiet_since + limits::DUMP_QUIET)
-            .min();
-        (due, next)
+        (due, self.next_left())
     }
 
-    /// When to look for entity ids that were left; a quiet time from now at the latest.
+    /// When to look for entity ids that were left.
     pub(crate) fn next_left(&self) -> Option<Time> {
-        self.left
-            .values()
-            .map(|left| left.quiet_since + limits::DUMP_QUIET)
-            .min()
+        self.left.values().filter_map(Left::due).min()
     }
 
     /// What was found so far about an endpoint.
@@ -352,15 +360,15 @@ mod tests {
         assert_eq!(speakers.is(NOW, &config, 0, eid(1)), None);
         // The second speaks for several: it relays.
         assert_eq!(speakers.is(NOW, &config, 1, eid(2)), None);
-        assert_eq!(speakers.said(NOW, 1, eid(2)), None);
-        assert_eq!(speakers.said(NOW, 1, eid(1)), None);
+        assert_eq!(speakers.said(NOW, 1, eid(2), true), None);
+        assert_eq!(speakers.said(NOW, 1, eid(1), true), None);
         let shared = Finding::Shared {
             eid: eid(0x0c),
             endpoints: (0, 2),
         };
         let mut speakers = Speakers::new(&config);
-        assert_eq!(speakers.said(NOW, 0, eid(0x0c)), Some(shared.clone()));
-        assert_eq!(speakers.said(NOW, 0, eid(0x0c)), None, "told once");
+        assert_eq!(speakers.said(NOW, 0, eid(0x0c), true), Some(shared.clone()));
+        assert_eq!(speakers.said(NOW, 0, eid(0x0c), true), None, "told once");
         assert_eq!(speakers.findings(2).collect::<Vec<_>>(), [&shared]);
         assert!(
             shared
@@ -373,11 +381,11 @@ mod tests {
     fn an_entity_id_that_was_left_is_taken_back_once_the_new_one_is_quiet() {
         let config = config();
         let mut speakers = Speakers::new(&config);
-        speakers.said(NOW, 0, eid(1));
+        speakers.said(NOW, 0, eid(1), true);
         let changed = speakers.is(NOW, &config, 0, eid(2)).unwrap();
         assert_eq!(changed.code(), "entity-id-changed");
         let later = NOW + QUIET / 2;
-        speakers.said(later, 0, eid(2));
+        speakers.said(later, 0, eid(2), true);
         assert_eq!(
             speakers.take_left(NOW + QUIET),
             (Vec::new(), Some(later + QUIET))

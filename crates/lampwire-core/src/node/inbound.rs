@@ -783,7 +783,8 @@ impl Node {
             _ if by.is_some() => None,
             StateChange::Refresh { .. } => self.speakers.is(now.at, &self.config, endpoint, eid),
             StateChange::Device { .. } | StateChange::Mailbox { .. } => {
-                self.speakers.said(now.at, endpoint, eid)
+                let device = matches!(change, StateChange::Device { .. });
+                self.speakers.said(now.at, endpoint, eid, device)
             }
             StateChange::Dumped { .. } | StateChange::Beat { .. } | StateChange::Canary { .. } => {
                 None
@@ -793,9 +794,9 @@ impl Node {
             *self.counters.findings.entry(finding.code()).or_default() += 1;
             self.outbox
                 .notice(Level::Warn, finding.code(), finding.text(&self.config));
-            if let Some(next) = self.speakers.next_left() {
-                self.timers.set_if_unset(Timer::EntityIdsLeft, next);
-            }
+        }
+        if let Some(next) = self.speakers.next_left() {
+            self.timers.set_if_unset(Timer::EntityIdsLeft, next);
         }
     }
 

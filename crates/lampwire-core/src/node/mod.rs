@@ -355,13 +355,14 @@ impl Node {
         self.awaits_names = self.directory.awaits_any().then_some(until);
     }
 
-    /// Takes back what was said under entity ids that their servers have left for others.
+    /// Takes back the devices that were said under entity ids that their servers have left for others. Mailboxes stay, as those of whoever is lost.
     fn take_back_left(&mut self, now: Now) {
         let (left, next) = self.speakers.take_left(now.at);
         for eid in left {
-            let names = self.table.names_under(eid);
+            let mut names = self.table.names_under(eid);
+            names.retain(|(kind, _)| *kind == Kind::Device);
             let text = format!(
-                "{} states under {eid} are taken back: its server speaks under another entity id now",
+                "{} devices under {eid} are taken back: its server speaks under another entity id now",
                 names.len()
             );
             self.outbox.notice(Level::Info, "entity-id-left", text);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lampwire_core::limits;
 
-use crate::bench::{Bench, PEER_EID, Request, TAKES_ONLY};
+use crate::bench::{Bench, PEER_EID, Request, TAKES_ONLY, mailbox};
 
 const OTHER_EID: &str = "02:00:00:00:00:09";
 
@@ -68,6 +68,35 @@ fn what_a_server_said_under_an_entity_id_that_it_has_left_is_taken_back() {
         "{notes:?}"
     );
     assert_eq!(bench.node.counters().findings["entity-id-changed"], 1);
+}
+
+#[test]
+fn what_it_left_stays_until_it_says_a_device_under_the_new_one_and_mailboxes_stay_anyway() {
+    let mut bench = Bench::new(TAKES_ONLY);
+    bench.ask(&refresh(PEER_EID));
+    bench.ask(&saying("Custom:old", PEER_EID));
+    let counts = |name: &str, eid: &str| {
+        let body = mailbox(name, 3, 0).replace(PEER_EID, eid);
+        Request::new().event("asterisk-mwi").body(body)
+    };
+    bench.ask(&counts("100", PEER_EID));
+    bench.ask(&refresh(OTHER_EID));
+    bench.pass(Duration::from_secs(20));
+    bench.ask(&counts("200", OTHER_EID));
+    bench.pass(Duration::from_secs(20));
+    assert_eq!(
+        bench.lamp("Custom:old"),
+        Some("INUSE"),
+        "its dump has not come, or it has none"
+    );
+    bench.ask(&saying("Custom:new", OTHER_EID));
+    bench.pass(Duration::from_secs(11));
+    assert_eq!(bench.lamp("Custom:old"), None);
+    assert_eq!(
+        bench.node.mailbox("100").unwrap().new,
+        3,
+        "as of a server that is lost"
+    );
 }
 
 /// A number as an entity id.
