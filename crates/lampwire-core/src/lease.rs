@@ -168,6 +168,13 @@ impl Leases {
         concerned
     }
 
+    /// A peer speaks under another entity id than this one from now on.
+    pub(crate) fn leave(&mut self, eid: EidId, peer: PeerId) {
+        if let Some(lease) = self.list.get_mut(&eid) {
+            lease.ways.remove(&peer);
+        }
+    }
+
     /// What is taken of peers is another: what was complete may be no more.
     pub(crate) fn forget_complete(&mut self) {
         for hub in self.hubs.values_mut() {

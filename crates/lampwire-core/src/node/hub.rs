@@ -166,6 +166,15 @@ impl Node {
         Ok(())
     }
 
+    /// A peer's server has left this entity id for another: it is not by that peer that it is heard any more.
+    pub(super) fn leave(&mut self, now: Now, peer: PeerId, eid: EntityId) {
+        if let Some(eid) = self.table.eid_id(eid) {
+            self.leases.leave(eid, peer);
+            self.table.forget_first_hand(eid, peer);
+            self.look_at(now, eid);
+        }
+    }
+
     /// A peer says what is known already. Whoever told it first may have restarted since and not have it any more.
     fn said_again(&mut self, now: Now, peer: PeerId, known: &KnownValue) {
         if known.version.by == self.entity_id {

@@ -14,7 +14,7 @@ use super::many::{self, brings_many};
 use crate::auth::server::{Authenticator, Claim, Verdict};
 use crate::compositor::{Accepted, Checked, Intent};
 use crate::counters::Answered;
-use crate::entity::TooMany;
+use crate::entity::{Finding, TooMany};
 use crate::hex::Hex;
 use crate::io::{Event, FlowId, Level, TransportId};
 use crate::late::Leave;
@@ -461,7 +461,7 @@ impl Node {
                 )
         }) {
             let version = extras.and_then(|it| it.version);
-            self.note_entity_id(now, endpoint, change, version);
+            self.note_entity_id(now, (endpoint, peer), change, version);
         }
         let states = matches!(
             change,
@@ -771,7 +771,7 @@ impl Node {
     pub(super) fn note_entity_id(
         &mut self,
         now: Now,
-        endpoint: usize,
+        (endpoint, peer): (usize, Option<PeerId>),
         change: &StateChange<'_>,
         version: Option<Version>,
     ) {
@@ -794,6 +794,9 @@ impl Node {
             *self.counters.findings.entry(finding.code()).or_default() += 1;
             self.outbox
                 .notice(Level::Warn, finding.code(), finding.text(&self.config));
+            if let (Finding::Changed { from, .. }, Some(peer)) = (finding, peer) {
+                self.leave(now, peer, from);
+            }
         }
         if let Some(next) = self.speakers.next_left() {
             self.timers.set_if_unset(Timer::EntityIdsLeft, next);

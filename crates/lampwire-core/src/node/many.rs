@@ -59,7 +59,7 @@ impl Node {
             }
             let by = extras.version.map(|version| version.by);
             if known.replace((change.eid(), by)) != Some((change.eid(), by)) {
-                self.note_entity_id(now, endpoint, change, extras.version);
+                self.note_entity_id(now, (endpoint, peer), change, extras.version);
             }
         }
         Ok((changes, u64::try_from(states.len()).unwrap_or(u64::MAX)))

@@ -874,6 +874,11 @@ impl Table {
         }
     }
 
+    /// A peer speaks for an entity id no more.
+    pub(crate) fn forget_first_hand(&mut self, eid: EidId, peer: PeerId) {
+        self.eids[eid.index()].told_by.retain(|it| *it != peer);
+    }
+
     /// Whether a peer speaks for an entity id at first hand.
     pub(crate) fn is_first_hand(&self, eid: EidId, peer: PeerId) -> bool {
         self.eids[eid.index()].told_by.contains(&peer)

@@ -463,6 +463,25 @@ fn what_stands_in_is_as_configured() {
 }
 
 #[test]
+fn a_server_that_goes_by_another_entity_id_is_not_heard_as_the_former_one() {
+    let mut bench = acquainted("");
+    tell(&mut bench, A, device(A.2, "x", "INUSE", ""));
+    tell(&mut bench, A, mailbox(A.2, "100", 3, 0));
+    // It has another entity id now, and nothing to say under it.
+    let now = ("a", A.1, "02:00:00:00:00:1a");
+    refresh(&mut bench, now, "");
+    assert_eq!(pass(&mut bench, 58), [], "held");
+    let heard = pass(&mut bench, 4);
+    assert_eq!(
+        heard,
+        told(&[("b", "x INVALID 0a lost"), ("c", "x INVALID 0a lost")])
+    );
+    // The former one is another server, as far as anybody knows: it may be that of another peer.
+    let heard = tell(&mut bench, B, device(A.2, "x", "BUSY", ""));
+    assert!(heard.contains(&("a", "x BUSY 0a".to_owned())), "{heard:?}");
+}
+
+#[test]
 fn closing_lanes_loses_nothing() {
     let mut bench = acquainted("");
     let (first, _) = say(&mut bench, A, device(A.2, "x", "INUSE", ""));
