@@ -674,14 +674,14 @@ pub const GROUPS: &[Group] = &[
             ),
             note(
                 "rewrite-overlap",
-                "a rewrite makes names that the peer may have itself, and that are left as they are",
-                "two things of the peer's would have one name here, and the lamp shows whichever spoke last",
-                "add a line that moves the peer's own away, or a wider pattern",
+                "a rewrite makes names that the peer (this node, with direction=out) may have itself, and that are left as they are",
+                "two things would have one name, and the lamp shows whichever spoke last",
+                "add a line that moves those away, or a wider pattern",
             ),
             warning(
                 "rewrite-collision",
-                "two names or states of a peer become one",
-                "they overwrite each other here, and there is no way back to the peer",
+                "two names or states of a peer become one, by one rewrite or by several of the same peer",
+                "they overwrite each other here, and there is no way back: the peer hears a state of its own for one that it never had",
                 "give each a name of its own, or rewrite in one direction only",
             ),
             warning(
