@@ -505,6 +505,10 @@ impl Node {
 
     /// A change that is real goes to whoever is to hear of it.
     fn fan_out(&mut self, now: Now, change: Change) {
+        let heir = match change.kind {
+            Kind::Mailbox => self.table.inherit(change.name),
+            Kind::Device => None,
+        };
         self.filters.remember(&mut self.table.names, change.name);
         self.remember_change(now, &change);
         self.tell_watchers(change);
@@ -525,6 +529,9 @@ impl Node {
         if self.table.dead() > 0 {
             self.timers
                 .set(Timer::Tombstones, now.at + limits::TOMBSTONE_SWEEP);
+        }
+        if let Some(heir) = heir {
+            self.fan_out(now, heir);
         }
     }
 

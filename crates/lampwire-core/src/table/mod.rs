@@ -628,6 +628,29 @@ impl Table {
         self.names.get_mut(name).owner = Some(id);
     }
 
+    /// A mailbox whose owner's value is deleted goes to whoever reported messages last of those that still have any; one whose node is lost only
+    /// where no other has. The change that others are to hear instead of the deletion.
+    pub(crate) fn inherit(&mut self, name: NameId) -> Option<Change> {
+        let owner = self.names.get(name).owner?;
+        if !self.owners || !self.cell(owner).dead {
+            return None;
+        }
+        let has_some = |id: &CellId| {
+            let cell = self.cell(*id);
+            !cell.dead && cell.value != Value::mailbox(0, 0)
+        };
+        let heirs = self.chain(name).filter(has_some);
+        let heir = heirs.max_by_key(|id| {
+            let cell = self.cell(*id);
+            (!self.is_lost(cell), cell.rev)
+        })?;
+        self.set_owner(heir);
+        let Cell {
+            value, updated_at, ..
+        } = *self.cell(heir);
+        Some(self.change(heir, value, updated_at, Some(value)))
+    }
+
     /// Whether a value is the one that others are told of its name: each entity's of a device, one owner's of a mailbox.
     pub(crate) fn is_told(&self, id: CellId) -> bool {
         let name = self.names.get(self.cell(id).name);

@@ -931,6 +931,29 @@ fn a_mailbox_has_one_owner_and_an_empty_one_elsewhere_does_not_take_it() {
 }
 
 #[test]
+fn a_mailbox_whose_owners_value_is_deleted_goes_to_the_next_that_has_messages() {
+    let mut bench = acquainted("");
+    tell(&mut bench, A, mailbox(A.2, "100", 3, 0));
+    tell(&mut bench, B, mailbox(B.2, "100", 0, 0));
+    bench.node.set_mailbox(bench.now, "100", 7, 1).unwrap();
+    let everybody = |what| told(&[("a", what), ("b", what), ("c", what)]);
+    assert_eq!(settle(&mut bench), everybody("100 7/1 01"));
+    bench.node.unset_mailbox(bench.now, "100").unwrap();
+    assert_eq!(
+        settle(&mut bench),
+        told(&[("b", "100 3/0 0a"), ("c", "100 3/0 0a")]),
+        "and not that it is empty before"
+    );
+    assert_eq!(bench.node.mailbox("100").unwrap().new, 3);
+    // Nobody else has any: it is empty.
+    tell(&mut bench, A, mailbox(A.2, "200", 0, 0));
+    bench.node.set_mailbox(bench.now, "200", 1, 0).unwrap();
+    settle(&mut bench);
+    bench.node.unset_mailbox(bench.now, "200").unwrap();
+    assert_eq!(settle(&mut bench), everybody("200 0/0 01"));
+}
+
+#[test]
 fn the_owner_of_a_mailbox_can_be_configured() {
     let config = config("").replacen("@lanes=1", "@mailbox_owner=^100 a\n@lanes=1", 1);
     let mut bench = Bench::new(&config);
