@@ -522,17 +522,7 @@ impl Node {
         change: &StateChange<'_>,
         extras: &Extras<'_>,
     ) -> Result<Option<Change>, Refusal> {
-        let full = |full: TableFull| {
-            Refusal::new(503, "table-full", full.to_string()).with(RefusalHeader::RetryAfter(60))
-        };
-        let max = self.max_states(endpoint);
-        let assertion = Assertion {
-            peer,
-            holder: Holder::of_endpoint(endpoint).map(|holder| (holder, max)),
-            version: extras.version,
-            lost: extras.lost && extras.version.is_some(),
-            ..assertion(change, now)
-        };
+        let assertion = self.assertion_of(now, endpoint, peer, change, extras);
         self.table.check_room(&assertion).map_err(full)?;
         if let Some(id) = peer
             && self.peers.get(id).entity_id.is_none()
@@ -571,6 +561,25 @@ impl Node {
             self.settle_owner(now, peer, uniqueid, extras.version.is_none());
         }
         Ok(applied)
+    }
+
+    /// A state as an endpoint says it.
+    pub(super) fn assertion_of<'a>(
+        &self,
+        now: Now,
+        endpoint: usize,
+        peer: Option<PeerId>,
+        change: &'a StateChange<'_>,
+        extras: &Extras<'_>,
+    ) -> Assertion<'a> {
+        let max = self.max_states(endpoint);
+        Assertion {
+            peer,
+            holder: Holder::of_endpoint(endpoint).map(|holder| (holder, max)),
+            version: extras.version,
+            lost: extras.lost && extras.version.is_some(),
+            ..assertion(change, now)
+        }
     }
 
     /// The answer that a copy of a request gets.
@@ -1173,6 +1182,11 @@ pub(super) fn check_numbers(now: Now, extras: &Extras<'_>) -> Result<(), Refusal
         limits::CLOCKS_APART.as_secs() / (365 * 86_400)
     );
     Err(Refusal::new(403, "version-ahead", cause).saying("Version ahead of the clock"))
+}
+
+/// There is no room in the table.
+pub(super) fn full(full: TableFull) -> Refusal {
+    Refusal::new(503, "table-full", full.to_string()).with(RefusalHeader::RetryAfter(60))
 }
 
 pub(super) fn bad_body(error: BodyError) -> Refusal {

@@ -443,7 +443,64 @@ impl Table {
         self.check_room_of(assertion, name)
     }
 
-    /// The same, of a name that has been looked up.
+    /// Whether all of these would fit together.
+    pub(crate) fn check_room_for_all(&self, all: &[Assertion<'_>]) -> Result<(), TableFull> {
+        let (mut cells, mut eids, mut stampers) =
+            (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut of_name: BTreeMap<(Kind, &str), usize> = BTreeMap::new();
+        let mut of_holder: BTreeMap<(usize, Kind), u32> = BTreeMap::new();
+        for assertion in all {
+            let (kind, name) = (assertion.kind, assertion.name);
+            let known = self.names.find(kind, name);
+            self.check_room_of(assertion, known)?;
+            let eid = self.eid_ids.get(&assertion.eid);
+            if eid.is_none() {
+                eids.insert(assertion.eid);
+            }
+            let by = assertion.version.map(|version| version.by);
+            stampers.extend(by.filter(|by| !self.stamper_ids.contains_key(by)));
+            let own = known.zip(eid).and_then(|(name, eid)| {
+                let (kept, passing) = self.cells_of(name, *eid);
+                if assertion.cachable { kept } else { passing }
+            });
+            let is_new =
+                own.is_none() && cells.insert((kind, name, assertion.eid, assertion.cachable));
+            if !is_new {
+                continue;
+            }
+            let others = of_name
+                .entry((kind, name))
+                .or_insert_with(|| known.map_or(0, |name| self.chain(name).count()));
+            *others += 1;
+            if *others > limits::ENTITIES_OF_A_NAME {
+                return Err(TableFull::EntitiesOfAName);
+            }
+            if let Some((holder, max)) = assertion.holder {
+                let endpoint = holder.endpoint();
+                let held = of_holder.entry((endpoint, kind)).or_insert_with(|| {
+                    self.held
+                        .get(endpoint)
+                        .map_or(0, |held| held[kind as usize])
+                });
+                *held += 1;
+                if *held > max.of(kind) {
+                    return Err(TableFull::OfTheEndpoint);
+                }
+            }
+        }
+        if !self.has_room_for_more(cells.len()) {
+            return Err(TableFull::Cells);
+        }
+        if self.eids.len() + eids.len() > limits::ENTITY_IDS {
+            return Err(TableFull::EntityIds);
+        }
+        if !stampers.is_empty() && self.stampers.len() + stampers.len() > limits::HUBS + 1 {
+            return Err(TableFull::Stampers);
+        }
+        Ok(())
+    }
+
+    /// The same as for one, of a name that has been looked up.
     fn check_room_of(
         &self,
         assertion: &Assertion<'_>,
