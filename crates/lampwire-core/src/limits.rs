@@ -209,7 +209,8 @@ pub const FLOW_LINGER: Duration = Duration::from_secs(1);
 /// Connections of peers held at once. 10,000 sites with one each; each costs a task and a few kB.
 pub const FLOWS_ACCEPTED: usize = 10_000;
 
-/// Connections of one address held at once: a site's servers behind one NAT, and old ones that have not been noticed to be dead.
+/// Connections of one address held at once (of one IPv6 network of 64 bits, but where the address is a configured peer's): a site's servers behind
+/// one NAT, and old ones that have not been noticed to be dead.
 pub const FLOWS_OF_AN_ADDRESS: usize = 100;
 
 /// Names of a certificate under which its owner may be reached by its own connection.

@@ -237,7 +237,7 @@ fn cost_of_one(global: &Global) -> Duration {
 }
 
 /// By what a stranger is counted: a configured peer's address by itself, any other by its network.
-fn counted_as(source: IpAddr, of_peer: bool) -> IpAddr {
+pub(crate) fn counted_as(source: IpAddr, of_peer: bool) -> IpAddr {
     match of_peer {
         true => source.to_canonical(),
         false => network_of(source),
@@ -245,7 +245,7 @@ fn counted_as(source: IpAddr, of_peer: bool) -> IpAddr {
 }
 
 /// Who counts as one: an IPv4 address, or an IPv6 network of 64 bits, which is the least that anybody gets.
-fn network_of(source: IpAddr) -> IpAddr {
+pub fn network_of(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         IpAddr::V6(address) => {
             Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()

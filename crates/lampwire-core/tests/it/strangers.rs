@@ -546,6 +546,23 @@ fn a_peer_that_says_nothing_more_still_gets_its_answers() {
 }
 
 #[test]
+fn connections_are_counted_by_network_and_a_configured_peers_by_its_address() {
+    let mut bench = with_tls("[other]\ntype=identify\nendpoint=other\nmatch=2001:db8::1\n");
+    let mut taken = |host: usize| {
+        let remote = format!("[2001:db8::{host:x}]:5060").parse().unwrap();
+        let shown = Certificate::default();
+        let (now, transport) = (bench.now, TransportId(1));
+        bench
+            .node
+            .handle_accepted(now, transport, remote, shown)
+            .is_some()
+    };
+    let bound = limits::FLOWS_OF_AN_ADDRESS;
+    assert_eq!((2..1000).filter(|host| taken(*host)).count(), bound);
+    assert_eq!((0..1000).filter(|_| taken(1)).count(), bound);
+}
+
+#[test]
 fn half_messages_of_all_connections_together_are_bounded() {
     let mut bench = with_tls("");
     let head = Request::new()
