@@ -44,6 +44,8 @@ pub(crate) struct Peer {
     pub(crate) away: bool,
     /// Its last publication has ended, and nothing was taken of it since.
     pub(crate) ended: bool,
+    /// Until when its empty initial PUBLISH shows that it is there, though it holds no publication.
+    pub(crate) knocks_until: Option<Time>,
     /// Until when what was last taken of it shows that it is there.
     pub(crate) taken_until: Time,
     /// When a state of it was last taken.
@@ -316,6 +318,7 @@ impl Peers {
             challenged: None,
             away: false,
             ended: false,
+            knocks_until: None,
             taken_until: Time::default(),
             said_at: Time::default(),
             refusals: 0,

@@ -660,4 +660,4 @@ fn check_expires(config: &Config, request: &Message<'_>) -> Result<u32, Refusal>
 }
 
 /// Seconds granted to a PUBLISH without Expires, as Asterisk grants.
-const DEFAULT_EXPIRES: u32 = 3600;
+pub(crate) const DEFAULT_EXPIRES: u32 = 3600;

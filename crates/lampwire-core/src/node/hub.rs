@@ -1,9 +1,12 @@
 //! The hub: who hears of whom, when a node is lost and what then becomes of its states.
 
+use std::time::Duration;
+
 use lampwire_conf::RetractAs;
-use lampwire_sip::{DeviceState, EntityId, EventPackage, Extras, StateChange, Version};
+use lampwire_sip::{DeviceState, EntityId, EventPackage, Extras, Message, StateChange, Version};
 
 use super::Node;
+use crate::compositor::DEFAULT_EXPIRES;
 use crate::io::Level;
 use crate::lease::Turn;
 use crate::limits;
@@ -537,7 +540,34 @@ impl Node {
         }
     }
 
+    /// A peer has asked to begin a publication with nothing to say. So a stock Asterisk keeps on whose keep-alive came too late, until some state
+    /// changes: it is there for as long as it would have been by that publication.
+    pub(super) fn knocked(&mut self, now: Now, request: &Message<'_>, uri: &str) {
+        let Some(id) = self.peer_meant(request, uri) else {
+            return;
+        };
+        let asked = request.expires().ok().flatten();
+        let granted = asked
+            .unwrap_or(DEFAULT_EXPIRES)
+            .min(self.config.lampwire.expires_max);
+        let until = now.at + Duration::from_secs(u64::from(granted)) + limits::TAG_GRACE;
+        self.peers.get_mut(id).heard(now);
+        self.peers.get_mut(id).knocks_until = Some(until);
+        self.peer_spoke(now, id);
+        self.timers.set(Timer::Knock(id.0), until);
+    }
+
+    /// A peer that held no publication has not asked for another in its time.
+    pub(super) fn knocked_last(&mut self, now: Now, id: PeerId) {
+        if self.peers.get_mut(id).knocks_until.take().is_some() {
+            self.publication_ended(now, id);
+        }
+    }
+
     fn holds_publication(&self, id: PeerId) -> bool {
+        if self.peers.get(id).knocks_until.is_some() {
+            return true;
+        }
         self.compositor.iter().any(|(_, publication)| {
             let rule = &self.config.asterisk_publications[publication.rule].name;
             self.peers.of_asterisk_publication(rule) == Some(id)

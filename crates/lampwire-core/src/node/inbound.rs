@@ -219,6 +219,9 @@ impl Node {
             Err(refusal) if sender.proven => {
                 self.refuse(arrival, sender, &refusal);
                 self.note_refused(arrival.now, arrival.request, arrival.uri, &refusal);
+                if refusal.code == "empty-initial" {
+                    self.knocked(arrival.now, arrival.request, arrival.uri);
+                }
             }
             Err(refusal) => self.refuse_stranger(arrival, sender, refusal),
         }
@@ -493,6 +496,7 @@ impl Node {
             self.peer_spoke(now, id);
             let peer = self.peers.get_mut(id);
             peer.heard(now);
+            peer.knocks_until = None;
             if states {
                 peer.said_at = now.at;
                 if peer.unswept.is_some() {

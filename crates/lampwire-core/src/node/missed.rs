@@ -106,7 +106,7 @@ impl Node {
     }
 
     /// The peer that a request is for, by its resource and event.
-    fn peer_meant(&self, request: &Message<'_>, uri: &str) -> Option<PeerId> {
+    pub(super) fn peer_meant(&self, request: &Message<'_>, uri: &str) -> Option<PeerId> {
         let rule = self.compositor.rule_meant(&self.config, request, uri)?;
         self.peers.of_asterisk_publication(rule)
     }

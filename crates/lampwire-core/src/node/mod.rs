@@ -416,6 +416,7 @@ impl Node {
                 Timer::LateAnswers => self.send_late_answers(now),
                 Timer::Missed(peer) => self.ask_for_missed(now, PeerId(peer)),
                 Timer::Peer(peer) => self.review_peer(now, PeerId(peer)),
+                Timer::Knock(peer) => self.knocked_last(now, PeerId(peer)),
                 Timer::Sweep(peer) => self.go_on_sweeping(now, PeerId(peer)),
                 Timer::Beat => self.beat(now),
                 Timer::Hubs => {

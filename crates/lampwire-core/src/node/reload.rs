@@ -611,7 +611,12 @@ impl Node {
     fn forget_peer(&mut self, now: Now, id: PeerId) {
         self.take_back(now, id, "that is configured no more", |_, _| true);
         self.table.forget_peer(id);
-        for timer in [Timer::Missed(id.0), Timer::Peer(id.0), Timer::Sweep(id.0)] {
+        for timer in [
+            Timer::Missed(id.0),
+            Timer::Peer(id.0),
+            Timer::Knock(id.0),
+            Timer::Sweep(id.0),
+        ] {
             self.timers.clear(timer);
         }
         let former = self.peers.get_mut(id);

@@ -437,6 +437,56 @@ fn a_peer_that_does_not_answer_is_lost_after_the_hold_and_back_with_its_answer()
 }
 
 #[test]
+fn an_asterisk_that_has_lost_its_publication_and_says_so_is_there() {
+    // Its keep-alive came too late, and it has nothing to say: it sends an empty initial PUBLISH each hour, until some state changes.
+    let mut bench = acquainted("");
+    let (first, _) = say(&mut bench, A, device(A.2, "x", "INUSE", ""));
+    tell(&mut bench, B, device(B.2, "y", "INUSE", ""));
+    let end = of(A, String::new()).tag(first.tag()).expires("0");
+    assert_eq!(bench.ask(&end).status(), 200);
+    pass(&mut bench, 3600);
+    let knock = |bench: &mut Bench, expires: &str| {
+        let knock = of(A, String::new()).expires(expires);
+        assert_eq!(bench.ask(&knock).status(), 400);
+        let peers = bench.node.peers(bench.now);
+        assert_eq!(peers[0].last_heard, Some(bench.now.wall));
+    };
+    let everybody_else = |bench: &mut Bench| {
+        tell(bench, B, device(B.2, "y", "INUSE", ""));
+        tell(bench, C, device(C.2, "z", "INUSE", ""));
+    };
+    // Its last publication (that of its `refresh`) has ended, and it is held.
+    everybody_else(&mut bench);
+    pass(&mut bench, 64 + 30);
+    knock(&mut bench, "3600");
+    assert_eq!(pass(&mut bench, 3300), []);
+    everybody_else(&mut bench);
+    assert_eq!(pass(&mut bench, 250), []);
+    knock(&mut bench, "600");
+    assert_eq!(pass(&mut bench, 600 + 64 + 58), []);
+    assert_eq!(bench.lamp("x"), Some("INUSE"));
+    // Nobody knocks any more.
+    let heard = pass(&mut bench, 4);
+    assert_eq!(
+        heard,
+        told(&[("b", "x INVALID 0a lost"), ("c", "x INVALID 0a lost")])
+    );
+    knock(&mut bench, "600");
+    let heard = settle(&mut bench);
+    assert!(heard.contains(&("b", "x INUSE 0a".to_owned())), "{heard:?}");
+    assert_eq!(bench.node.counters().refused["empty-initial"], 3);
+    // It begins a publication, and ends that: it was stopped.
+    let (again, _) = say(&mut bench, A, device(A.2, "x", "BUSY", ""));
+    let end = of(A, String::new()).tag(again.tag()).expires("0");
+    assert_eq!(bench.ask(&end).status(), 200);
+    let heard = pass(&mut bench, 62);
+    assert!(
+        heard.contains(&("b", "x INVALID 0a lost".to_owned())),
+        "{heard:?}"
+    );
+}
+
+#[test]
 fn what_stands_in_is_as_configured() {
     for (option, expected) in [
         ("retract_as=UNAVAILABLE", Some("x UNAVAILABLE 0a lost")),
