@@ -249,6 +249,10 @@ pub const HUBS_OF_AN_ENDPOINT: usize = 256;
 /// Entity ids that were left by their servers and whose devices are to be taken back.
 pub const ENTITY_IDS_LEFT: usize = 1024;
 
+/// How long a server that began anew under another entity id, and does not say by `refresh` which is its own, must have said nothing under the
+/// former one before its devices of then are taken back: one that speaks for both has said something of each by then.
+pub const LEFT_UNSAID: Duration = Duration::from_secs(60);
+
 /// How often a hub shows itself to other hubs, by one small request to each of them.
 pub const HUB_BEAT: Duration = Duration::from_secs(5);
 

@@ -14,7 +14,7 @@ use super::many::{self, brings_many};
 use crate::auth::server::{Authenticator, Claim, Verdict};
 use crate::compositor::{Accepted, Checked, Intent};
 use crate::counters::Answered;
-use crate::entity::{Finding, TooMany};
+use crate::entity::{Finding, Said, TooMany};
 use crate::hex::Hex;
 use crate::io::{Event, FlowId, Level, TransportId};
 use crate::late::Leave;
@@ -464,7 +464,8 @@ impl Node {
                 )
         }) {
             let version = extras.and_then(|it| it.version);
-            self.note_entity_id(now, (endpoint, peer), change, version);
+            let begins = checked.intent == Intent::Initial;
+            self.note_entity_id(now, (endpoint, peer), change, version, begins);
         }
         let states = matches!(
             change,
@@ -780,13 +781,14 @@ impl Node {
         })
     }
 
-    /// Remembers that an endpoint speaks for an entity id, and reports what is wrong about it.
+    /// Remembers that an endpoint speaks for an entity id, and reports what is wrong about it. `begins`: with that it began a publication.
     pub(super) fn note_entity_id(
         &mut self,
         now: Now,
         (endpoint, peer): (usize, Option<PeerId>),
         change: &StateChange<'_>,
         version: Option<Version>,
+        begins: bool,
     ) {
         let eid = change.eid();
         let by = version.map(|version| version.by);
@@ -794,10 +796,20 @@ impl Node {
             .brought(endpoint, eid, by.filter(|by| *by != self.entity_id));
         let finding = match change {
             _ if by.is_some() => None,
-            StateChange::Refresh { .. } => self.speakers.is(now.at, &self.config, endpoint, eid),
+            StateChange::Refresh { .. } => {
+                let who = (endpoint, peer);
+                self.speakers.is(now.at, &self.config, who, eid)
+            }
             StateChange::Device { .. } | StateChange::Mailbox { .. } => {
-                let device = matches!(change, StateChange::Device { .. });
-                self.speakers.said(now.at, endpoint, eid, device)
+                // Another Lampwire says by its `refresh` which is its own.
+                let lampwire = peer.is_some_and(|peer| self.peers.get(peer).life.is_some());
+                let said = Said {
+                    eid,
+                    peer,
+                    device: matches!(change, StateChange::Device { .. }),
+                    begins: begins && !lampwire,
+                };
+                self.speakers.said(now.at, endpoint, said)
             }
             StateChange::Dumped { .. } | StateChange::Beat { .. } | StateChange::Canary { .. } => {
                 None

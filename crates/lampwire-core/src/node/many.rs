@@ -64,7 +64,7 @@ impl Node {
             }
             let by = extras.version.map(|version| version.by);
             if known.replace((change.eid(), by)) != Some((change.eid(), by)) {
-                self.note_entity_id(now, (endpoint, peer), change, extras.version);
+                self.note_entity_id(now, (endpoint, peer), change, extras.version, false);
             }
         }
         Ok((changes, count))

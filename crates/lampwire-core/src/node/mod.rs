@@ -30,7 +30,7 @@ use crate::auth::server::Authenticator;
 use crate::compositor::{Compositor, Expiry, PublicationId};
 use crate::counters::Counters;
 use crate::directory::{Directory, Known};
-use crate::entity::Speakers;
+use crate::entity::{Due, Speakers};
 use crate::filters::{FilterId, Filters};
 use crate::flow::Flows;
 use crate::io::{Answer, Event, FlowId, Level, Outbox, Query, Transmit, TransportId};
@@ -358,7 +358,18 @@ impl Node {
     /// Takes back the devices that were said under entity ids that their servers have left for others. Mailboxes stay, as those of whoever is lost.
     fn take_back_left(&mut self, now: Now) {
         let (left, next) = self.speakers.take_left(now.at);
-        for eid in left {
+        for Due {
+            eid,
+            successor,
+            peer,
+        } in left
+        {
+            // One that sends no `refresh` was known by its first state.
+            if let Some(peer) = peer.filter(|peer| self.peers.has(*peer))
+                && self.peers.get(peer).entity_id == Some(eid)
+            {
+                self.learn_own(now, peer, successor);
+            }
             let mut names = self.table.names_under(eid);
             names.retain(|(kind, _)| *kind == Kind::Device);
             let text = format!(

@@ -99,6 +99,73 @@ fn what_it_left_stays_until_it_says_a_device_under_the_new_one_and_mailboxes_sta
     );
 }
 
+#[test]
+fn a_server_that_only_publishes_and_goes_by_another_entity_id_is_found_out_too() {
+    let mut bench = Bench::new(TAKES_ONLY);
+    let first = bench.ask(&saying("Custom:old", PEER_EID)).tag().to_owned();
+    // Another entity id in the same publication is a relay's word.
+    bench.ask(&saying("Custom:relayed", OTHER_EID).tag(&first));
+    assert!(!bench.notices().contains(&"entity-id-changed"));
+
+    // A container that is made anew begins with one.
+    let mut bench = Bench::new(TAKES_ONLY);
+    bench.ask(&saying("Custom:old", PEER_EID));
+    bench.ask(&saying("Custom:kept", PEER_EID));
+    bench.pass(Duration::from_secs(5));
+    bench.ask(&saying("Custom:kept", OTHER_EID));
+    assert!(bench.notices().contains(&"entity-id-changed"));
+    bench.pass(limits::LEFT_UNSAID - Duration::from_secs(1));
+    assert_eq!(
+        bench.lamp("Custom:old"),
+        Some("INUSE"),
+        "it may be a relay that has said nothing of itself yet"
+    );
+    bench.pass(Duration::from_secs(2));
+    assert_eq!(bench.lamp("Custom:old"), None);
+    assert_eq!(bench.lamp("Custom:kept"), Some("INUSE"));
+    // And so again.
+    bench.ask(&saying("Custom:new", &numbered(1)));
+    assert_eq!(bench.node.counters().findings["entity-id-changed"], 2);
+    bench.pass(limits::LEFT_UNSAID + Duration::from_secs(1));
+    assert_eq!(bench.lamp("Custom:kept"), None);
+    assert_eq!(
+        bench.node.peers(bench.now)[0].entity_id,
+        Some(numbered(1).parse().unwrap())
+    );
+}
+
+#[test]
+fn who_speaks_for_both_has_left_neither() {
+    let mut bench = Bench::new(TAKES_ONLY);
+    bench.ask(&saying("Custom:a", PEER_EID));
+    bench.ask(&saying("Custom:b", OTHER_EID));
+    bench.ask(&saying("Custom:c", PEER_EID));
+    bench.pass(limits::LEFT_UNSAID * 2);
+    assert_eq!(bench.lamp("Custom:a"), Some("INUSE"));
+    let notes = &bench.node.peers(bench.now)[0].notes;
+    assert!(!notes.iter().any(|note| note.contains("is ")), "{notes:?}");
+}
+
+#[test]
+fn an_entity_id_that_changed_while_we_were_down_is_reported() {
+    for refreshes in [true, false] {
+        let mut bench = Bench::new(TAKES_ONLY);
+        if refreshes {
+            bench.ask(&refresh(PEER_EID));
+        }
+        bench.ask(&saying("Custom:old", PEER_EID));
+        let mut bench = bench.restarted(TAKES_ONLY, true);
+        if refreshes {
+            bench.ask(&refresh(OTHER_EID));
+        }
+        bench.ask(&saying("Custom:new", OTHER_EID));
+        assert_eq!(bench.node.counters().findings["entity-id-changed"], 1);
+        bench.pass(limits::LEFT_UNSAID + Duration::from_secs(1));
+        assert_eq!(bench.lamp("Custom:old"), None);
+        assert_eq!(bench.lamp("Custom:new"), Some("INUSE"));
+    }
+}
+
 /// A number as an entity id.
 fn numbered(number: usize) -> String {
     let [.., high, low] = number.to_be_bytes();
