@@ -420,6 +420,11 @@ impl Node {
         match (change, extras) {
             (Some(StateChange::Refresh { eid }), Some(extras)) => {
                 self.counters.refreshes_received += 1;
+                if *eid == self.entity_id {
+                    self.report_own_entity_id(arrival, &checked);
+                } else {
+                    self.reported.remove(&(endpoint, self.entity_id));
+                }
                 if let Some(peer) = peer {
                     self.asked_by(now, peer, checked.event, *eid, extras);
                     refresh = self.peers.get(peer).publisher(checked.event);
@@ -890,11 +895,21 @@ impl Node {
         if !self.reported.insert((checked.endpoint, self.entity_id)) {
             return;
         }
+        *self.counters.findings.entry("own-entity-id").or_default() += 1;
         let text = format!(
-            "endpoint {} ({}) sends states under our own entity id {}: give each server its own; such states are dropped",
-            self.config.endpoints[checked.endpoint].name, arrival.remote, self.entity_id
+            "{} ({})",
+            self.claims_ours(checked.endpoint),
+            arrival.remote
         );
         self.outbox.notice(Level::Error, "own-entity-id", text);
+    }
+
+    /// What is told of an endpoint that speaks under our entity id.
+    pub(super) fn claims_ours(&self, endpoint: usize) -> String {
+        format!(
+            "endpoint {} speaks under our own entity id {}: give each server its own; its states under that are dropped",
+            self.config.endpoints[endpoint].name, self.entity_id
+        )
     }
 
     /// Writes the publication's new state, and remembers the answer where a copy of the request could not be known by it.

@@ -259,6 +259,11 @@ impl Node {
             .flat_map(|it| self.speakers.findings(it));
         let mut notes = notes(now, peer, &publishers, &publications);
         notes.extend(found.map(|finding| finding.text(&self.config)));
+        let claiming = endpoints
+            .iter()
+            .filter_map(configured)
+            .filter(|it| self.reported.contains(&(*it, self.entity_id)));
+        notes.extend(claiming.map(|it| self.claims_ours(it)));
         PeerView {
             name: peer.name.clone(),
             entity_id: peer.entity_id,

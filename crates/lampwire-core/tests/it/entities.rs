@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lampwire_core::limits;
 
-use crate::bench::{Bench, PEER_EID, Request, TAKES_ONLY, mailbox};
+use crate::bench::{Bench, NODE_EID, PEER_EID, Request, TAKES_ONLY, mailbox};
 
 const OTHER_EID: &str = "02:00:00:00:00:09";
 
@@ -272,6 +272,33 @@ fn an_endpoint_brings_the_words_of_a_bounded_number_of_hubs() {
         assert_eq!(bench.node.counters().refused["too-many-hubs"], 1);
         assert_eq!(bench.ask(&way(1)).status(), 200);
         assert_eq!(bench.ask(&way(bound + 1).user("other")).status(), 200);
+    }
+}
+
+#[test]
+fn a_peer_that_claims_our_entity_id_is_reported_and_shown_until_it_has_another() {
+    let notes = |bench: &mut Bench| -> Vec<String> {
+        let peers = bench.node.peers(bench.now);
+        let ours = |note: &&String| note.contains("our own entity id");
+        peers[0].notes.iter().filter(ours).cloned().collect()
+    };
+    for claim in [refresh(NODE_EID), saying("Custom:a", NODE_EID)] {
+        let mut bench = Bench::new(TAKES_ONLY);
+        bench.ask(&saying("Custom:b", PEER_EID));
+        assert_eq!(notes(&mut bench), [] as [String; 0]);
+        for _ in 0..2 {
+            assert_eq!(bench.ask(&claim).status(), 200);
+        }
+        assert_eq!(bench.node.counters().findings["own-entity-id"], 1);
+        let told = bench.notices().into_iter();
+        assert_eq!(told.filter(|code| *code == "own-entity-id").count(), 1);
+        let shown = notes(&mut bench);
+        assert_eq!(shown.len(), 1);
+        assert!(shown[0].contains("endpoint peer"), "{shown:?}");
+        bench.ask(&refresh(OTHER_EID));
+        assert_eq!(notes(&mut bench), [] as [String; 0]);
+        bench.ask(&claim);
+        assert!(bench.notices().contains(&"own-entity-id"), "and once more");
     }
 }
 
