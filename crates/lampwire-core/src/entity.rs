@@ -266,6 +266,25 @@ impl Speakers {
         speaker.hubs.extend(by);
     }
 
+    /// Whether an endpoint may bring something of one more entity id, in the words of one more hub.
+    pub(crate) fn has_room(&self, endpoint: usize) -> bool {
+        let speaker = &self.list[endpoint];
+        speaker.brought.len() < limits::ENTITY_IDS_OF_AN_ENDPOINT
+            && speaker.hubs.len() < limits::HUBS_OF_AN_ENDPOINT
+    }
+
+    /// Forgets what an endpoint has brought of entity ids of which nothing is left.
+    pub(crate) fn forget_but(&mut self, endpoint: usize, live: &BTreeSet<EntityId>) {
+        let Speaker {
+            own,
+            spoken,
+            brought,
+            ..
+        } = &mut self.list[endpoint];
+        brought.retain(|eid| live.contains(eid) || *own == Some(*eid));
+        spoken.retain(|eid| brought.contains(eid));
+    }
+
     /// An endpoint has brought the beat of a hub, which was checked.
     pub(crate) fn brought_beat(&mut self, endpoint: usize, by: EntityId) {
         self.list[endpoint].hubs.insert(by);

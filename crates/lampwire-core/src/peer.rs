@@ -99,6 +99,8 @@ pub(crate) struct Missed {
     pub(crate) at: WallTime,
     /// What has to change before the peer is asked again.
     pub(crate) until: Until,
+    /// Some were refused because it speaks for too many entity ids, or brings the words of too many hubs.
+    pub(crate) too_many_entity_ids: bool,
 }
 
 /// When the reason of a refusal is gone.

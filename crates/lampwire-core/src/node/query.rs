@@ -304,7 +304,9 @@ fn notes(
             }
             (true, Until::Now) => "it will be asked for all it has",
             (true, Until::Room) => "it will be asked for all it has when there is room",
-            (true, Until::Changed) => "once the reason is mended, ask it by `lampwire refresh`",
+            (true, Until::Changed) => {
+                "it will be asked after a reload that changes anything; mended elsewhere, ask it by `lampwire refresh`"
+            }
         };
         notes.push(format!(
             "incomplete: refused {} requests, the last at {} with {} ({}); {what_next}",

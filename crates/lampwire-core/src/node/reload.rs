@@ -219,6 +219,9 @@ impl Node {
             self.learn_own(now, id, eid);
         }
         self.start_waiting(now);
+        if !report.difference.changes.is_empty() {
+            self.ask_after_reload(now);
+        }
         self.connect_amis(now);
         self.await_names(now);
         self.settle(now);

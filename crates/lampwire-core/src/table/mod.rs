@@ -1326,6 +1326,16 @@ impl Table {
         self.entities(mailbox).max_by_key(|cell| cell.rev)
     }
 
+    /// The entity ids under which there is any value.
+    pub(crate) fn live_entity_ids(&self) -> BTreeSet<EntityId> {
+        let mut live = vec![false; self.eids.len()];
+        for cell in self.cells.iter().filter(|cell| cell.is_live()) {
+            live[cell.eid.index()] = true;
+        }
+        let live = self.eids.iter().zip(live).filter(|(_, live)| *live);
+        live.map(|(eid, _)| eid.id).collect()
+    }
+
     /// The names that have a value under an entity id.
     pub(crate) fn names_under(&self, eid: EntityId) -> Vec<(Kind, Arc<str>)> {
         let Some(eid) = self.eid_ids.get(&eid) else {

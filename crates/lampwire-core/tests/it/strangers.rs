@@ -781,6 +781,67 @@ fn a_peer_that_was_refused_for_want_of_room_is_asked_when_there_is_some() {
         0,
         "there is none yet"
     );
+    let larger = config.replace("@max_devices=1", "@max_devices=2");
+    bench.reload(&larger).unwrap();
+    assert_eq!(asked(&mut bench, Duration::from_secs(61)), 2);
+    assert_eq!(note(&bench, "incomplete"), None);
+    assert_eq!(bench.ask(&Request::saying("b", "INUSE")).status(), 200);
+}
+
+#[test]
+fn a_peer_that_spoke_for_too_many_is_asked_when_it_may_speak_for_another() {
+    let config = RELATION
+        .replace("@probe=0", "@probe=0\n@resync=0\n@qualify_frequency=0")
+        .replace(
+            "[peer]\ntype=inbound-publication",
+            "[peer]\ntype=inbound-publication\nendpoint=peer",
+        );
+    let mut bench = Bench::new(&config);
+    asked(&mut bench, Duration::from_secs(70));
+    // A server that is made anew each time; what it left is taken back.
+    let mut last = None;
+    for number in 0..=limits::ENTITY_IDS_OF_AN_ENDPOINT {
+        let eid = format!("04:00:00:00:{:02x}:{:02x}", number / 256, number % 256);
+        let mut request = Request::new().body(format!(r#"{{"type":"refresh","eid":"{eid}"}}"#));
+        request.tag.clone_from(&last);
+        let answer = bench.ask(&request);
+        if answer.status() == 503 {
+            assert_eq!(number, limits::ENTITY_IDS_OF_AN_ENDPOINT);
+            break;
+        }
+        last = Some(answer.tag().to_owned());
+        if number < 4 {
+            let body = device("a", "INUSE").replace("02:00:00:00:00:02", &eid);
+            let answer = bench.ask(&Request::new().body(body).tag(last.as_deref().unwrap()));
+            last = Some(answer.tag().to_owned());
+        }
+    }
+    assert!(note(&bench, "when there is room").is_some());
+    // Nothing is left under those that it has left, so there is room.
+    assert_eq!(asked(&mut bench, Duration::from_secs(130)), 2);
+}
+
+#[test]
+fn what_a_reload_may_have_mended_is_asked_for_after_it() {
+    let config = RELATION
+        .replace("@probe=0", "@probe=0\n@resync=0\n@qualify_frequency=0")
+        .replace(
+            "[peer]\ntype=endpoint",
+            "[peer]\ntype=endpoint\n@allowed_eids=04:*",
+        );
+    let mut bench = Bench::new(&config);
+    asked(&mut bench, Duration::from_secs(70));
+    assert_eq!(bench.ask(&Request::new()).status(), 403);
+    assert_eq!(asked(&mut bench, Duration::from_secs(130)), 0);
+    bench.reload(&config).unwrap();
+    assert_eq!(
+        asked(&mut bench, Duration::from_secs(5)),
+        0,
+        "it is what it was"
+    );
+    bench.reload(&config.replace("04:*", "02:*")).unwrap();
+    assert_eq!(asked(&mut bench, Duration::from_secs(5)), 2);
+    assert_eq!(note(&bench, "incomplete"), None);
 }
 
 #[test]
