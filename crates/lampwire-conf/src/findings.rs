@@ -564,6 +564,12 @@ pub const GROUPS: &[Group] = &[
                 "after a restart or a broken connection, states of the peer are missing until each changes",
                 "name the publish that leads to the peer in devicestate_publish or mailboxstate_publish",
             ),
+            note(
+                "lives-by-expiry",
+                "nothing asks whether a peer is there",
+                "when it dies its lamps stay lit until what it publishes runs out, an hour or so, and `hold_time` after that",
+                "name a publish that leads to the peer in devicestate_publish or mailboxstate_publish, with `@probe` or `@qualify_frequency` above 0",
+            ),
             warning(
                 "no-authentication",
                 "states are taken from whoever bears the right name",

@@ -209,7 +209,10 @@ fn a_peer_with_nothing_to_prove_itself_by_is_asked_by_options() {
 #[test]
 fn a_publication_that_proves_nothing_does_not_stand_for_options() {
     // With @probe=0 nobody would notice that the peer is gone before there is something to say.
-    for (probe, asked) in [("@probe=0\n", true), ("@probe=0\n@qualify_frequency=0\n", false)] {
+    for (probe, asked) in [
+        ("@probe=0\n", true),
+        ("@probe=0\n@qualify_frequency=0\n", false),
+    ] {
         let mut bench = Bench::new(&config("sip:node@127.0.0.2", probe));
         bench.set("Custom:x1", DeviceState::InUse);
         let publish = only(&mut bench);
