@@ -45,6 +45,8 @@ struct Hub {
     complete: Option<u64>,
     /// Up to which number each peer has told all that it knows.
     told: BTreeMap<PeerId, u64>,
+    /// What it said with that beat that it soon holds to be lost.
+    held: Vec<EntityId>,
 }
 
 /// Whether a node or a hub is there.
@@ -243,6 +245,26 @@ impl Leases {
         }
     }
 
+    /// What a hub says with its beat that it soon holds to be lost.
+    pub(crate) fn note_held(&mut self, by: EntityId, held: &[EntityId]) {
+        if let Some(hub) = self.hubs.get_mut(&by) {
+            hub.held.clear();
+            hub.held.extend_from_slice(held);
+        }
+    }
+
+    /// The same, for whoever is told that beat.
+    pub(crate) fn held_by(&self, by: EntityId) -> &[EntityId] {
+        self.hubs.get(&by).map_or(&[], |hub| &hub.held)
+    }
+
+    /// The entity ids that are held here, and are lost before this time.
+    pub(crate) fn lost_before(&self, time: Time) -> Vec<EidId> {
+        let soon = |lease: &Lease| matches!(lease.life, Life::Held(at) if at <= time);
+        let held = self.list.iter().filter(|(_, lease)| soon(lease));
+        held.map(|(eid, _)| *eid).collect()
+    }
+
     /// The newest number of a hub's that is known here, of its beats and of what others have told all of.
     pub(crate) fn newest_of(&self, by: EntityId) -> Option<u64> {
         let hub = self.hubs.get(&by)?;
@@ -338,6 +360,7 @@ impl Hub {
             life: Life::Alive,
             complete: None,
             told: BTreeMap::new(),
+            held: Vec::new(),
         }
     }
 

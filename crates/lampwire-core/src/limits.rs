@@ -256,6 +256,10 @@ pub const LEFT_UNSAID: Duration = Duration::from_secs(60);
 /// How often a hub shows itself to other hubs, by one small request to each of them.
 pub const HUB_BEAT: Duration = Duration::from_secs(5);
 
+/// How long before a hub holds a node to be lost it says so with its beats, if that is more than half of the time for which it holds it: some of
+/// them arrive, and who hears the node takes over what the hub has stamped of it.
+pub const HELD_TOLD: Duration = Duration::from_secs(15);
+
 /// A hub of which no beat has come for this time is not heard any more: three were lost, with every copy of them.
 pub const HUB_SILENT: Duration = Duration::from_secs(20);
 

@@ -239,6 +239,18 @@ impl Node {
         self.go_on_retelling(now);
     }
 
+    /// A hub does not hear a node any more, and soon takes it to be lost. If the node is heard here at first hand, what that hub has stamped of it
+    /// is ours to say from now on, so that it has nothing to take back.
+    fn take_over_from(&mut self, now: Now, by: EntityId, eid: EntityId) {
+        let (Some(eid), Some(stamper)) = (self.table.eid_id(eid), self.table.stamper(by)) else {
+            return;
+        };
+        if let Some(peer) = self.leases.open_way(eid) {
+            self.retell(Anew::Taken(eid, stamper, peer));
+            self.go_on_retelling(now);
+        }
+    }
+
     /// A beat of a hub's goes on to all that know what one is, but for the one that it came from.
     ///
     /// With it comes up to which number the teller has told all that it knows of what that hub has stamped.
@@ -265,6 +277,10 @@ impl Node {
         }
         if !news {
             return;
+        }
+        self.leases.note_held(beat.by, &extras.held);
+        for eid in &extras.held {
+            self.take_over_from(now, beat.by, *eid);
         }
         if self.config.lampwire.relay {
             let complete = self.leases.complete(beat.by);
@@ -384,7 +400,14 @@ impl Node {
         let Some(turn) = self.leases.look(now.at, eid, now.at + hold) else {
             return;
         };
-        self.report_turn(self.table.eid(eid), turn);
+        let name = self.table.eid(eid);
+        if turn == Turn::Lost && !self.table.is_stamped_here(eid) {
+            let text =
+                format!("{name} is not heard here any more; what is known of it is another's word");
+            self.outbox.notice(Level::Info, "node-elsewhere", text);
+        } else {
+            self.report_turn(name, turn);
+        }
         match turn {
             Turn::Held(_) => {}
             Turn::Kept | Turn::Back => self.take_over(now, eid),
@@ -461,7 +484,7 @@ impl Node {
             .tell_anew(which, next, limits::TELL_ANEW_BUDGET, |change| {
                 changes.push(change);
             });
-        if let Anew::Back(_, peer) = which
+        if let Anew::Back(_, peer) | Anew::Taken(_, _, peer) = which
             && !changes.is_empty()
         {
             // It may not have all of this any more.

@@ -261,6 +261,8 @@ pub(crate) enum Anew {
     Lost(EidId),
     /// Of an entity id that this peer tells of again: what was lost, and what a hub has stamped that is not heard.
     Back(EidId, PeerId),
+    /// What this hub has stamped of an entity id that it does not hear any more, and this peer tells of.
+    Taken(EidId, StamperId, PeerId),
     /// What a hub has stamped that is lost, or back.
     Hub(StamperId),
     /// What this node has stamped below a number that an earlier life of it had given.
@@ -1020,9 +1022,14 @@ impl Table {
             Anew::Back(eid, peer) if before.eid == eid && !here && (before.lost || !heard) => {
                 (true, false, Some(peer))
             }
+            Anew::Taken(eid, stamper, peer) if before.eid == eid && before.stamper == stamper => {
+                (true, false, Some(peer))
+            }
             Anew::Hub(stamper) if before.stamper == stamper => (false, before.lost, before.peer),
             Anew::Below if here && before.seq <= self.first => (true, before.lost, before.peer),
-            Anew::Lost(_) | Anew::Back(..) | Anew::Hub(_) | Anew::Below => return None,
+            Anew::Lost(_) | Anew::Back(..) | Anew::Taken(..) | Anew::Hub(_) | Anew::Below => {
+                return None;
+            }
         };
         if stamp {
             let seq = self.next_seq(before.seq);
@@ -1037,6 +1044,13 @@ impl Table {
         let told =
             (device && self.retract_as.is_some()) || (stamp && !here) || which == Anew::Below;
         told.then(|| self.change(id, before.value, before.updated_at, Some(before.value)))
+    }
+
+    /// Whether anything that peers have told of an entity id is stamped here.
+    pub(crate) fn is_stamped_here(&self, eid: EidId) -> bool {
+        let here = |cell: &Cell| cell.stamper == StamperId::HERE && cell.source != Source::Local;
+        let mut live = self.cells.iter().filter(|cell| cell.is_live());
+        live.any(|cell| cell.eid == eid && here(cell))
     }
 
     /// What this node has stamped is stamped anew, above everything.

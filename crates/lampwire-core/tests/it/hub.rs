@@ -546,6 +546,71 @@ fn closing_lanes_loses_nothing() {
     assert_eq!(bench.lamp("x"), Some("INUSE"));
 }
 
+/// A beat of hub c's that says what it soon holds to be lost.
+fn holding_beat(number: u64, held: &str) -> String {
+    format!(
+        r#"{{"type":"beat","eid":"{}","by":"{}","seq":{number}{held}}}"#,
+        C.2, C.2
+    )
+}
+
+#[test]
+fn what_another_hub_does_not_hear_any_more_and_we_do_is_ours_to_say() {
+    let mut bench = acquainted("");
+    // The other hub heard it first, and stamped it; we hear the same.
+    let seq = NEWER - 1000;
+    tell(&mut bench, C, device(A.2, "x", "INUSE", &stamped(seq)));
+    assert_eq!(tell(&mut bench, A, device(A.2, "x", "INUSE", "")), []);
+    assert_eq!(
+        tell(&mut bench, C, holding_beat(seq + 1, "")),
+        [],
+        "nobody else knows what a beat is"
+    );
+    let held = |eid: &str| format!(r#","held":"{D},{eid}""#);
+    assert_eq!(tell(&mut bench, C, holding_beat(seq + 2, &held(B.2))), []);
+    let heard = tell(&mut bench, C, holding_beat(seq + 3, &held(A.2)));
+    assert_eq!(heard, told(&[("b", "x INUSE 0a"), ("c", "x INUSE 0a")]));
+    assert_eq!(tell(&mut bench, C, holding_beat(seq + 4, &held(A.2))), []);
+    // Its word that it is lost comes too late, if it comes.
+    let lost = stamped(seq + 5) + r#","lost":true"#;
+    tell(&mut bench, C, device(A.2, "x", "INVALID", &lost));
+    assert_eq!(bench.lamp("x"), Some("INUSE"));
+}
+
+#[test]
+fn a_node_that_another_hub_still_hears_is_not_lost_here() {
+    let mut bench = acquainted("");
+    let (answer, _) = say(&mut bench, A, device(A.2, "x", "INUSE", ""));
+    let end = of(A, String::new()).tag(answer.tag()).expires("0");
+    assert_eq!(bench.ask(&end).status(), 200);
+    pass(&mut bench, 3600);
+    for peer in [B, C] {
+        tell(&mut bench, peer, device(peer.2, "alive", "INUSE", ""));
+    }
+    // Held from now on; half of that time is over before anybody else is bothered.
+    let mut held = Vec::new();
+    for second in 0..(64 + 45) {
+        bench.pass(Duration::from_secs(1));
+        for request in bench.requests() {
+            if request.body().contains("\"held\"") {
+                held.push((second, request.to, request.body().to_owned()));
+            }
+            bench.grant(&request, "tag");
+        }
+    }
+    let (first, to, body) = held.first().expect("it is told");
+    assert!((64 + 30..64 + 36).contains(first), "{held:?}");
+    assert_eq!(*to, C.1.parse().unwrap());
+    assert!(body.ends_with(r#","held":"02:00:00:00:00:0a"}"#), "{body}");
+    // The other hub hears it, and takes it over.
+    let theirs = device(A.2, "x", "INUSE", &stamped(NEWER));
+    tell(&mut bench, C, theirs);
+    assert_eq!(pass(&mut bench, 30), []);
+    assert_eq!(bench.lamp("x"), Some("INUSE"));
+    assert_eq!(bench.node.counters().losses, 0);
+    assert!(bench.notices().contains(&"node-elsewhere"));
+}
+
 #[test]
 fn a_hub_that_falls_silent_takes_what_it_told_with_it_and_its_beats_go_on() {
     let mut bench = acquainted("");
