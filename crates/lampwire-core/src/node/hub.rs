@@ -906,21 +906,31 @@ impl Node {
 
     // ---- mailboxes
 
-    /// A peer has published a mailbox's value: whose value counts now. `first_hand`: it is that peer's own.
-    pub(super) fn settle_owner(&mut self, now: Now, peer: PeerId, mailbox: &str, first_hand: bool) {
-        let Some(name) = self.table.names.find(Kind::Mailbox, mailbox) else {
-            return;
-        };
+    /// A peer has published a mailbox's value, its own or not (`first_hand`): whose value counts now. `before`: whose did until then. Gives the
+    /// value of a configured owner that counts again.
+    pub(super) fn settle_owner(
+        &mut self,
+        now: Now,
+        (peer, first_hand): (PeerId, bool),
+        mailbox: &str,
+        before: Option<CellId>,
+    ) -> Option<CellId> {
+        let name = self.table.names.find(Kind::Mailbox, mailbox)?;
+        let mut again = None;
         if let Some(configured) = self.configured_owner(mailbox)
             && let Some(cell) = self.table.told_by(name, configured)
+            // One that is lost gives way to whoever reports messages.
+            && !self.table.is_lost(self.table.cell(cell))
         {
             self.table.set_owner(cell);
+            again = before.filter(|before| *before != cell).map(|_| cell);
         }
         let owner = self.table.names.get(name).owner;
         let owned = owner.is_some_and(|owner| self.table.cell(owner).peer == Some(peer));
         if first_hand && !owned {
             self.restore_mailbox(now, peer, mailbox);
         }
+        again
     }
 
     /// A mailbox's value came from a peer that does not own the mailbox: what we told that peer is overwritten there, so the owner's is told

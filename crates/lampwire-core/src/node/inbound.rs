@@ -550,6 +550,12 @@ impl Node {
             Heard::Known => return Ok(None),
             Heard::Answered(change) => return Ok(Some(change)),
         }
+        let owner = match change {
+            StateChange::Mailbox { uniqueid, .. } if self.config.lampwire.relay => {
+                self.table.owner_of_mailbox(uniqueid)
+            }
+            _ => None,
+        };
         let mut applied = self.table.apply(&assertion).map_err(full)?;
         if extras.version.is_some()
             && let Some(change) = applied
@@ -568,7 +574,14 @@ impl Node {
         if self.config.lampwire.relay
             && let (Some(peer), StateChange::Mailbox { uniqueid, .. }) = (peer, change)
         {
-            self.settle_owner(now, peer, uniqueid, extras.version.is_none());
+            let owned = self.settle_owner(now, (peer, extras.version.is_none()), uniqueid, owner);
+            // What the owner says is told as it is, and what it had said is where others were told another's meanwhile.
+            if let Some(owned) = owned
+                && applied.is_none_or(|applied| applied.cell != owned)
+            {
+                let again = self.table.tell_again(owned);
+                self.fan_out(now, again);
+            }
         }
         Ok(applied)
     }

@@ -687,6 +687,20 @@ impl Table {
         self.names.get_mut(name).owner = Some(id);
     }
 
+    /// The value that counts of a mailbox.
+    pub(crate) fn owner_of_mailbox(&self, mailbox: &str) -> Option<CellId> {
+        let name = self.names.find(Kind::Mailbox, mailbox)?;
+        self.names.get(name).owner
+    }
+
+    /// Others are told a value as if it were news: what they were told since was another's.
+    pub(crate) fn tell_again(&mut self, id: CellId) -> Change {
+        let Cell {
+            value, updated_at, ..
+        } = *self.cell(id);
+        self.change(id, value, updated_at, Some(value))
+    }
+
     /// A mailbox whose owner's value is deleted goes to whoever reported messages last of those that still have any; one whose node is lost only
     /// where no other has. The change that others are to hear instead of the deletion.
     pub(crate) fn inherit(&mut self, name: NameId) -> Option<Change> {
@@ -704,10 +718,7 @@ impl Table {
             (!self.is_lost(cell), cell.rev)
         })?;
         self.set_owner(heir);
-        let Cell {
-            value, updated_at, ..
-        } = *self.cell(heir);
-        Some(self.change(heir, value, updated_at, Some(value)))
+        Some(self.tell_again(heir))
     }
 
     /// Whether a value is the one that others are told of its name: each entity's of a device, one owner's of a mailbox.

@@ -1084,6 +1084,44 @@ fn the_owner_of_a_mailbox_can_be_configured() {
     assert_eq!(bench.node.mailbox("100").unwrap().old, 2);
 }
 
+#[test]
+fn a_configured_owner_that_is_lost_gives_way_and_takes_its_mailbox_back() {
+    let config = config("").replacen("@lanes=1", "@mailbox_owner=^100 a\n@lanes=1", 1);
+    let mut bench = Bench::new(&config);
+    settle(&mut bench);
+    for peer in [A, B, C] {
+        refresh(&mut bench, peer, "");
+    }
+    let (answer, _) = say(&mut bench, A, mailbox(A.2, "100", 2, 0));
+    tell(&mut bench, B, mailbox(B.2, "100", 0, 0));
+    let end = of(A, String::new())
+        .event("asterisk-mwi")
+        .tag(answer.tag())
+        .expires("0");
+    assert_eq!(bench.ask(&end).status(), 200);
+    pass(&mut bench, 3600 - 10);
+    tell(&mut bench, B, device(B.2, "alive", "INUSE", ""));
+    tell(&mut bench, C, device(C.2, "alive", "INUSE", ""));
+    assert_eq!(pass(&mut bench, 10 + 64 + 62), []);
+    assert_eq!(bench.node.counters().losses, 1);
+    // Its value stays until another reports messages.
+    assert_eq!(
+        tell(&mut bench, B, mailbox(B.2, "100", 0, 0)),
+        told(&[("b", "100 2/0 0a")])
+    );
+    assert_eq!(
+        tell(&mut bench, B, mailbox(B.2, "100", 5, 0)),
+        told(&[("a", "100 5/0 0b"), ("c", "100 5/0 0b")])
+    );
+    // It is back, and says what it said before.
+    let heard = tell(&mut bench, A, mailbox(A.2, "100", 2, 0));
+    assert_eq!(heard, told(&[("b", "100 2/0 0a"), ("c", "100 2/0 0a")]));
+    assert_eq!(
+        tell(&mut bench, B, mailbox(B.2, "100", 6, 0)),
+        told(&[("b", "100 2/0 0a")])
+    );
+}
+
 // ---- rewrites
 
 #[test]
