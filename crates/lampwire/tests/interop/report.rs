@@ -24,6 +24,15 @@ pub(crate) struct Verdict {
 pub(crate) struct Report {
     verdicts: Mutex<BTreeMap<(&'static str, Release, Subject), Verdict>>,
     versions: Mutex<BTreeMap<String, String>>,
+    /// Of more than two nodes: by kind and case, what it shows and how it ended with each set of Asterisks.
+    several: Mutex<BTreeMap<(&'static str, &'static str), Several>>,
+}
+
+/// A case of more than two nodes.
+#[derive(Debug)]
+struct Several {
+    shows: String,
+    verdicts: BTreeMap<&'static str, Verdict>,
 }
 
 impl Report {
@@ -37,6 +46,26 @@ impl Report {
     ) {
         if let Ok(mut verdicts) = self.verdicts.lock() {
             verdicts.insert((case, peer, subject), verdict);
+        }
+    }
+
+    /// A trial of more than two nodes has ended: a hub or a plan, with Asterisks of one release or of both.
+    pub(crate) fn add_of_several(
+        &self,
+        kind: &'static str,
+        (case, shows): (&'static str, &str),
+        asterisks: &'static str,
+        verdict: Verdict,
+    ) {
+        if let Ok(mut several) = self.several.lock() {
+            let entry = several.entry((kind, case)).or_insert_with(|| Several {
+                shows: shows.to_owned(),
+                verdicts: BTreeMap::new(),
+            });
+            if asterisks != "mixed" {
+                shows.clone_into(&mut entry.shows);
+            }
+            entry.verdicts.insert(asterisks, verdict);
         }
     }
 
@@ -75,8 +104,11 @@ impl Report {
             "<!-- Written by the interop tests (LAMPWIRE_INTEROP_REPORT); do not edit. -->\n"
         )?;
         let now = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC");
-        let passed = verdicts.values().filter(|verdict| verdict.passed).count();
-        write!(out, "Run of {now}: {passed} of {} passed. ", verdicts.len())?;
+        let several = self.several.lock().map_err(|_| std::fmt::Error)?;
+        let of_several = several.values().flat_map(|it| it.verdicts.values());
+        let all: Vec<&Verdict> = verdicts.values().chain(of_several).collect();
+        let passed = all.iter().filter(|verdict| verdict.passed).count();
+        write!(out, "Run of {now}: {passed} of {} passed. ", all.len())?;
         if partial {
             write!(out, "Not all cases were chosen for this run. ")?;
         }
@@ -110,6 +142,28 @@ impl Report {
                 let cell = match verdicts.get(&(case.name, *peer, *subject)) {
                     Some(verdict) => cell(*subject, verdict),
                     None if case.peers.contains(peer) => "not run".into(),
+                    None => "-".into(),
+                };
+                write!(out, " {cell} |")?;
+            }
+            writeln!(out)?;
+        }
+        if several.is_empty() {
+            return Ok(());
+        }
+        let sets: &[&str] = &["asterisk22", "asterisk16", "mixed"];
+        writeln!(
+            out,
+            "\n## More than two nodes\n\nA Lampwire as the hub of three or four Asterisks, each configured for itself and the hub only, and what \
+             `lampwire plan` writes, started as it is. \"mixed\": three of 22 and one of 16.\n"
+        )?;
+        writeln!(out, "| case | what it shows | {} |", sets.join(" | "))?;
+        writeln!(out, "|---|---|{}", "---|".repeat(sets.len()))?;
+        for ((kind, case), Several { shows, verdicts }) in several.iter() {
+            write!(out, "| {kind}: {case} | {shows} |")?;
+            for set in sets {
+                let cell = match verdicts.get(set) {
+                    Some(verdict) => cell(Subject::Lampwire, verdict),
                     None => "-".into(),
                 };
                 write!(out, " {cell} |")?;
