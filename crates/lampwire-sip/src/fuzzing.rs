@@ -230,8 +230,7 @@ pub fn body(data: &[u8]) {
                 assert!(told.iter().all(|it| states.push(it.clone())));
                 let mut out = Vec::new();
                 states.write(&mut out);
-                let again = parse_states(event, &out);
-                assert_eq!(again.map(|it| it.len()), Ok(told.len()));
+                assert_eq!(parse_states(event, &out), Ok(told));
             }
             Err(error) => assert_one_line(&error.to_string()),
         }
@@ -259,6 +258,17 @@ pub fn body(data: &[u8]) {
         assert_eq!(
             StateChange::parse(event, &out).as_ref(),
             Ok(&change),
+            "{printed}"
+        );
+        // And what one Lampwire adds for another.
+        let (change, extras) = StateChange::parse_with_extras(event, data)
+            .expect("it was read before, without what is added");
+        out.clear();
+        change.write_with_extras(&extras, &mut out);
+        let printed = String::from_utf8_lossy(&out);
+        assert_eq!(
+            StateChange::parse_with_extras(event, &out),
+            Ok((change, extras)),
             "{printed}"
         );
     }
