@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::{
     Challenge, Credentials, DeviceState, EventPackage, Frame, HeaderName, Message, Names,
-    ParseError, Splitter, StartLine, StateChange, States, StreamError, Uri, Writer, limits,
+    ParseError, Splitter, StartLine, StateChange, States, StreamError, Told, Uri, Writer, limits,
     parse_states, valid_name,
 };
 
@@ -225,12 +225,23 @@ fn check_frame(frame: &[u8]) {
 pub fn body(data: &[u8]) {
     for event in [EventPackage::DeviceState, EventPackage::Mwi] {
         match parse_states(event, data) {
-            Ok(told) => {
+            Ok(mut told) => {
                 let mut states = States::within(usize::MAX);
                 assert!(told.iter().all(|it| states.push(it.clone())));
                 let mut out = Vec::new();
                 states.write(&mut out);
-                assert_eq!(parse_states(event, &out), Ok(told));
+                // Groups have an order of their own; within one it is kept.
+                told.sort_by_key(|(change, extras)| {
+                    let by = extras.version.map(|version| version.by);
+                    (change.eid(), by, extras.lost)
+                });
+                // Numbers as no node takes them may lie further apart than can be written.
+                let possible = |(_, extras): &Told<'_>| {
+                    extras.version.is_none_or(|version| version.seq < 1 << 62)
+                };
+                if told.iter().all(possible) {
+                    assert_eq!(parse_states(event, &out), Ok(told));
+                }
             }
             Err(error) => assert_one_line(&error.to_string()),
         }
