@@ -240,6 +240,13 @@ impl Node {
             // gives up meanwhile.
             self.counters.awaiting_names += 1;
             let cause = "names of the configuration have not been answered yet";
+            let text = format!(
+                "{} {} from {} is not answered: {cause}",
+                arrival.method.as_str(),
+                arrival.uri,
+                arrival.remote
+            );
+            self.outbox.notice(Level::Warn, "names-awaited", text);
             let unheard = Refusal::new(503, "names-awaited", cause);
             self.note_refused(now, arrival.request, arrival.uri, &unheard);
             return;

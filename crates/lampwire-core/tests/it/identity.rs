@@ -118,6 +118,7 @@ fn nobody_is_challenged_before_the_names_are_known() {
     bench.node.handle_answer(bench.now, &query, no_answer());
     assert_eq!(statuses(&mut bench, users, 200), ["", ""]);
     assert_eq!(bench.node.counters().awaiting_names, 4);
+    assert!(bench.notices().contains(&"names-awaited"));
     assert_eq!(bench.node.counters().refused.len(), 0);
     // That there is no such name is one.
     bench.node.handle_answer(bench.now, &query, nothing());
