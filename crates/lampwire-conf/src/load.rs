@@ -62,6 +62,7 @@ pub(crate) fn load_and(
     check::transports(&mut config, &typed.ours, &skipped, &main, &mut findings);
     check::drop_skipped(&mut config, &skipped);
     check::relations(&config, &mut findings);
+    rewrite::compare(&config.rewrites, &mut findings);
     more(&config, &mut findings);
     (config, findings.finish(&main))
 }

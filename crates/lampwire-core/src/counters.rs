@@ -28,6 +28,8 @@ pub struct Counters {
     pub refused: BTreeMap<&'static str, u64>,
     /// Requests of strangers that were not answered at all, being too many.
     pub unanswered: u64,
+    /// Unproven requests of unknown addresses that were not answered because names of the configuration had not been answered yet.
+    pub awaiting_names: u64,
     /// Answers that were held back because their endpoint asks faster than its `@request_rate`.
     pub late: u64,
     /// Requests that were not looked at because too many answers to their endpoint wait.

@@ -47,6 +47,8 @@ struct Hub {
     complete: Option<u64>,
     /// Up to which number each peer has told all that it knows, and whether that is of all names.
     told: BTreeMap<PeerId, (u64, bool)>,
+    /// What it said with that beat that it soon holds to be lost.
+    held: Vec<EntityId>,
 }
 
 /// Whether a node or a hub is there.
@@ -186,6 +188,13 @@ impl Leases {
         concerned
     }
 
+    /// A peer speaks under another entity id than this one from now on.
+    pub(crate) fn leave(&mut self, eid: EidId, peer: PeerId) {
+        if let Some(lease) = self.list.get_mut(&eid) {
+            lease.ways.remove(&peer);
+        }
+    }
+
     /// What is taken of peers is another: what was complete may be no more.
     pub(crate) fn forget_complete(&mut self) {
         for hub in self.hubs.values_mut() {
@@ -259,6 +268,26 @@ impl Leases {
         if let Some(hub) = self.hubs.get_mut(&by) {
             hub.at = now;
         }
+    }
+
+    /// What a hub says with its beat that it soon holds to be lost.
+    pub(crate) fn note_held(&mut self, by: EntityId, held: &[EntityId]) {
+        if let Some(hub) = self.hubs.get_mut(&by) {
+            hub.held.clear();
+            hub.held.extend_from_slice(held);
+        }
+    }
+
+    /// The same, for whoever is told that beat.
+    pub(crate) fn held_by(&self, by: EntityId) -> &[EntityId] {
+        self.hubs.get(&by).map_or(&[], |hub| &hub.held)
+    }
+
+    /// The entity ids that are held here, and are lost before this time.
+    pub(crate) fn lost_before(&self, time: Time) -> Vec<EidId> {
+        let soon = |lease: &Lease| matches!(lease.life, Life::Held(at) if at <= time);
+        let held = self.list.iter().filter(|(_, lease)| soon(lease));
+        held.map(|(eid, _)| *eid).collect()
     }
 
     /// The newest number of a hub's that is known here, of its beats and of what others have told all of.
@@ -363,6 +392,7 @@ impl Hub {
             life: Life::Alive,
             complete: None,
             told: BTreeMap::new(),
+            held: Vec::new(),
         }
     }
 

@@ -73,6 +73,7 @@ pub use self::node::{
     SetOutcome, SetValue, Setting, Setup, TakenView, ToldView, Trail, UnknownPublisher, Verdict,
 };
 pub use self::publisher::Delivery;
+pub use self::strangers::network_of;
 pub use self::sum::sum;
 pub use self::table::{Source, TableFull};
 pub use self::time::{Now, Time, WallTime};

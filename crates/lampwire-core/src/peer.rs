@@ -44,6 +44,8 @@ pub(crate) struct Peer {
     pub(crate) away: bool,
     /// Its last publication has ended, and nothing was taken of it since.
     pub(crate) ended: bool,
+    /// Until when its empty initial PUBLISH shows that it is there, though it holds no publication.
+    pub(crate) knocks_until: Option<Time>,
     /// Until when what was last taken of it shows that it is there.
     pub(crate) taken_until: Time,
     /// When a state of it was last taken.
@@ -97,6 +99,8 @@ pub(crate) struct Missed {
     pub(crate) at: WallTime,
     /// What has to change before the peer is asked again.
     pub(crate) until: Until,
+    /// Some were refused because it speaks for too many entity ids, or brings the words of too many hubs.
+    pub(crate) too_many_entity_ids: bool,
 }
 
 /// When the reason of a refusal is gone.
@@ -321,6 +325,7 @@ impl Peers {
             challenged: None,
             away: false,
             ended: false,
+            knocks_until: None,
             taken_until: Time::default(),
             said_at: Time::default(),
             refusals: 0,

@@ -29,6 +29,8 @@ pub(crate) enum Timer {
     Missed(u16),
     /// A peer may be away by now.
     Peer(u16),
+    /// A peer that holds no publication would have asked for another by now.
+    Knock(u16),
     /// A dump of a peer's may be over.
     Sweep(u16),
     /// Our beat is due.

@@ -7,6 +7,7 @@ use lampwire_sip::{EventPackage, Host, Scheme, Uri};
 
 use crate::config::Config;
 use crate::diagnostic::{Findings, quote};
+use crate::section::asterisk_publication::AsteriskPublication;
 use crate::section::endpoint::Endpoint;
 use crate::section::global::IdentifyBy;
 use crate::section::identify::{Identify, Match};
@@ -239,6 +240,12 @@ fn peers(config: &Config, findings: &mut Findings) {
                 findings.warning("never-asked", &peer.at, message, help);
             }
         }
+        let takes = peer.device_state || peer.mailbox_state;
+        if config.lampwire.at.is_some() && takes && !is_probed(config, peer) {
+            let message =
+                format!("nothing asks whether {name} is there: it lives by its publications alone");
+            findings.note("lives-by-expiry", &peer.at, message);
+        }
     }
     let publishes_answer = config
         .outbound_publishes
@@ -254,6 +261,16 @@ fn peers(config: &Config, findings: &mut Findings) {
         );
         findings.warning("outbound-auth-elsewhere", &endpoint.at, message, None);
     }
+}
+
+/// Whether a publish leads to a peer by which it is asked at times whether it is there.
+fn is_probed(config: &Config, peer: &AsteriskPublication) -> bool {
+    let named = [&peer.devicestate_publish, &peer.mailboxstate_publish];
+    let mut publishes = config.outbound_publishes.iter();
+    publishes.any(|publish| {
+        named.contains(&&Some(publish.name.clone()))
+            && !(publish.probe.is_zero() && publish.qualify_frequency.is_zero())
+    })
 }
 
 /// The endpoints that are peers of the exchange: those that a resource names, or that bear a resource's name.

@@ -1,9 +1,12 @@
 //! The hub: who hears of whom, when a node is lost and what then becomes of its states.
 
+use std::time::Duration;
+
 use lampwire_conf::RetractAs;
-use lampwire_sip::{DeviceState, EntityId, EventPackage, Extras, StateChange, Version};
+use lampwire_sip::{DeviceState, EntityId, EventPackage, Extras, Message, StateChange, Version};
 
 use super::Node;
+use crate::compositor::DEFAULT_EXPIRES;
 use crate::io::Level;
 use crate::lease::{Life, Turn};
 use crate::limits;
@@ -187,6 +190,15 @@ impl Node {
         Ok(())
     }
 
+    /// A peer's server has left this entity id for another: it is not by that peer that it is heard any more.
+    pub(super) fn leave(&mut self, now: Now, peer: PeerId, eid: EntityId) {
+        if let Some(eid) = self.table.eid_id(eid) {
+            self.leases.leave(eid, peer);
+            self.table.forget_first_hand(eid, peer);
+            self.look_at(now, eid);
+        }
+    }
+
     /// A peer says what is known already. Whoever told it first may have restarted since and not have it any more.
     fn said_again(&mut self, now: Now, peer: PeerId, known: &KnownValue) {
         if known.version.by == self.entity_id {
@@ -251,6 +263,18 @@ impl Node {
         self.go_on_retelling(now);
     }
 
+    /// A hub does not hear a node any more, and soon takes it to be lost. If the node is heard here at first hand, what that hub has stamped of it
+    /// is ours to say from now on, so that it has nothing to take back.
+    fn take_over_from(&mut self, now: Now, by: EntityId, eid: EntityId) {
+        let (Some(eid), Some(stamper)) = (self.table.eid_id(eid), self.table.stamper(by)) else {
+            return;
+        };
+        if let Some(peer) = self.leases.open_way(eid) {
+            self.retell(Anew::Taken(eid, stamper, peer));
+            self.go_on_retelling(now);
+        }
+    }
+
     /// A beat of a hub's goes on to all that know what one is, but for the one that it came from.
     ///
     /// With it comes up to which number the teller has told all that it knows of what that hub has stamped.
@@ -279,6 +303,10 @@ impl Node {
             return;
         }
         self.say_hub(from, beat);
+        self.leases.note_held(beat.by, &extras.held);
+        for eid in &extras.held {
+            self.take_over_from(now, beat.by, *eid);
+        }
         if self.config.lampwire.relay {
             let complete = self.leases.complete(beat.by);
             let told = self.leases.told(beat.by, from);
@@ -421,7 +449,14 @@ impl Node {
         let Some(turn) = self.leases.look(now.at, eid, now.at + hold) else {
             return;
         };
-        self.report_turn(self.table.eid(eid), turn);
+        let name = self.table.eid(eid);
+        if turn == Turn::Lost && !self.table.is_stamped_here(eid) {
+            let text =
+                format!("{name} is not heard here any more; what is known of it is another's word");
+            self.outbox.notice(Level::Info, "node-elsewhere", text);
+        } else {
+            self.report_turn(name, turn);
+        }
         match turn {
             Turn::Held(_) => {}
             Turn::Kept | Turn::Back => self.take_over(now, eid),
@@ -498,7 +533,7 @@ impl Node {
             .tell_anew(which, next, limits::TELL_ANEW_BUDGET, |change| {
                 changes.push(change);
             });
-        if let Anew::Back(_, peer) = which
+        if let Anew::Back(_, peer) | Anew::Taken(_, _, peer) = which
             && !changes.is_empty()
         {
             // It may not have all of this any more.
@@ -577,7 +612,34 @@ impl Node {
         }
     }
 
+    /// A peer has asked to begin a publication with nothing to say. So a stock Asterisk keeps on whose keep-alive came too late, until some state
+    /// changes: it is there for as long as it would have been by that publication.
+    pub(super) fn knocked(&mut self, now: Now, request: &Message<'_>, uri: &str) {
+        let Some(id) = self.peer_meant(request, uri) else {
+            return;
+        };
+        let asked = request.expires().ok().flatten();
+        let granted = asked
+            .unwrap_or(DEFAULT_EXPIRES)
+            .min(self.config.lampwire.expires_max);
+        let until = now.at + Duration::from_secs(u64::from(granted)) + limits::TAG_GRACE;
+        self.peers.get_mut(id).heard(now);
+        self.peers.get_mut(id).knocks_until = Some(until);
+        self.peer_spoke(now, id);
+        self.timers.set(Timer::Knock(id.0), until);
+    }
+
+    /// A peer that held no publication has not asked for another in its time.
+    pub(super) fn knocked_last(&mut self, now: Now, id: PeerId) {
+        if self.peers.get_mut(id).knocks_until.take().is_some() {
+            self.publication_ended(now, id);
+        }
+    }
+
     fn holds_publication(&self, id: PeerId) -> bool {
+        if self.peers.get(id).knocks_until.is_some() {
+            return true;
+        }
         self.compositor.iter().any(|(_, publication)| {
             let rule = &self.config.asterisk_publications[publication.rule].name;
             self.peers.of_asterisk_publication(rule) == Some(id)
@@ -901,20 +963,40 @@ impl Node {
 
     // ---- mailboxes
 
-    /// A peer has published a mailbox's value: whose value counts now. `first_hand`: it is that peer's own.
-    pub(super) fn settle_owner(&mut self, now: Now, peer: PeerId, mailbox: &str, first_hand: bool) {
-        let Some(name) = self.table.names.find(Kind::Mailbox, mailbox) else {
-            return;
-        };
+    /// A peer has published a mailbox's value, its own or not (`first_hand`): whose value counts now. `before`: whose did until then. Gives the
+    /// value of a configured owner that counts again.
+    pub(super) fn settle_owner(
+        &mut self,
+        now: Now,
+        (peer, first_hand): (PeerId, bool),
+        mailbox: &str,
+        before: Option<CellId>,
+    ) -> Option<CellId> {
+        let name = self.table.names.find(Kind::Mailbox, mailbox)?;
+        let mut again = None;
         if let Some(configured) = self.configured_owner(mailbox)
             && let Some(cell) = self.table.told_by(name, configured)
+            // One that is lost gives way to whoever reports messages.
+            && !self.table.is_lost(self.table.cell(cell))
         {
             self.table.set_owner(cell);
+            again = before.filter(|before| *before != cell).map(|_| cell);
         }
         let owner = self.table.names.get(name).owner;
         let owned = owner.is_some_and(|owner| self.table.cell(owner).peer == Some(peer));
         if first_hand && !owned {
             self.restore_mailbox(now, peer, mailbox);
+        }
+        again
+    }
+
+    /// What the owner says is told as it is, and what it had said (`owned`) is where others were told another's meanwhile.
+    pub(super) fn say_owned(&mut self, now: Now, owned: Option<CellId>, applied: Option<Change>) {
+        if let Some(owned) = owned
+            && applied.is_none_or(|applied| applied.cell != owned)
+        {
+            let again = self.table.tell_again(owned);
+            self.fan_out(now, again);
         }
     }
 

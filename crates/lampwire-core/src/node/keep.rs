@@ -73,6 +73,7 @@ impl Node {
                 Record::PublicationGone(_) | Record::TermsGone(_) => {}
             }
         }
+        self.restore_speakers();
         states.sort_by_key(|state: &KeptState| state.rev);
         let count = states.iter().filter(|state| !state.gone).count();
         self.table.names.expect(count.min(limits::CELLS));
@@ -94,6 +95,27 @@ impl Node {
             };
             let text = format!("{count} states are as they were; the last life ended {how}");
             self.outbox.notice(Level::Info, "restored", text);
+        }
+    }
+
+    /// The endpoints of peers are known to be theirs: of those whose entity ids are kept.
+    fn restore_speakers(&mut self) {
+        let mut known = Vec::new();
+        for (_, publication) in self.compositor.iter() {
+            let rule = &self.config.asterisk_publications[publication.rule].name;
+            known.push((publication.endpoint, rule));
+        }
+        for (_, peer) in self.peers.iter() {
+            if let [only] = &*peer.endpoints
+                && let Some(endpoint) = self.config.endpoints.iter().position(|it| it.name == *only)
+            {
+                known.push((endpoint, &peer.name));
+            }
+        }
+        for (endpoint, peer) in known {
+            if let Some(eid) = self.kept.peers.get(peer) {
+                self.speakers.was(endpoint, *eid);
+            }
         }
     }
 
@@ -184,6 +206,10 @@ impl Node {
             let forgotten = ends + limits::TAG_GRACE;
             let timer = Timer::Publication(id.0);
             self.timers.set(timer, forgotten);
+            if let Some(publication) = self.compositor.get(id) {
+                let (endpoint, remote) = (publication.endpoint, publication.remote);
+                self.strangers.know(endpoint, remote.ip());
+            }
         }
     }
 

@@ -34,6 +34,8 @@ impl Node {
             code: refusal.code,
             at: now.wall,
             until: before.map_or(until, |missed| missed.until.max(until)),
+            too_many_entity_ids: before.is_some_and(|missed| missed.too_many_entity_ids)
+                || matches!(refusal.code, "too-many-entity-ids" | "too-many-hubs"),
         });
         if before.is_none() {
             self.peers.note_change(id);
@@ -74,6 +76,18 @@ impl Node {
         }
     }
 
+    /// The configuration is another: what was refused for what the peer is or says may be taken now.
+    pub(super) fn ask_after_reload(&mut self, now: Now) {
+        let missing = self.peers.iter().filter(|(_, peer)| peer.missed.is_some());
+        let missing: Vec<PeerId> = missing.map(|(id, _)| id).collect();
+        for id in missing {
+            if let Some(missed) = &mut self.peers.get_mut(id).missed {
+                missed.until = missed.until.max(Until::Room);
+            }
+            self.plan_to_ask(now, id);
+        }
+    }
+
     /// Sets the time at which the peer is asked: soon, since refusals come in swarms, but not within a minute of the last time.
     fn plan_to_ask(&mut self, now: Now, id: PeerId) {
         let peer = self.peers.get(id);
@@ -93,20 +107,32 @@ impl Node {
     }
 
     /// Whether there is room for what a peer may say: below every bound that a refusal of its may have met.
-    fn has_room(&self, now: Time, id: PeerId) -> bool {
-        let names = &self.peers.get(id).endpoints;
+    fn has_room(&mut self, now: Time, id: PeerId) -> bool {
+        let peer = self.peers.get(id);
+        let names = &peer.endpoints;
         let endpoints = names
             .iter()
             .filter_map(|name| self.config.endpoints.iter().position(|it| it.name == *name));
+        let endpoints: Vec<usize> = endpoints.collect();
+        if peer.missed.is_some_and(|missed| missed.too_many_entity_ids) {
+            // What it spoke for once, and nothing is left of, is no reason to keep others out.
+            let live = self.table.live_entity_ids();
+            for endpoint in &endpoints {
+                self.speakers.forget_but(*endpoint, &live);
+            }
+        }
         self.table.has_room()
             && endpoints.into_iter().all(|endpoint| {
                 self.table.has_room_for(endpoint, self.max_states(endpoint))
                     && self.compositor.has_room(now, endpoint)
+                    && (self.peers.get(id).missed).is_none_or(|it| {
+                        !it.too_many_entity_ids || self.speakers.has_room(endpoint)
+                    })
             })
     }
 
     /// The peer that a request is for, by its resource and event.
-    fn peer_meant(&self, request: &Message<'_>, uri: &str) -> Option<PeerId> {
+    pub(super) fn peer_meant(&self, request: &Message<'_>, uri: &str) -> Option<PeerId> {
         let rule = self.compositor.rule_meant(&self.config, request, uri)?;
         self.peers.of_asterisk_publication(rule)
     }

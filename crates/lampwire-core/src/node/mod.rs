@@ -33,7 +33,7 @@ use crate::cluster::Cluster;
 use crate::compositor::{Compositor, Expiry, PublicationId};
 use crate::counters::Counters;
 use crate::directory::{Directory, Known};
-use crate::entity::Speakers;
+use crate::entity::{Due, Speakers};
 use crate::filters::{FilterId, Filters};
 use crate::flow::Flows;
 use crate::io::{Answer, Event, FlowId, Level, Outbox, Query, Transmit, TransportId};
@@ -75,7 +75,7 @@ pub struct Setup {
     pub entity_id: EntityId,
     /// All randomness of the node: another for each life.
     pub seed: [u8; 32],
-    /// What tags and nonces are sealed with. A node that keeps what it knows over a restart keeps this too, or its old tags are none.
+    /// What tags are sealed with. A node that keeps what it knows over a restart keeps this too, or its old tags are none.
     pub secret: [u8; 32],
 }
 
@@ -107,6 +107,8 @@ pub struct Node {
     identifier: Identifier,
     /// What the DNS says of the names in `identify` sections and on the way to peers.
     directory: Directory,
+    /// Until when unproven requests of unknown addresses are not answered because names were never answered; `None`: all were.
+    awaits_names: Option<Time>,
     flows: Flows,
     /// Asterisks that are reached by their manager interface, in the order of their sections.
     amis: Vec<Link>,
@@ -182,8 +184,11 @@ impl Node {
         let (names_key, transactions_key) = (pair(), pair());
         let mut tag_key = [0; 16];
         secrets.fill(&mut tag_key);
+        let mut guise_key = [0; 16];
+        secrets.fill(&mut guise_key);
+        // Which counts of a nonce are used is not kept, so no nonce may be good in another life.
         let mut nonce_key = [0; 32];
-        secrets.fill(&mut nonce_key);
+        Random::new(&seed, "nonces").fill(&mut nonce_key);
         let mut filters = Filters::default();
         let taken = taken(&config, &mut filters);
         let ids = (0..config.outbound_publishes.len()).filter_map(|it| u16::try_from(it).ok());
@@ -203,7 +208,7 @@ impl Node {
         let mut node = Self {
             compositor: Compositor::new(&config, tag_key),
             transactions: ServerTransactions::new(transactions_key),
-            authenticator: Authenticator::new(nonce_key, &config),
+            authenticator: Authenticator::new(nonce_key, guise_key, &config),
             identifier: Identifier::new(&config),
             table: Table::new(
                 names_key,
@@ -221,7 +226,7 @@ impl Node {
             publisher_at: Vec::new(),
             senders: Senders::default(),
             speakers: Speakers::new(&config),
-            strangers: Strangers::new(&config.global),
+            strangers: Strangers::new(&config),
             late: LateAnswers::new(&config),
             leases: Leases::default(),
             rewrites,
@@ -235,6 +240,7 @@ impl Node {
             blank_until: now.at,
             settled: false,
             directory: Directory::default(),
+            awaits_names: None,
             flows: Flows::new(config.global.keep_alive_interval),
             amis,
             next_ami,
@@ -294,6 +300,7 @@ impl Node {
         self.take_by_other_rules(now);
         self.take_back_of_clients(now);
         self.connect_amis(now);
+        self.await_names(now);
         self.settle(now);
     }
 
@@ -354,16 +361,35 @@ impl Node {
         self.identify_names();
         self.each_publisher(now, Publisher::locate);
         self.connect_amis(now);
+        self.awaits_names = self.awaits_names.filter(|_| self.directory.awaits_any());
         self.settle(now);
     }
 
-    /// Takes back what was said under entity ids that their servers have left for others.
+    /// Whoever is nobody may be known by a name whose first answer has not come: until then he is not challenged.
+    fn await_names(&mut self, now: Now) {
+        let until = now.at + limits::NAMES_AWAITED;
+        self.awaits_names = self.directory.awaits_any().then_some(until);
+    }
+
+    /// Takes back the devices that were said under entity ids that their servers have left for others. Mailboxes stay, as those of whoever is lost.
     fn take_back_left(&mut self, now: Now) {
         let (left, next) = self.speakers.take_left(now.at);
-        for eid in left {
-            let names = self.table.names_under(eid);
+        for Due {
+            eid,
+            successor,
+            peer,
+        } in left
+        {
+            // One that sends no `refresh` was known by its first state.
+            if let Some(peer) = peer.filter(|peer| self.peers.has(*peer))
+                && self.peers.get(peer).entity_id == Some(eid)
+            {
+                self.learn_own(now, peer, successor);
+            }
+            let mut names = self.table.names_under(eid);
+            names.retain(|(kind, _)| *kind == Kind::Device);
             let text = format!(
-                "{} states under {eid} are taken back: its server speaks under another entity id now",
+                "{} devices under {eid} are taken back: its server speaks under another entity id now",
                 names.len()
             );
             self.outbox.notice(Level::Info, "entity-id-left", text);
@@ -417,6 +443,7 @@ impl Node {
                 Timer::LateAnswers => self.send_late_answers(now),
                 Timer::Missed(peer) => self.ask_for_missed(now, PeerId(peer)),
                 Timer::Peer(peer) => self.review_peer(now, PeerId(peer)),
+                Timer::Knock(peer) => self.knocked_last(now, PeerId(peer)),
                 Timer::Sweep(peer) => self.go_on_sweeping(now, PeerId(peer)),
                 Timer::Beat => self.beat(now),
                 Timer::Hubs | Timer::Losses => {
@@ -509,6 +536,10 @@ impl Node {
 
     /// A change that is real goes to whoever is to hear of it.
     fn fan_out(&mut self, now: Now, change: Change) {
+        let heir = match change.kind {
+            Kind::Mailbox => self.table.inherit(change.name),
+            Kind::Device => None,
+        };
         self.filters.remember(&mut self.table.names, change.name);
         self.remember_change(now, &change);
         self.tell_watchers(change);
@@ -530,6 +561,9 @@ impl Node {
         if self.table.dead() > 0 {
             self.timers
                 .set(Timer::Tombstones, now.at + limits::TOMBSTONE_SWEEP);
+        }
+        if let Some(heir) = heir {
+            self.fan_out(now, heir);
         }
     }
 

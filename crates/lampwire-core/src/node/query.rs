@@ -259,6 +259,11 @@ impl Node {
             .flat_map(|it| self.speakers.findings(it));
         let mut notes = notes(now, peer, &publishers, &publications);
         notes.extend(found.map(|finding| finding.text(&self.config)));
+        let claiming = endpoints
+            .iter()
+            .filter_map(configured)
+            .filter(|it| self.reported.contains(&(*it, self.entity_id)));
+        notes.extend(claiming.map(|it| self.claims_ours(it)));
         PeerView {
             name: peer.name.clone(),
             entity_id: peer.entity_id,
@@ -299,7 +304,9 @@ fn notes(
             }
             (true, Until::Now) => "it will be asked for all it has",
             (true, Until::Room) => "it will be asked for all it has when there is room",
-            (true, Until::Changed) => "once the reason is mended, ask it by `lampwire refresh`",
+            (true, Until::Changed) => {
+                "it will be asked after a reload that changes anything; mended elsewhere, ask it by `lampwire refresh`"
+            }
         };
         notes.push(format!(
             "incomplete: refused {} requests, the last at {} with {} ({}); {what_next}",

@@ -228,7 +228,11 @@ impl Node {
                 text,
             }));
         self.start_waiting(now);
+        if !report.difference.changes.is_empty() {
+            self.ask_after_reload(now);
+        }
         self.connect_amis(now);
+        self.await_names(now);
         self.settle(now);
         Ok(report)
     }
@@ -387,7 +391,7 @@ impl Node {
         self.identifier = identifier(new, &self.directory);
         self.speakers.renew(new, endpoint);
         self.late.renew(new, endpoint);
-        self.strangers.renew(&new.global);
+        self.strangers.renew(new, endpoint);
         self.flows.set_keep_alive(new.global.keep_alive_interval);
         self.next_hops = next_hops(new);
         let reported = std::mem::take(&mut self.reported).into_iter();
@@ -625,7 +629,12 @@ impl Node {
     fn forget_peer(&mut self, now: Now, id: PeerId) {
         self.take_back(now, id, "that is configured no more", |_, _| true);
         self.table.forget_peer(id);
-        for timer in [Timer::Missed(id.0), Timer::Peer(id.0), Timer::Sweep(id.0)] {
+        for timer in [
+            Timer::Missed(id.0),
+            Timer::Peer(id.0),
+            Timer::Knock(id.0),
+            Timer::Sweep(id.0),
+        ] {
             self.timers.clear(timer);
         }
         let former = self.peers.get_mut(id);

@@ -273,6 +273,8 @@ pub(crate) enum Anew {
     Lost(EidId),
     /// Of an entity id that this peer tells of again: what was lost, and what a hub has stamped that is not heard.
     Back(EidId, PeerId),
+    /// What this hub has stamped of an entity id that it does not hear any more, and this peer tells of.
+    Taken(EidId, StamperId, PeerId),
     /// What a hub has stamped that is lost, or back.
     Hub(StamperId),
     /// What this node has stamped below a number that an earlier life of it had given.
@@ -468,7 +470,64 @@ impl Table {
         self.check_room_of(assertion, name)
     }
 
-    /// The same, of a name that has been looked up.
+    /// Whether all of these would fit together.
+    pub(crate) fn check_room_for_all(&self, all: &[Assertion<'_>]) -> Result<(), TableFull> {
+        let (mut cells, mut eids, mut stampers) =
+            (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut of_name: BTreeMap<(Kind, &str), usize> = BTreeMap::new();
+        let mut of_holder: BTreeMap<(usize, Kind), u32> = BTreeMap::new();
+        for assertion in all {
+            let (kind, name) = (assertion.kind, assertion.name);
+            let known = self.names.find(kind, name);
+            self.check_room_of(assertion, known)?;
+            let eid = self.eid_ids.get(&assertion.eid);
+            if eid.is_none() {
+                eids.insert(assertion.eid);
+            }
+            let by = assertion.version.map(|version| version.by);
+            stampers.extend(by.filter(|by| !self.stamper_ids.contains_key(by)));
+            let own = known.zip(eid).and_then(|(name, eid)| {
+                let (kept, passing) = self.cells_of(name, *eid);
+                if assertion.cachable { kept } else { passing }
+            });
+            let is_new =
+                own.is_none() && cells.insert((kind, name, assertion.eid, assertion.cachable));
+            if !is_new {
+                continue;
+            }
+            let others = of_name
+                .entry((kind, name))
+                .or_insert_with(|| known.map_or(0, |name| self.chain(name).count()));
+            *others += 1;
+            if *others > limits::ENTITIES_OF_A_NAME {
+                return Err(TableFull::EntitiesOfAName);
+            }
+            if let Some((holder, max)) = assertion.holder {
+                let endpoint = holder.endpoint();
+                let held = of_holder.entry((endpoint, kind)).or_insert_with(|| {
+                    self.held
+                        .get(endpoint)
+                        .map_or(0, |held| held[kind as usize])
+                });
+                *held += 1;
+                if *held > max.of(kind) {
+                    return Err(TableFull::OfTheEndpoint);
+                }
+            }
+        }
+        if !self.has_room_for_more(cells.len()) {
+            return Err(TableFull::Cells);
+        }
+        if self.eids.len() + eids.len() > limits::ENTITY_IDS {
+            return Err(TableFull::EntityIds);
+        }
+        if !stampers.is_empty() && self.stampers.len() + stampers.len() > limits::HUBS + 1 {
+            return Err(TableFull::Stampers);
+        }
+        Ok(())
+    }
+
+    /// The same as for one, of a name that has been looked up.
     fn check_room_of(
         &self,
         assertion: &Assertion<'_>,
@@ -667,6 +726,40 @@ impl Table {
     pub(crate) fn set_owner(&mut self, id: CellId) {
         let name = self.cell(id).name;
         self.names.get_mut(name).owner = Some(id);
+    }
+
+    /// The value that counts of a mailbox.
+    pub(crate) fn owner_of_mailbox(&self, mailbox: &str) -> Option<CellId> {
+        let name = self.names.find(Kind::Mailbox, mailbox)?;
+        self.names.get(name).owner
+    }
+
+    /// Others are told a value as if it were news: what they were told since was another's.
+    pub(crate) fn tell_again(&mut self, id: CellId) -> Change {
+        let Cell {
+            value, updated_at, ..
+        } = *self.cell(id);
+        self.change(id, value, updated_at, Some(value))
+    }
+
+    /// A mailbox whose owner's value is deleted goes to whoever reported messages last of those that still have any; one whose node is lost only
+    /// where no other has. The change that others are to hear instead of the deletion.
+    pub(crate) fn inherit(&mut self, name: NameId) -> Option<Change> {
+        let owner = self.names.get(name).owner?;
+        if !self.owners || !self.cell(owner).dead {
+            return None;
+        }
+        let has_some = |id: &CellId| {
+            let cell = self.cell(*id);
+            !cell.dead && cell.value != Value::mailbox(0, 0)
+        };
+        let heirs = self.chain(name).filter(has_some);
+        let heir = heirs.max_by_key(|id| {
+            let cell = self.cell(*id);
+            (!self.is_lost(cell), cell.rev)
+        })?;
+        self.set_owner(heir);
+        Some(self.tell_again(heir))
     }
 
     /// Whether a value is the one that others are told of its name: each entity's of a device, one owner's of a mailbox.
@@ -1003,6 +1096,11 @@ impl Table {
         }
     }
 
+    /// A peer speaks for an entity id no more.
+    pub(crate) fn forget_first_hand(&mut self, eid: EidId, peer: PeerId) {
+        self.eids[eid.index()].told_by.retain(|it| *it != peer);
+    }
+
     /// Whether a peer speaks for an entity id at first hand.
     pub(crate) fn is_first_hand(&self, eid: EidId, peer: PeerId) -> bool {
         self.eids[eid.index()].told_by.contains(&peer)
@@ -1064,9 +1162,14 @@ impl Table {
             Anew::Back(eid, peer) if before.eid == eid && !here && (before.lost || !heard) => {
                 (true, false, Some(peer))
             }
+            Anew::Taken(eid, stamper, peer) if before.eid == eid && before.stamper == stamper => {
+                (true, false, Some(peer))
+            }
             Anew::Hub(stamper) if before.stamper == stamper => (false, before.lost, before.peer),
             Anew::Below if here && before.seq <= self.first => (true, before.lost, before.peer),
-            Anew::Lost(_) | Anew::Back(..) | Anew::Hub(_) | Anew::Below => return None,
+            Anew::Lost(_) | Anew::Back(..) | Anew::Taken(..) | Anew::Hub(_) | Anew::Below => {
+                return None;
+            }
         };
         if stamp {
             let seq = self.next_seq(before.seq);
@@ -1093,6 +1196,13 @@ impl Table {
         self.stamp(id, StamperId::HERE, seq, false);
         self.cells[id.index()].source = Source::Publication;
         self.change(id, value, at, Some(before.value))
+    }
+
+    /// Whether anything that peers have told of an entity id is stamped here.
+    pub(crate) fn is_stamped_here(&self, eid: EidId) -> bool {
+        let here = |cell: &Cell| cell.stamper == StamperId::HERE && cell.source != Source::Local;
+        let mut live = self.cells.iter().filter(|cell| cell.is_live());
+        live.any(|cell| cell.eid == eid && here(cell))
     }
 
     /// What this node has stamped is stamped anew, above everything.
@@ -1421,6 +1531,16 @@ impl Table {
             return Some(self.cell(owner)).filter(|cell| !cell.dead);
         }
         self.entities(mailbox).max_by_key(|cell| cell.rev)
+    }
+
+    /// The entity ids under which there is any value.
+    pub(crate) fn live_entity_ids(&self) -> BTreeSet<EntityId> {
+        let mut live = vec![false; self.eids.len()];
+        for cell in self.cells.iter().filter(|cell| cell.is_live()) {
+            live[cell.eid.index()] = true;
+        }
+        let live = self.eids.iter().zip(live).filter(|(_, live)| *live);
+        live.map(|(eid, _)| eid.id).collect()
     }
 
     /// The names that have a value under an entity id.

@@ -163,6 +163,35 @@ fn a_tag_newer_than_the_kept_one_is_taken_once_and_what_came_under_it_is_asked_f
 }
 
 #[test]
+fn no_tag_of_an_earlier_life_is_that_of_another_publication() {
+    let mut bench = Bench::new(&config());
+    // A publication whose tag has changed a few times, and that has ended.
+    let mut tags = vec![bench.ask(&Request::new()).tag().to_owned()];
+    for state in ["BUSY", "INUSE", "RINGING"] {
+        let last = tags[tags.len() - 1].clone();
+        let answer = bench.ask(&Request::saying("Custom:x1", state).tag(&last));
+        tags.push(answer.tag().to_owned());
+    }
+    let last = tags[tags.len() - 1].clone();
+    let ended = bench.ask(&Request::refresh_of(&last).expires("0"));
+    tags.push(ended.tag().to_owned());
+    bench.pass(Duration::from_secs(1));
+    // Another takes its place in the next life, and that life ends without notice.
+    let mut bench = bench.restarted(&config(), true);
+    let mut given = vec![bench.ask(&Request::new()).tag().to_owned()];
+    let second = bench.ask(&Request::saying("Custom:x1", "BUSY").tag(&given[0]));
+    given.push(second.tag().to_owned());
+    assert!(given.iter().all(|tag| !tags.contains(tag)), "{given:?}");
+    let mut bench = bench.restarted(&config(), false);
+    for tag in &tags {
+        let request = Request::saying("Custom:x1", "ONHOLD").tag(tag);
+        assert_eq!(bench.ask(&request).status(), 412);
+    }
+    let request = Request::saying("Custom:x1", "ONHOLD").tag(&given[1]);
+    assert_eq!(bench.ask(&request).status(), 200);
+}
+
+#[test]
 fn a_peer_that_is_not_heard_of_again_is_held_and_then_lost() {
     let (bench, _) = settled();
     let mut bench = bench.restarted(&config(), true);

@@ -181,6 +181,11 @@ impl Figures {
                 counters.unanswered,
             ),
             (
+                "lampwire_sip_awaiting_names_total",
+                "Unproven requests that were not answered because names of the configuration had not been answered yet.",
+                counters.awaiting_names,
+            ),
+            (
                 "lampwire_sip_retransmissions_received_total",
                 "Requests that had come before and were answered as before.",
                 counters.retransmissions,

@@ -207,6 +207,46 @@ impl Asterisk {
         fs::write(&file, text.replace("debug=yes\n", "")).map_err(lab(file.display()))
     }
 
+    /// Gives it a hint for each of these devices, as telephones subscribe to. Before its start.
+    pub(crate) fn with_hints(&self, devices: &[&str]) -> Outcome {
+        let file = self.directory.join("etc/modules.conf");
+        let text = fs::read_to_string(&file).map_err(lab(file.display()))?;
+        fs::write(&file, format!("{text}load = pbx_config.so\n")).map_err(lab(file.display()))?;
+        let mut text = "[general]\n[hints]\n".to_owned();
+        for (number, device) in devices.iter().enumerate() {
+            text.push_str(&format!("exten => {number},hint,{device}\n"));
+        }
+        let file = self.directory.join("etc/extensions.conf");
+        fs::write(&file, text).map_err(lab(file.display()))
+    }
+
+    /// What `core show hints` says of a device that has a hint, in its words.
+    pub(crate) fn hint(&mut self, device: &str) -> Outcome<Option<String>> {
+        let shown = self.ami()?.command("core show hints")?.unwrap_or_default();
+        let line = shown
+            .lines()
+            .find(|line| line.split_whitespace().any(|word| word == device));
+        let state = line.and_then(|line| line.split("State:").nth(1)?.split_whitespace().next());
+        Ok(state.map(str::to_owned))
+    }
+
+    /// The bodies of the requests that it was sent so far, as it logged them.
+    pub(crate) fn told(&self) -> Vec<String> {
+        let trace = self.sip_trace();
+        let mut told = Vec::new();
+        for message in trace.split("<--- ").skip(1) {
+            if message.starts_with("Received SIP request") {
+                told.extend(
+                    message
+                        .lines()
+                        .filter(|line| line.starts_with('{'))
+                        .map(str::to_owned),
+                );
+            }
+        }
+        told
+    }
+
     /// Ends the connection to its manager interface, over which it would tell of everything that comes in.
     #[allow(dead_code)] // a bench asks
     pub(crate) fn hang_up(&mut self) {
