@@ -79,7 +79,8 @@ const read = async (last, opened, take) => {
     const headers = last.id == null ? {} : { "Last-Event-ID": last.id };
     const response = await send("events", { headers, signal: breaker.signal });
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-    opened();
+    // Without a number to go on behind, nobody knows what there was meanwhile.
+    opened(last.id != null);
     let rest = "";
     for (;;) {
       const { value, done } = await reader.read();
@@ -105,12 +106,12 @@ const read = async (last, opened, take) => {
   }
 };
 
-/** Follows events for ever. `told` hears `live` and `lost`; after a break the stream goes on where it was. */
+/** Follows events for ever. `told` hears `lost`, and `live` with whether the stream goes on where it was. */
 export const follow = async (take, told) => {
   const last = { id: null };
   for (let failures = 0; ; failures += 1) {
     try {
-      await read(last, () => { failures = 0; told("live"); }, take);
+      await read(last, (resumed) => { failures = 0; told("live", resumed); }, take);
     } catch (error) {
       if (!(error instanceof TypeError || error.name === "AbortError" || error instanceof Refused)) console.error(error);
     }

@@ -164,11 +164,7 @@ document.addEventListener("visibilitychange", () => document.hidden || poll());
 onChange(draw);
 show(location.hash.slice(2));
 setInterval(() => { poll(); touch(); }, POLL);
-let following = false;
-follow(event, (state) => {
+follow(event, (state, resumed) => {
   connection(state);
-  if (state === "live" && !following) {
-    following = true;
-    begin();
-  }
+  if (state === "live" && !resumed) begin();
 });

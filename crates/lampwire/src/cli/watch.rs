@@ -41,8 +41,7 @@ impl Arguments {
         let mut stream = client.events(self.pattern.as_deref(), None)?;
         loop {
             let mut lines = BufReader::new(stream);
-            while let Some(event) = next_event(&mut lines) {
-                last_id = event.id.clone().or(last_id);
+            while let Some(event) = next_event(&mut lines, &mut last_id) {
                 self.print(&event)?;
                 left -= u64::from(event.is_change());
                 if left == 0 {
@@ -53,7 +52,10 @@ impl Arguments {
             stream = loop {
                 std::thread::sleep(RETRY);
                 if let Ok(stream) = client.events(self.pattern.as_deref(), last_id.as_deref()) {
-                    eprintln!("connected again");
+                    match last_id {
+                        Some(_) => eprintln!("connected again"),
+                        None => eprintln!("connected again; what changed meanwhile is not shown"),
+                    }
                     break stream;
                 }
             };
@@ -93,8 +95,9 @@ impl Event {
     }
 }
 
-/// Reads the next event that has data. `None`: the stream has ended or is broken.
-fn next_event(lines: &mut impl BufRead) -> Option<Event> {
+/// Reads the next event that has data. `last_id` becomes the last id that was read, with data or without, once its block has
+/// ended. `None`: the stream has ended or is broken.
+fn next_event(lines: &mut impl BufRead, last_id: &mut Option<String>) -> Option<Event> {
     let mut event = Event::default();
     loop {
         let mut line = Vec::new();
@@ -112,6 +115,9 @@ fn next_event(lines: &mut impl BufRead) -> Option<Event> {
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
             "" if line.is_empty() => {
+                if event.id.is_some() {
+                    last_id.clone_from(&event.id);
+                }
                 if !event.data.is_empty() {
                     return Some(event);
                 }
@@ -225,9 +231,10 @@ mod tests {
 
     #[test]
     fn events_are_read_from_a_stream() {
-        let text = b": following\n\nid: 7\nevent: device\ndata: {}\n\n: still here\n\nevent:peer\ndata:{\ndata:}\r\n\r\nid: 9\nda";
+        let text = b": following\nid: 6\n\nid: 7\nevent: device\ndata: {}\n\n: still here\n\nevent:peer\ndata:{\ndata:}\r\n\r\nid: 9\nda";
         let mut lines = BufReader::new(&text[..]);
-        let first = next_event(&mut lines).unwrap();
+        let mut last_id = None;
+        let first = next_event(&mut lines, &mut last_id).unwrap();
         assert_eq!(
             (
                 first.id.as_deref(),
@@ -236,12 +243,17 @@ mod tests {
             ),
             (Some("7"), "device", "{}")
         );
-        let second = next_event(&mut lines).unwrap();
+        let second = next_event(&mut lines, &mut last_id).unwrap();
         assert_eq!(
             (second.id, second.kind.as_str(), second.data.as_str()),
             (None, "peer", "{\n}")
         );
-        assert_eq!(next_event(&mut lines), None);
+        // What was cut off counts for nothing.
+        assert_eq!(next_event(&mut lines, &mut last_id), None);
+        assert_eq!(last_id.as_deref(), Some("7"));
+        let mut greeting = BufReader::new(&b": following\nid: 6\n\n"[..]);
+        assert_eq!(next_event(&mut greeting, &mut last_id), None);
+        assert_eq!(last_id.as_deref(), Some("6"));
     }
 
     #[test]

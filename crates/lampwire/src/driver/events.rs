@@ -218,6 +218,11 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
+    /// The number of the event behind which it goes on. `None`: it is to be told first that it has missed something.
+    pub(crate) fn behind(&self) -> Option<u64> {
+        (!self.reset).then(|| self.cursor - 1)
+    }
+
     /// The next message; waits for it. `None`: the node has ended. Can be dropped and called again without loss.
     pub(crate) async fn next(&mut self) -> Option<Message> {
         loop {
@@ -305,6 +310,19 @@ mod tests {
         assert_eq!(ids(&mut hub.read(Begin::After(100))), [101, 102]);
         assert_eq!(ids(&mut hub.read(Begin::After(102))), [0; 0]);
         assert_eq!(ids(&mut hub.read(Begin::After(99))), [100, 101, 102]);
+    }
+
+    #[test]
+    fn a_reader_tells_where_it_is_unless_it_has_missed_something() {
+        let hub = Hub::new(1);
+        assert_eq!(hub.read(Begin::Now).behind(), Some(0));
+        push(&hub, 3);
+        assert_eq!(hub.read(Begin::Now).behind(), Some(3));
+        assert_eq!(hub.read(Begin::After(1)).behind(), Some(1));
+        let mut reader = hub.read(Begin::After(7));
+        assert_eq!(reader.behind(), None);
+        reader.ready();
+        assert_eq!(reader.behind(), Some(3));
     }
 
     #[test]

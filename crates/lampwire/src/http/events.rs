@@ -73,8 +73,14 @@ fn events(
     reader: Reader,
     filter: Option<Arc<Filter>>,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
-    // A comment at once: it carries the head of the answer to the client, who knows then that it misses nothing.
-    let hello = Ok(Event::default().comment("following"));
+    // A comment at once: it carries the head of the answer to the client, and the number behind which it goes on when the connection
+    // breaks before there was an event.
+    let hello = Event::default().comment("following");
+    let hello = Ok(match reader.behind() {
+        Some(id) => hello.id(id.to_string()),
+        // The reset that follows has it: who breaks off before must be told again.
+        None => hello,
+    });
     let changes = stream::unfold((reader, filter), |(mut reader, filter)| async move {
         loop {
             let event = match reader.next().await? {

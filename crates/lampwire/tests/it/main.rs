@@ -8,6 +8,7 @@ mod book;
 mod certificates;
 mod clients;
 mod commands;
+mod cut;
 mod demo;
 mod door;
 mod events;

@@ -7,6 +7,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod chromium;
+#[path = "../it/cut.rs"]
+#[allow(
+    dead_code,
+    reason = "the other tests have it too, and need other parts"
+)]
+mod cut;
 #[path = "../it/harness.rs"]
 #[allow(
     dead_code,
@@ -59,6 +65,10 @@ fn main() -> ExitCode {
                     page::five_thousand_lamps_scroll_and_are_found,
                 ),
                 ("who_is_lost_is_shown", page::who_is_lost_is_shown),
+                (
+                    "nothing_is_missed_over_a_break_before_the_first_event",
+                    page::nothing_is_missed_over_a_break_before_the_first_event,
+                ),
                 ("a_wrong_token_is_told", page::a_wrong_token_is_told),
                 ("it_looks_as_it_should", page::it_looks_as_it_should),
             ],

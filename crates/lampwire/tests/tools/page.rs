@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 
 use crate::chromium::Browser;
+use crate::cut::Way;
 use crate::harness::{Node, address};
 use crate::pair::{ONE, relation, start_one, start_two};
 
@@ -149,6 +150,25 @@ pub(crate) fn who_is_lost_is_shown(program: &Path) {
     browser.until("document.querySelector('#banner').hidden");
     browser.click("[data-view=lamps]");
     browser.until(&cell("Custom:back", "INUSE"));
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+/// The connection breaks before anything has ever happened, and something happens meanwhile.
+pub(crate) fn nothing_is_missed_over_a_break_before_the_first_event(program: &Path) {
+    let node = Node::start(address(), "", "");
+    set(&node, "Custom:window", "BUSY");
+    let way = Way::to(&node);
+    let mut browser = Browser::start(program, WIDTH, HEIGHT);
+    browser.open(&way.url);
+    live(&mut browser);
+    // The listings have been read.
+    browser.until(&cell("Custom:window", "BUSY"));
+    way.cut();
+    browser.until("document.querySelector('#connection.lost')");
+    set(&node, "Custom:door", "INUSE");
+    way.mend();
+    live(&mut browser);
+    browser.until(&cell("Custom:door", "INUSE"));
     assert_eq!(browser.complaints(), [""; 0]);
 }
 
