@@ -524,11 +524,17 @@ impl Node {
                 eid,
                 previous: change.previous.map(|value| value.state()),
             },
-            Kind::Mailbox => Event::Mailbox {
-                mailbox: self.mailbox_view(self.table.cell(change.cell)),
-                eid,
-                previous: change.previous.map(|value| value.counts()),
-            },
+            Kind::Mailbox => {
+                let said = self.table.cell(change.cell);
+                let shown = self.table.mailbox(change.name);
+                Event::Mailbox {
+                    shown: shown.map(|cell| self.mailbox_view(cell)),
+                    eid,
+                    said: self.mailbox_view(said),
+                    taken_back: said.dead,
+                    previous: change.previous.map(|value| value.counts()),
+                }
+            }
         };
         self.outbox.event(event);
     }

@@ -173,15 +173,34 @@ fn line(event: &Event, colour: bool) -> Result<String, serde_json::Error> {
             )
         }
         "mailbox" => {
-            let MailboxEvent { mailbox, previous } = serde_json::from_str(&event.data)?;
-            let who = speaker(mailbox.peer.as_deref(), &mailbox.source);
+            let MailboxEvent {
+                mailbox,
+                owner,
+                said,
+                previous,
+            } = serde_json::from_str(&event.data)?;
+            let time = clock(
+                said.as_ref()
+                    .map_or(&mailbox.updated_at, |it| &it.updated_at),
+            );
+            let who = said.as_ref().map_or_else(
+                || mailbox.eid.clone(),
+                |said| speaker(said.peer.as_deref(), &said.source),
+            );
             let before = previous
                 .map(|counts| format!("{}/{} -> ", counts.new, counts.old))
                 .unwrap_or_default();
-            let time = clock(&mailbox.updated_at);
+            let (new, old) = said.as_ref().map_or((0, 0), |said| (said.new, said.old));
+            let shown = match owner {
+                Some(owner) if owner != mailbox.eid => {
+                    let owner = mailbox.peer.as_deref().unwrap_or(&owner);
+                    format!(", shows {}/{} of {owner}", mailbox.new, mailbox.old)
+                }
+                Some(_) | None => String::new(),
+            };
             format!(
-                "{time} mailbox {} {before}{}/{} ({who})",
-                mailbox.mailbox, mailbox.new, mailbox.old
+                "{time} mailbox {} {before}{new}/{old} ({who}{shown})",
+                mailbox.mailbox
             )
         }
         "peer" => {
@@ -279,15 +298,36 @@ mod tests {
 
     #[test]
     fn a_change_of_a_mailbox_is_one_line() {
-        let event = Event {
-            id: None,
-            kind: "mailbox".to_owned(),
-            data: r#"{"mailbox":"100@default","new":3,"old":2,"eid":"02:00:00:00:00:01","source":"publication","peer":"office2",
-                "updated_at":"2026-11-22T10:00:00.123Z","previous":{"new":2,"old":2}}"#.to_owned(),
+        let said = |data: &str| {
+            let event = Event {
+                id: None,
+                kind: "mailbox".to_owned(),
+                data: data.to_owned(),
+            };
+            line(&event, false).unwrap()
         };
         assert_eq!(
-            line(&event, false).unwrap(),
+            said(
+                r#"{"mailbox":"100@default","new":3,"old":2,"eid":"02:00:00:00:00:01","source":"publication","peer":"office2",
+                "updated_at":"2026-11-22T10:00:00.123Z","owner":"02:00:00:00:00:01","previous":{"new":2,"old":2},
+                "said":{"new":3,"old":2,"source":"publication","peer":"office2","updated_at":"2026-11-22T10:00:00.123Z"}}"#
+            ),
             "10:00:00.123Z mailbox 100@default 2/2 -> 3/2 (office2)"
+        );
+        assert_eq!(
+            said(
+                r#"{"mailbox":"100@default","new":3,"old":2,"eid":"02:00:00:00:00:02","source":"publication","peer":"office2",
+                "updated_at":"2026-11-22T10:00:00.123Z","owner":"02:00:00:00:00:01","previous":null,
+                "said":{"new":0,"old":0,"source":"publication","peer":"office3","updated_at":"2026-11-22T10:01:00.123Z"}}"#
+            ),
+            "10:01:00.123Z mailbox 100@default 0/0 (office3, shows 3/2 of office2)"
+        );
+        assert_eq!(
+            said(
+                r#"{"mailbox":"100@default","new":0,"old":0,"eid":"02:00:00:00:00:02","source":"publication","peer":"office2",
+                "updated_at":"2026-11-22T10:00:00.123Z","owner":null,"previous":{"new":1,"old":0},"said":null}"#
+            ),
+            "10:00:00.123Z mailbox 100@default 1/0 -> 0/0 (02:00:00:00:00:02)"
         );
     }
 }

@@ -570,14 +570,20 @@ impl Driver {
                 )
             }
             Event::Mailbox {
-                mailbox,
+                shown,
                 eid,
+                said,
+                taken_back,
                 previous,
             } => {
-                let mut mailbox = types::Mailbox::from(mailbox);
+                let owner = shown.as_ref().map(|shown| shown.eid.to_string());
+                let counts = types::SaidCounts::from(&said);
+                let mut mailbox = types::Mailbox::from(shown.unwrap_or(said));
                 mailbox.eid = eid.to_string();
                 let event = types::MailboxEvent {
                     mailbox,
+                    owner,
+                    said: (!taken_back).then_some(counts),
                     previous: previous.map(types::Counts::from),
                 };
                 (

@@ -364,12 +364,27 @@ pub(crate) struct DeviceEvent {
     pub(crate) previous: Option<String>,
 }
 
-/// Data of a `mailbox` event. Its `eid` is the entity that spoke.
+/// Data of a `mailbox` event: what the mailbox shows after the change, but `eid` is the entity that spoke.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct MailboxEvent {
     #[serde(flatten)]
     pub(crate) mailbox: Mailbox,
+    /// The entity whose counts are shown; `null`: nobody says anything of the mailbox any more, and the counts are 0/0.
+    pub(crate) owner: Option<String>,
+    /// What the entity that spoke says now; `null`: nothing any more.
+    pub(crate) said: Option<SaidCounts>,
+    /// What it had said before.
     pub(crate) previous: Option<Counts>,
+}
+
+/// The counts of a mailbox as one entity says them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct SaidCounts {
+    pub(crate) new: u16,
+    pub(crate) old: u16,
+    pub(crate) source: String,
+    pub(crate) peer: Option<String>,
+    pub(crate) updated_at: String,
 }
 
 /// Data of a `publication` event.
@@ -528,6 +543,18 @@ impl From<core::MailboxView> for Mailbox {
             peer: view.peer,
             updated_at: view.updated_at.to_string(),
             lost: view.lost,
+        }
+    }
+}
+
+impl From<&core::MailboxView> for SaidCounts {
+    fn from(view: &core::MailboxView) -> Self {
+        Self {
+            new: view.new,
+            old: view.old,
+            source: view.source.as_str().to_owned(),
+            peer: view.peer.clone(),
+            updated_at: view.updated_at.to_string(),
         }
     }
 }

@@ -57,6 +57,13 @@ fn changes_come_in_order_with_what_was_before() {
         serde_json::json!({"new": 1, "old": 0})
     );
     assert_eq!(fourth.id, first.id + 3);
+    assert_eq!(fourth.data["owner"], "02:00:00:00:00:01");
+    assert_eq!(fourth.data["said"]["new"], 2);
+    node.delete("/api/v1/mailboxes/100%40default");
+    let fifth = events.next().data;
+    assert!(fifth["owner"].is_null() && fifth["said"].is_null());
+    assert_eq!((&fifth["new"], &fifth["old"]), (&0.into(), &0.into()));
+    assert_eq!(fifth["previous"], serde_json::json!({"new": 2, "old": 0}));
 }
 
 #[test]

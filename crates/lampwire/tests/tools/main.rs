@@ -69,6 +69,10 @@ fn main() -> ExitCode {
                     "nothing_is_missed_over_a_break_before_the_first_event",
                     page::nothing_is_missed_over_a_break_before_the_first_event,
                 ),
+                (
+                    "mailboxes_come_change_and_go",
+                    page::mailboxes_come_change_and_go,
+                ),
                 ("a_wrong_token_is_told", page::a_wrong_token_is_told),
                 ("it_looks_as_it_should", page::it_looks_as_it_should),
             ],

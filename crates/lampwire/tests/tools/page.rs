@@ -172,6 +172,45 @@ pub(crate) fn nothing_is_missed_over_a_break_before_the_first_event(program: &Pa
     assert_eq!(browser.complaints(), [""; 0]);
 }
 
+/// A mailbox shows its owner's counts whoever speaks, and goes when nobody says anything of it any more.
+pub(crate) fn mailboxes_come_change_and_go(program: &Path) {
+    let (at_one, at_two) = (address(), address());
+    let hub = format!("entity_id={ONE}\nrelay=yes");
+    let one = Node::start(at_one, &hub, &relation("instance1", "instance2", at_two));
+    let two = start_two(at_two, at_one);
+    let path = "/api/v1/mailboxes/100%40default";
+    let mut browser = Browser::start(program, WIDTH, HEIGHT);
+    browser.open(&format!("{}/#/mailboxes", one.url));
+    live(&mut browser);
+    let shows = |text: &str| {
+        format!(
+            "document.querySelector('#mailboxes .cell[data-key=\"100@default\"]').ariaLabel === '100@default: {text}'"
+        )
+    };
+    assert_eq!(two.put(path, r#"{"new":3,"old":1}"#).status, 201);
+    browser.until(&shows("3 new, 1 old"));
+    // This node merely knows the mailbox.
+    assert_eq!(one.put(path, r#"{"new":0,"old":0}"#).status, 201);
+    browser.click("[data-view=changes]");
+    browser.until("document.querySelectorAll('#view-changes tbody tr').length === 2");
+    browser.click("[data-view=mailboxes]");
+    browser.until(&shows("3 new, 1 old"));
+    assert_eq!(one.get(path).json["new"], 3);
+    assert_eq!(one.delete(path).status, 204);
+    browser.click("[data-view=changes]");
+    browser
+        .until("document.querySelector('#view-changes tbody tr').innerText.includes('taken back')");
+    browser.click("[data-view=mailboxes]");
+    browser.until(&shows("3 new, 1 old"));
+    // The same without an owner elsewhere.
+    let own = "/api/v1/mailboxes/200%40default";
+    assert_eq!(one.put(own, r#"{"new":1,"old":0}"#).status, 201);
+    browser.until("document.querySelector('#count-mailboxes').innerText === '2'");
+    assert_eq!(one.delete(own).status, 204);
+    browser.until("document.querySelector('#count-mailboxes').innerText === '1'");
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
 /// The token is asked for, a wrong one is told, and the right one is kept for the tab.
 pub(crate) fn a_wrong_token_is_told(program: &Path) {
     let node = Node::start(address(), "http_token=s3cret", "");
