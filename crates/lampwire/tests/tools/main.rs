@@ -70,6 +70,10 @@ fn main() -> ExitCode {
                     page::nothing_is_missed_over_a_break_before_the_first_event,
                 ),
                 (
+                    "two_losses_in_a_row_are_mended_one_after_the_other",
+                    page::two_losses_in_a_row_are_mended_one_after_the_other,
+                ),
+                (
                     "mailboxes_come_change_and_go",
                     page::mailboxes_come_change_and_go,
                 ),

@@ -211,6 +211,60 @@ pub(crate) fn mailboxes_come_change_and_go(program: &Path) {
     assert_eq!(browser.complaints(), [""; 0]);
 }
 
+/// Events that the test makes, and how many readings of the listing of devices there were in all, and at most at a time.
+const OWN_EVENTS: &str = r"
+    const real = fetch;
+    window.readings = { all: 0, now: 0, most: 0 };
+    window.fetch = async (path, options) => {
+        if (path.endsWith('/events')) {
+            const body = new ReadableStream({ start: (stream) => {
+                window.say = (text) => stream.enqueue(new TextEncoder().encode(text));
+                say(': following\nid: 1\n\n');
+            } });
+            return new Response(body);
+        }
+        if (!path.includes('/devices?')) return real(path, options);
+        readings.all += 1;
+        readings.now += 1;
+        readings.most = Math.max(readings.most, readings.now);
+        const answer = await real(path, options);
+        await new Promise((done) => setTimeout(done, 100));
+        readings.now -= 1;
+        return answer;
+    };
+";
+
+/// Two losses at once: the listings are read one after the other, and what was told before the second counts for nothing.
+pub(crate) fn two_losses_in_a_row_are_mended_one_after_the_other(program: &Path) {
+    let node = Node::alone();
+    set(&node, "Custom:door", "INUSE");
+    let mut browser = Browser::start(program, WIDTH, HEIGHT);
+    browser.before(OWN_EVENTS);
+    browser.open(&node.url);
+    live(&mut browser);
+    browser.until(&cell("Custom:door", "INUSE"));
+    browser.until("readings.now === 0");
+    let event = |state: &str| {
+        let data = format!(
+            r#"{{"device":"Custom:door","state":"{state}","eid":"{ONE}","previous":null,"entities":[{{"eid":"{ONE}","state":"{state}","cachable":true,"source":"local","peer":null,"updated_at":"2026-11-22T10:00:00.123Z"}}]}}"#
+        );
+        format!("event: device\\ndata: {}\\n\\n", data.replace('"', "\\\""))
+    };
+    let (lost, reset) = (
+        "event: lost\\ndata: {\\\"lost\\\":1}\\n\\n",
+        "event: reset\\ndata: {\\\"reason\\\":\\\"\\\"}\\n\\n",
+    );
+    browser.value("readings.all = readings.most = 0");
+    browser.value(&format!("say(\"{lost}{}{reset}{lost}\")", event("RINGING")));
+    browser.until("readings.all === 2 && readings.now === 0");
+    browser.until(&cell("Custom:door", "INUSE"));
+    assert_eq!(browser.value("readings.most"), 1);
+    browser.value(&format!("say(\"{}\")", event("BUSY")));
+    browser.until(&cell("Custom:door", "BUSY"));
+    assert_eq!(browser.value("readings.all"), 2);
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
 /// The token is asked for, a wrong one is told, and the right one is kept for the tab.
 pub(crate) fn a_wrong_token_is_told(program: &Path) {
     let node = Node::start(address(), "http_token=s3cret", "");
