@@ -7,6 +7,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -15,6 +16,7 @@ use futures_util::stream::{self, Stream};
 use lampwire_conf::Filter;
 use serde::Deserialize;
 
+use super::patience::Patience;
 use super::problem::Problem;
 use super::types::ProblemDocument;
 use super::types::{LostEvent, ResetEvent};
@@ -38,6 +40,7 @@ pub(crate) struct Parameters {
         (status = 503, description = "too many clients follow already", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn follow(
     State(service): State<Service>,
+    Extension(patience): Extension<Patience>,
     parameters: Result<Query<Parameters>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
@@ -63,6 +66,7 @@ pub(crate) async fn follow(
         ));
     }
     let reader = service.node.read_events(begin).await?;
+    patience.follow();
     let keep_alive = KeepAlive::new()
         .interval(limits::EVENTS_KEEP_ALIVE)
         .text("still here");

@@ -29,6 +29,7 @@ mod metrics;
 mod openapi;
 mod overview;
 mod page;
+mod patience;
 mod problem;
 mod query;
 mod refresh;

@@ -1,4 +1,4 @@
-//! The listening socket and its connections: bounded in number, and none held for long by a client that says nothing.
+//! The listening socket and its connections: bounded in number, and none held for long by a client that says nothing or reads nothing.
 
 use std::fmt;
 use std::io;
@@ -6,7 +6,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
@@ -17,6 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::limits;
+use super::patience::{Patience, Patient};
 use crate::current::Current;
 use crate::driver::tls::web::Acceptor;
 use crate::driver::tls::why;
@@ -135,10 +139,17 @@ async fn speak(
     routes: Router,
     mut stop: watch::Receiver<bool>,
 ) {
+    let patience = Patience::default();
+    let stream = TokioIo::new(Patient::new(stream, patience.clone()));
+    let routes = TowerToHyperService::new(routes);
+    let answer = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(patience.clone());
+        routes.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::HEADER_TIME_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+        .serve_connection(stream, answer);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         result = connection.as_mut() => note(result),

@@ -247,6 +247,27 @@ fn a_reader_that_is_too_slow_is_told_how_much_it_lost() {
     assert!(lost > 0);
 }
 
+/// All connections there are, of clients that ask for more than the system holds for them and never read.
+#[test]
+fn who_reads_nothing_holds_no_connection_for_ever() {
+    let node = Node::alone();
+    let host = node.url.strip_prefix("http://").unwrap();
+    let request = "GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(100);
+    let silent: Vec<TcpStream> = (0..512)
+        .map(|_| {
+            let mut stream = TcpStream::connect(host).unwrap();
+            stream.write_all(request.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    // No answer while they are there; then all is well.
+    let answer = wait_for("an answer", || {
+        Request::get(&node.url, "/healthz").try_send()
+    });
+    assert_eq!(answer.status, 200);
+    drop(silent);
+}
+
 #[test]
 fn as_many_follow_as_there_is_room_for_and_none_of_them_holds_the_node_up() {
     let node = Node::alone();
