@@ -18,6 +18,8 @@ use crate::view::{AnswerView, DeviceView, MailboxView};
 pub struct DeviceExplanation {
     /// The device; without entities where nothing is kept of it.
     pub device: DeviceView,
+    /// Those of its entities that are known to be Lampwires.
+    pub lampwires: Vec<EntityId>,
     /// Where its values come from and go to.
     pub trail: Trail,
 }
@@ -29,6 +31,8 @@ pub struct MailboxExplanation {
     pub mailbox: String,
     /// What each entity says, newest first. The first is what is shown.
     pub entities: Vec<MailboxView>,
+    /// Those of them that are known to be Lampwires.
+    pub lampwires: Vec<EntityId>,
     /// Where its values come from and go to.
     pub trail: Trail,
 }
@@ -172,7 +176,12 @@ impl Node {
             },
         };
         let something = !device.entities.is_empty() || trail.has_something();
-        something.then_some(DeviceExplanation { device, trail })
+        let lampwires = self.lampwires(device.entities.iter().map(|entity| entity.eid));
+        something.then_some(DeviceExplanation {
+            device,
+            lampwires,
+            trail,
+        })
     }
 
     /// Why a mailbox shows what it shows; `None` where nothing is known of it.
@@ -188,9 +197,20 @@ impl Node {
         let something = !entities.is_empty() || trail.has_something();
         something.then_some(MailboxExplanation {
             mailbox: name.to_owned(),
+            lampwires: self.lampwires(entities.iter().map(|entity| entity.eid)),
             entities,
             trail,
         })
+    }
+
+    /// Those of these entities that are peers of this node which have said that they are Lampwires.
+    fn lampwires(&self, entities: impl Iterator<Item = EntityId>) -> Vec<EntityId> {
+        let is_one = |eid: &EntityId| {
+            self.peers
+                .iter()
+                .any(|(_, peer)| peer.life.is_some() && peer.entity_id == Some(*eid))
+        };
+        entities.filter(is_one).collect()
     }
 
     /// Which asterisk-publications would take a device (or else a mailbox) of this name, whether or not it is known.

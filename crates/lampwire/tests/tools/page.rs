@@ -45,7 +45,8 @@ pub(crate) fn a_lamp_lights_and_is_explained(program: &Path) {
     browser.until(&cell("Custom:door", "RINGINUSE"));
     browser.click(".cell[data-key='Custom:door']");
     browser.until("document.querySelectorAll('#drawer .entity').length === 2");
-    browser.until("document.querySelector('#drawer').innerText.includes('devstate change Custom:door NOT_INUSE')");
+    browser
+        .until("document.querySelector('#drawer').innerText.includes('the Lampwire of instance2')");
     browser.until("document.querySelector('#drawer').innerText.includes('confirmed')");
     // What changes while it is open is shown.
     set(&two, "Custom:door", "NOT_INUSE");

@@ -154,7 +154,11 @@ pub(crate) struct Change {
 impl DeviceExplanation {
     /// What the node of the entity id `own` knows, at the moment `now`.
     pub(crate) fn new(view: core::DeviceExplanation, own: EntityId, now: WallTime) -> Self {
-        let core::DeviceExplanation { device, trail } = view;
+        let core::DeviceExplanation {
+            device,
+            lampwires,
+            trail,
+        } = view;
         let sum = device.state;
         let sentence = sentence(&device);
         let name = &device.device;
@@ -164,7 +168,10 @@ impl DeviceExplanation {
                 age_ms: age(now, entity.updated_at),
                 counts,
                 decides: counts && decides(entity.state, sum),
-                clear: clear_device(name, entity, own),
+                clear: match lampwires.contains(&entity.eid) {
+                    true => clear_lampwire("device", name, entity.peer.as_deref(), entity.eid),
+                    false => clear_device(name, entity, own),
+                },
                 entity: entity.clone().into(),
             }
         });
@@ -207,7 +214,15 @@ impl MailboxExplanation {
                 .map(|(index, entity)| ExplainedMailbox {
                     age_ms: age(now, entity.updated_at),
                     decides: index == 0,
-                    clear: clear_mailbox(entity, own),
+                    clear: match view.lampwires.contains(&entity.eid) {
+                        true => clear_lampwire(
+                            "mailbox",
+                            &entity.mailbox,
+                            entity.peer.as_deref(),
+                            entity.eid,
+                        ),
+                        false => clear_mailbox(entity, own),
+                    },
                     entity: entity.clone().into(),
                 })
                 .collect(),
@@ -326,6 +341,15 @@ fn clear_mailbox(entity: &core::MailboxView, own: EntityId) -> Clear {
             "the counts follow its voice mail; external ones: asterisk -rx {}; where that is a Lampwire: {ours}",
             shell_word(&format!("mwi delete mailbox {}", asterisk_word(name)))
         )),
+    }
+}
+
+/// What another Lampwire says itself: it was set there by the same commands as here.
+fn clear_lampwire(kind: &str, name: &str, peer: Option<&str>, eid: EntityId) -> Clear {
+    Clear {
+        on: format!("the Lampwire of {}", who(peer, eid)),
+        command: Some(format!("lampwire unset {kind} {}", shell_word(name))),
+        note: None,
     }
 }
 
