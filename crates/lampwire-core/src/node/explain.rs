@@ -29,8 +29,10 @@ pub struct DeviceExplanation {
 pub struct MailboxExplanation {
     /// Its name.
     pub mailbox: String,
-    /// What each entity says, newest first. The first is what is shown.
+    /// What each entity says: what is shown, then the others, newest first.
     pub entities: Vec<MailboxView>,
+    /// What is shown is its owner's, as on a hub, and not the last writer's.
+    pub owned: bool,
     /// Those of them that are known to be Lampwires.
     pub lampwires: Vec<EntityId>,
     /// Where its values come from and go to.
@@ -192,13 +194,19 @@ impl Node {
             .into_iter()
             .flat_map(|known| self.table.entities(known))
             .collect();
-        cells.sort_by_key(|cell| std::cmp::Reverse(cell.rev));
+        let shown = known.and_then(|known| self.table.mailbox(known));
+        let shown = shown.map(|cell| cell.rev);
+        let owner = known
+            .filter(|_| self.config.lampwire.relay)
+            .and_then(|known| self.table.names.get(known).owner);
+        cells.sort_by_key(|cell| (Some(cell.rev) != shown, std::cmp::Reverse(cell.rev)));
         let entities: Vec<MailboxView> = cells.iter().map(|cell| self.mailbox_view(cell)).collect();
         let something = !entities.is_empty() || trail.has_something();
         something.then_some(MailboxExplanation {
             mailbox: name.to_owned(),
             lampwires: self.lampwires(entities.iter().map(|entity| entity.eid)),
             entities,
+            owned: owner.is_some_and(|owner| !self.table.cell(owner).dead),
             trail,
         })
     }

@@ -925,6 +925,14 @@ fn the_owner_of_a_mailbox_can_be_configured() {
         told(&[("b", "100 0/2 0a")])
     );
     assert_eq!(bench.node.mailbox("100").unwrap().old, 2);
+    // What explains it has first what is shown.
+    let explained = bench.node.explain_mailbox("100").unwrap();
+    let said: Vec<_> = explained
+        .entities
+        .iter()
+        .map(|it| (it.new, it.old))
+        .collect();
+    assert_eq!((said, explained.owned), (vec![(0, 2), (5, 0)], true));
 }
 
 /// What watchers were told of mailboxes: what the lamp shows, then who spoke, what he says and what he had said before.

@@ -190,6 +190,13 @@ impl MailboxExplanation {
     pub(crate) fn new(view: core::MailboxExplanation, own: EntityId, now: WallTime) -> Self {
         let shown = view.entities.first();
         let sum = match shown {
+            Some(shown) if view.entities.len() > 1 && view.owned => format!(
+                "{}/{} of {}, which owns it, among {} that say something",
+                shown.new,
+                shown.old,
+                who(shown.peer.as_deref(), shown.eid),
+                view.entities.len()
+            ),
             Some(shown) if view.entities.len() > 1 => format!(
                 "{}/{} of {}: as on an Asterisk, the last of {} that said something",
                 shown.new,
