@@ -301,5 +301,8 @@ pub const AMI_DATABASE_KEY: usize = 235;
 /// Characters of a reason that an Asterisk gives that go to the log.
 pub const AMI_REASON: usize = 200;
 
+/// Characters of a reason phrase that are shown to whoever asks for a peer's last answer. Each escaped one counts as what is written for it.
+pub const REASON_SHOWN: usize = 128;
+
 /// States that have run out and are taken back in one turn, so that a program that has died with a hundred thousand holds up nobody else.
 pub const EXPIRED_AT_A_TIME: usize = 1024;

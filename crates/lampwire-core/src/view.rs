@@ -6,6 +6,7 @@ use std::time::Duration;
 use lampwire_sip::{DeviceState, EntityId, EventPackage};
 
 use crate::counters::Histogram;
+use crate::limits;
 use crate::table::Source;
 use crate::time::WallTime;
 
@@ -205,7 +206,7 @@ pub struct LaneView {
 pub struct AnswerView {
     /// Its status.
     pub status: u16,
-    /// Its reason phrase, as the peer wrote it, at most 128 bytes.
+    /// Its reason phrase, as the peer wrote it, but with control characters escaped, and not all of a long one.
     pub reason: String,
     /// When it came.
     pub at: WallTime,
@@ -232,4 +233,26 @@ pub struct PublicationView {
     pub expires_at: WallTime,
     /// States taken in over it.
     pub states: u64,
+}
+
+/// A peer's words as they can be shown anywhere: none of its control characters reaches a terminal as such.
+pub(crate) fn in_print(text: &str) -> String {
+    let mut shown = String::new();
+    let mut room = limits::REASON_SHOWN;
+    for character in text.chars() {
+        let unfit = character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
+        let length = match unfit {
+            true => character.escape_default().count(),
+            false => 1,
+        };
+        if length > room {
+            break;
+        }
+        room -= length;
+        match unfit {
+            true => shown.extend(character.escape_default()),
+            false => shown.push(character),
+        }
+    }
+    shown
 }

@@ -47,7 +47,7 @@ use crate::table::{Cell, CellId, Entry, Kind, NameId, Names, Rev, Source, Table}
 use crate::time::{Now, Time};
 use crate::timers::{Timer, Timers};
 use crate::transaction::client::{ClientTransaction, Due};
-use crate::view::{AnswerView, LaneView, PublisherStatus};
+use crate::view::{self, AnswerView, LaneView, PublisherStatus};
 
 /// A publisher's number. It keeps it for as long as it lives, wherever its section stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -622,7 +622,7 @@ impl Publisher {
         };
         self.last_answer = Some(AnswerView {
             status,
-            reason: reason.chars().take(128).collect(),
+            reason: view::in_print(reason),
             at: ctx.now.wall,
         });
         self.heard = ctx.now.at;

@@ -872,3 +872,34 @@ fn what_a_counting_peer_has_confirmed_before_it_was_away_is_said_again_last() {
     assert!(arrived[1].contains("Custom:old"), "{arrived:?}");
     assert!(arrived.len() <= 3, "{arrived:?}");
 }
+
+/// Whatever a peer writes there, a terminal or a log that shows it obeys nothing.
+#[test]
+fn a_reason_with_control_characters_is_shown_without_them() {
+    let mut bench = Bench::new(RELATION);
+    for request in bench.requests() {
+        bench.grant(&request, "t0");
+    }
+    bench.set("Custom:door", DeviceState::InUse);
+    let requests = bench.requests();
+    bench.answer(
+        &requests[0],
+        "403 No\u{1b}[2J\u{9b}1m\u{2028}\u{7f} \u{fc}",
+        "",
+    );
+    let publishers = bench.node.publishers(bench.now);
+    let answer = publishers[0].last_answer.as_ref().unwrap();
+    assert_eq!(
+        answer.reason,
+        "No\\u{1b}[2J\\u{9b}1m\\u{2028}\\u{7f} \u{fc}"
+    );
+    let long = format!("403 {}", "\u{1b}".repeat(200));
+    bench.set("Custom:door", DeviceState::Busy);
+    let requests = bench.requests();
+    bench.answer(&requests[0], &long, "");
+    let publishers = bench.node.publishers(bench.now);
+    assert_eq!(
+        publishers[0].last_answer.as_ref().unwrap().reason.len(),
+        126
+    );
+}

@@ -73,7 +73,8 @@ impl Arguments {
                 json!({"id": id, "event": event.kind, "data": data})
             )?;
         } else {
-            writeln!(out, "{}", line(event, self.node.colour())?)?;
+            let event = event.in_print();
+            writeln!(out, "{}", line(&event, self.node.colour())?)?;
         }
         out.flush()?;
         Ok(())
@@ -89,6 +90,31 @@ struct Event {
 }
 
 impl Event {
+    /// The same with every text in it as it may be printed.
+    fn in_print(&self) -> Self {
+        fn each(value: &mut Value) {
+            match value {
+                Value::String(text) => *text = output::plain(text).into_owned(),
+                Value::Array(items) => items.iter_mut().for_each(each),
+                Value::Object(members) => members.values_mut().for_each(each),
+                Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            }
+        }
+        let data = match serde_json::from_str::<Value>(&self.data) {
+            Ok(mut data) => {
+                each(&mut data);
+                data.to_string()
+            }
+            // It is told as what it is not.
+            Err(_) => self.data.clone(),
+        };
+        Self {
+            id: self.id.clone(),
+            kind: output::plain(&self.kind).into_owned(),
+            data: output::plain(&data).into_owned(),
+        }
+    }
+
     /// Something of the node changed, as against a word about the stream itself.
     fn is_change(&self) -> bool {
         !matches!(self.kind.as_str(), "lost" | "reset")
@@ -294,6 +320,24 @@ mod tests {
                 .unwrap()
                 .contains("\x1b[33mRINGING\x1b[0m")
         );
+    }
+
+    #[test]
+    fn no_word_in_an_event_leads_the_terminal() {
+        let event = |kind: &str, data: &str| Event {
+            id: None,
+            kind: kind.to_owned(),
+            data: data.to_owned(),
+        };
+        let peer = event(
+            "peer",
+            r#"{"name":"a\u001b[2J","entity_id":null,"status":"up","endpoints":[],"publishers":[],"publications":0,
+                "last_heard":null,"round_trip_ms":null,"canary_ms":null,"behind":0,"notes":[]}"#,
+        );
+        let told = line(&peer.in_print(), false).unwrap();
+        assert!(told.ends_with(r"peer a\u{1b}[2J up"), "{told}");
+        let told = line(&event("\u{1b}x", "\u{9b}1m").in_print(), false).unwrap();
+        assert!(told.ends_with(r"\u{1b}x \u{9b}1m"), "{told}");
     }
 
     #[test]
