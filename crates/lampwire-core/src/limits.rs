@@ -6,6 +6,10 @@ use std::time::Duration;
 /// overtaken. 65,536 entries of 16 bytes are 1 MB and more than a second at 50,000 changes a second.
 pub const CHANGE_LOG_ENTRIES: usize = 65_536;
 
+/// Changes of one publisher that are looked at to tell in an event how far its peer is behind: an event comes with what happened, and not
+/// when somebody asks, and all peers may go at once.
+pub const BEHIND_IN_EVENT: usize = 1024;
+
 /// Entries in one segment of the journal: what one compaction touches at most, so that no change waits for more than that.
 pub const JOURNAL_SEGMENT_ENTRIES: usize = 4096;
 

@@ -92,6 +92,17 @@ impl PeerStatus {
     }
 }
 
+/// Peers by their status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerCounts {
+    /// Those that are there.
+    pub up: usize,
+    /// Those that are not.
+    pub down: usize,
+    /// Those of which nothing is known.
+    pub unknown: usize,
+}
+
 /// A peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerView {
@@ -113,7 +124,7 @@ pub struct PeerView {
     pub round_trip: Option<Duration>,
     /// How long the last canary took there and back, where there is one (`@canary`).
     pub canary: Option<Duration>,
-    /// States that it should hold and has not confirmed.
+    /// States that it should hold and has not confirmed, among the oldest [`limits::CHANGE_LOG_ENTRIES`] changes of each publisher.
     pub behind: u64,
     /// What an operator should know.
     pub notes: Vec<String>,
@@ -164,7 +175,7 @@ pub struct PublisherView {
     pub status: PublisherStatus,
     /// Its open publications at the peer.
     pub lanes: Vec<LaneView>,
-    /// States that the peer should hold and has not confirmed.
+    /// States that the peer should hold and has not confirmed, among its oldest [`limits::CHANGE_LOG_ENTRIES`] changes.
     pub behind: u64,
     /// Requests sent, copies not counted.
     pub sent: u64,

@@ -4,6 +4,7 @@
 //! `poll_event`, and asks `poll_timeout` when to come again.
 
 mod ami;
+mod behind;
 mod census;
 mod explain;
 mod hub;
@@ -50,6 +51,7 @@ use crate::time::{Now, Time};
 use crate::timers::{Timer, Timers};
 use crate::transaction::server::ServerTransactions;
 
+pub use self::behind::Behind;
 pub use self::census::Census;
 pub use self::explain::{
     ChangeView, DeliveryView, DeviceExplanation, DroppedView, MailboxExplanation, Said, TakenView,
@@ -561,7 +563,9 @@ impl Node {
         let _ = self.peers.take_changed();
         for id in changed {
             if self.watched {
-                let peer = self.peer_view(now, id, self.peers.get(id));
+                let behind = self.behind_of_peer(id, limits::BEHIND_IN_EVENT);
+                let held = self.held_by(now, id);
+                let peer = self.peer_view(now, id, &held, behind);
                 self.outbox.event(Event::Peer { peer });
             }
         }

@@ -1254,21 +1254,40 @@ impl Publisher {
             .unwrap_or(head)
     }
 
-    /// States that the peer should hold and has not confirmed; counted up to the bound of the change log.
-    pub(crate) fn behind(&self, table: &Table, filters: &Filters) -> u64 {
-        let head = table.head();
-        let mut behind = 0;
-        let oldest = self.confirmed(head).next();
-        for entry in table.entries_from(oldest).take(limits::CHANGE_LOG_ENTRIES) {
+    /// From which change on the peer may not have confirmed all.
+    pub(crate) fn oldest_unconfirmed(&self, table: &Table) -> Rev {
+        self.confirmed(table.head()).next()
+    }
+
+    /// States that the peer should hold and has not confirmed, among `budget` changes from this one on.
+    pub(crate) fn behind(
+        &self,
+        table: &Table,
+        filters: &Filters,
+        from: Rev,
+        budget: usize,
+    ) -> PartBehind {
+        let mut part = PartBehind {
+            count: 0,
+            looked_at: 0,
+            next: None,
+        };
+        let mut next = from;
+        for entry in table.entries_from(from).take(budget) {
+            part.looked_at += 1;
+            next = entry.rev.next();
             let Some(index) = self.lane_for(table, filters, &entry) else {
                 continue;
             };
             let lane = &self.lanes[usize::from(index)];
             if table.is_newest(&entry) && !lane.has_confirmed(&entry) {
-                behind += 1;
+                part.count += 1;
             }
         }
-        behind
+        if part.looked_at == budget {
+            part.next = Some(next);
+        }
+        part
     }
 
     pub(crate) fn status(&self) -> PublisherStatus {
@@ -1309,6 +1328,15 @@ impl Publisher {
     pub(crate) fn target(&self) -> Option<Target> {
         self.place.target()
     }
+}
+
+/// A part of what a peer is behind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PartBehind {
+    pub(crate) count: u64,
+    pub(crate) looked_at: usize,
+    /// Where to go on; `None`: that was all.
+    pub(crate) next: Option<Rev>,
 }
 
 /// When a publication is refreshed: a minute before its end, so that a request may take its whole 32 s; a short one at half its time.

@@ -45,14 +45,15 @@ pub(crate) async fn show(
             break;
         }
     }
+    let behind = service.node.behind().await?;
     let (counters, publishers, peers, publications, now) = service
         .node
-        .ask(|node, now| {
+        .ask(move |node, now| {
             (
                 node.counters().clone(),
-                node.publishers(now),
-                node.peers(now),
-                node.publications(now).len(),
+                node.publishers_with(now, &behind),
+                node.peers_with(now, &behind),
+                node.publication_count(),
                 now.wall,
             )
         })

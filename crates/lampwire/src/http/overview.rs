@@ -14,7 +14,7 @@ use super::types::{
 #[utoipa::path(get, path = "/api/v1/peers", tag = "exchange", summary = "The nodes on the other side",
     responses((status = 200, body = Peers)))]
 pub(crate) async fn peers(State(service): State<Service>) -> Result<Json<Peers>, Problem> {
-    let views = service.node.ask(|node, now| node.peers(now)).await?;
+    let views = service.node.peers().await?;
     Ok(Json(Peers {
         peers: views.into_iter().map(Peer::from).collect(),
     }))
@@ -26,7 +26,11 @@ pub(crate) async fn peers(State(service): State<Service>) -> Result<Json<Peers>,
 pub(crate) async fn publishers(
     State(service): State<Service>,
 ) -> Result<Json<Publishers>, Problem> {
-    let views = service.node.ask(|node, now| node.publishers(now)).await?;
+    let behind = service.node.behind().await?;
+    let views = service
+        .node
+        .ask(move |node, now| node.publishers_with(now, &behind))
+        .await?;
     Ok(Json(Publishers {
         publishers: views.into_iter().map(Publisher::from).collect(),
     }))
@@ -48,13 +52,13 @@ pub(crate) async fn publications(
 #[utoipa::path(get, path = "/api/v1/status", tag = "exchange", summary = "How the node stands, on one screen",
     responses((status = 200, body = Status)))]
 pub(crate) async fn status(State(service): State<Service>) -> Result<Json<Status>, Problem> {
+    let behind = service.node.behind().await?;
     let (peers, publications, states, own) = service
         .node
-        .ask(|node, now| {
-            let publications = node.publications(now).len();
+        .ask(move |node, now| {
             (
-                node.peers(now),
-                publications,
+                node.peers_with(now, &behind),
+                node.publication_count(),
                 node.states(),
                 node.entity_id(),
             )

@@ -89,7 +89,7 @@ pub(crate) struct Peer {
     pub(crate) round_trip_ms: Option<f64>,
     /// How long the last canary took there and back (`@canary`).
     pub(crate) canary_ms: Option<f64>,
-    /// States that it has not confirmed yet.
+    /// States that it has not confirmed yet; among the oldest 65,536 changes of each of its publishers.
     pub(crate) behind: u64,
     pub(crate) notes: Vec<String>,
 }
@@ -105,7 +105,7 @@ pub(crate) struct Status {
     pub(crate) states: usize,
     pub(crate) peers: PeerCounts,
     pub(crate) publications: usize,
-    /// States that peers have not confirmed yet.
+    /// States that peers have not confirmed yet; among the oldest 65,536 changes of each publisher.
     pub(crate) behind: u64,
     /// Clients that follow events.
     pub(crate) followers: usize,
@@ -153,6 +153,13 @@ pub(crate) struct PeerCounts {
     pub(crate) up: usize,
     pub(crate) down: usize,
     pub(crate) unknown: usize,
+}
+
+impl From<core::PeerCounts> for PeerCounts {
+    fn from(counts: core::PeerCounts) -> Self {
+        let core::PeerCounts { up, down, unknown } = counts;
+        Self { up, down, unknown }
+    }
 }
 
 /// The answer of /readyz.
