@@ -32,11 +32,14 @@ const newToken = (used) => {
   return asking;
 };
 
+/** A header takes bytes: those of the token in UTF-8, so that whatever was typed can be sent, and refused by the node. */
+const bearer = (given) => `Bearer ${String.fromCharCode(...new TextEncoder().encode(given))}`;
+
 const send = async (path, options = {}) => {
   for (;;) {
     const used = token;
     const headers = { ...options.headers };
-    if (used != null) headers.Authorization = `Bearer ${used}`;
+    if (used != null) headers.Authorization = bearer(used);
     const response = await fetch(`/api/v1/${path}`, { ...options, headers, cache: "no-store" });
     if (response.ok) return response;
     if (response.status === 401) {

@@ -275,6 +275,13 @@ pub(crate) fn a_wrong_token_is_told(program: &Path) {
     browser.enter("#token", "wr0ng");
     browser.click("#ask-token .main");
     browser.until("document.querySelector('#ask-token').open && !document.querySelector('#token-wrong').hidden");
+    // What is no token of any node, nor fit for a header, locks nobody out either.
+    for wrong in ["ключ", "\u{20ac}\u{1f512}"] {
+        browser.value("document.querySelector('#token-wrong').hidden = true");
+        browser.enter("#token", wrong);
+        browser.click("#ask-token .main");
+        browser.until("document.querySelector('#ask-token').open && !document.querySelector('#token-wrong').hidden");
+    }
     browser.enter("#token", "s3cret");
     browser.click("#ask-token .main");
     live(&mut browser);
