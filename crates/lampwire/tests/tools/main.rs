@@ -77,6 +77,10 @@ fn main() -> ExitCode {
                     "mailboxes_come_change_and_go",
                     page::mailboxes_come_change_and_go,
                 ),
+                (
+                    "the_filter_by_peer_follows_a_reload",
+                    page::the_filter_by_peer_follows_a_reload,
+                ),
                 ("a_wrong_token_is_told", page::a_wrong_token_is_told),
                 ("it_looks_as_it_should", page::it_looks_as_it_should),
             ],

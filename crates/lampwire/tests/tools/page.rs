@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::chromium::Browser;
 use crate::cut::Way;
-use crate::harness::{Node, address};
+use crate::harness::{Node, address, sections};
 use crate::pair::{ONE, relation, start_one, start_two};
 
 const WIDTH: u32 = 1280;
@@ -263,6 +263,34 @@ pub(crate) fn two_losses_in_a_row_are_mended_one_after_the_other(program: &Path)
     browser.value(&format!("say(\"{}\")", event("BUSY")));
     browser.until(&cell("Custom:door", "BUSY"));
     assert_eq!(browser.value("readings.all"), 2);
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+/// The filter by peer offers the peers of now, and none that is no more keeps lamps away.
+pub(crate) fn the_filter_by_peer_follows_a_reload(program: &Path) {
+    let (at_one, at_two) = (address(), address());
+    let (one, two) = (start_one(at_one, at_two), start_two(at_two, at_one));
+    set(&two, "Custom:theirs", "ONHOLD");
+    set(&one, "Custom:ours", "BUSY");
+    let mut browser = Browser::start(program, WIDTH, HEIGHT);
+    browser.open(&one.url);
+    live(&mut browser);
+    browser.until(&cell("Custom:theirs", "ONHOLD"));
+    let options = |names: &str| {
+        format!("[...document.querySelectorAll('#by-peer option')].map((it) => it.value).join() === '{names}'")
+    };
+    browser.until(&options(",this node,instance2"));
+    browser.enter("#by-peer", "instance2");
+    browser.until("document.querySelectorAll('.cell').length === 1");
+    let renamed = relation("instance1", "instance2", at_two)
+        .replace("[instance2]\ntype=asterisk-publication", "[branch]\ntype=asterisk-publication")
+        .replace("devicestate=instance2\n", "devicestate=branch\n")
+        .replace("mwi=instance2\n", "mwi=branch\n");
+    one.configure(&(sections(at_one, &format!("entity_id={ONE}")) + &renamed));
+    assert_eq!(one.post("/api/v1/reload", "").status, 200);
+    browser.until(&options(",this node,branch"));
+    browser.until("document.querySelector('#by-peer').value === ''");
+    browser.until("document.querySelectorAll('.cell').length === 2");
     assert_eq!(browser.complaints(), [""; 0]);
 }
 
