@@ -54,5 +54,8 @@ pub(crate) const SCAN_NAMES: usize = 2000;
 /// How many states one turn of the node may count for the metrics: some 0.3 ms.
 pub(crate) const COUNT_CELLS: usize = 50_000;
 
+/// How often it is said that connections cannot be taken: it happens ten times a second where files are short.
+pub(crate) const TROUBLE_TOLD: Duration = Duration::from_secs(10);
+
 /// How long open requests may go on once the node ends.
 pub(crate) const END_TIME_MAX: Duration = Duration::from_secs(1);

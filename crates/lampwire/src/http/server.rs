@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use hyper::Request;
@@ -17,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::limits;
 use super::patience::{Patience, Patient};
@@ -67,9 +68,10 @@ impl Listener {
 pub(crate) async fn serve(listener: Listener, routes: Router, mut stop: watch::Receiver<bool>) {
     let room = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
+    let mut troubles = Troubles::default();
     loop {
         tokio::select! {
-            accepted = accept(&listener, &room) => {
+            accepted = accept(&listener, &room, &mut troubles) => {
                 let (stream, permit) = accepted;
                 connections.spawn(converse(
                     stream,
@@ -91,7 +93,11 @@ pub(crate) async fn serve(listener: Listener, routes: Router, mut stop: watch::R
 }
 
 /// The next connection, once there is room for one.
-async fn accept(listener: &Listener, room: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+async fn accept(
+    listener: &Listener,
+    room: &Arc<Semaphore>,
+    troubles: &mut Troubles,
+) -> (TcpStream, OwnedSemaphorePermit) {
     loop {
         let Ok(permit) = Arc::clone(room).acquire_owned().await else {
             // Never: the semaphore is not closed.
@@ -101,10 +107,36 @@ async fn accept(listener: &Listener, room: &Arc<Semaphore>) -> (TcpStream, Owned
             Ok((stream, _)) => return (stream, permit),
             Err(error) => {
                 // Out of file descriptors, most likely: the next one may fare better in a moment.
-                tracing::warn!("an HTTP connection could not be taken: {error}");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                if let Some(more) = troubles.admit(Instant::now()) {
+                    tracing::warn!("an HTTP connection could not be taken: {error}{more}");
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
+    }
+}
+
+/// What goes wrong ten times a second is told now and then, with how often it did.
+#[derive(Debug, Default)]
+struct Troubles {
+    told_at: Option<Instant>,
+    held_back: u64,
+}
+
+impl Troubles {
+    /// What to add to the line, if one is to be written now.
+    fn admit(&mut self, now: Instant) -> Option<String> {
+        if let Some(told_at) = self.told_at
+            && now < told_at + limits::TROUBLE_TOLD
+        {
+            self.held_back += 1;
+            return None;
+        }
+        self.told_at = Some(now);
+        Some(match std::mem::take(&mut self.held_back) {
+            0 => String::new(),
+            count => format!(" (and {count} times since this was last said)"),
+        })
     }
 }
 
@@ -163,5 +195,27 @@ async fn speak(
 fn note(result: hyper::Result<()>) {
     if let Err(error) = result {
         tracing::trace!("an HTTP connection ended: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trouble_that_stays_is_told_now_and_then() {
+        let mut troubles = Troubles::default();
+        let begin = Instant::now();
+        let told: Vec<String> = (0..250)
+            .filter_map(|number| troubles.admit(begin + Duration::from_millis(100 * number)))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "",
+                " (and 99 times since this was last said)",
+                " (and 99 times since this was last said)"
+            ]
+        );
     }
 }

@@ -277,13 +277,18 @@ pub(crate) fn the_filter_by_peer_follows_a_reload(program: &Path) {
     live(&mut browser);
     browser.until(&cell("Custom:theirs", "ONHOLD"));
     let options = |names: &str| {
-        format!("[...document.querySelectorAll('#by-peer option')].map((it) => it.value).join() === '{names}'")
+        format!(
+            "[...document.querySelectorAll('#by-peer option')].map((it) => it.value).join() === '{names}'"
+        )
     };
     browser.until(&options(",this node,instance2"));
     browser.enter("#by-peer", "instance2");
     browser.until("document.querySelectorAll('.cell').length === 1");
     let renamed = relation("instance1", "instance2", at_two)
-        .replace("[instance2]\ntype=asterisk-publication", "[branch]\ntype=asterisk-publication")
+        .replace(
+            "[instance2]\ntype=asterisk-publication",
+            "[branch]\ntype=asterisk-publication",
+        )
         .replace("devicestate=instance2\n", "devicestate=branch\n")
         .replace("mwi=instance2\n", "mwi=branch\n");
     one.configure(&(sections(at_one, &format!("entity_id={ONE}")) + &renamed));
