@@ -206,6 +206,8 @@ pub struct LaneView {
     pub index: u16,
     /// The peer has given an entity tag that is in use.
     pub open: bool,
+    /// When it began; `None` also where that was before this start of the node.
+    pub opened_at: Option<WallTime>,
     /// When the peer would forget it.
     pub expires_at: Option<WallTime>,
     /// A request is on its way.

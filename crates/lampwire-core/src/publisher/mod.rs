@@ -1314,6 +1314,7 @@ impl Publisher {
             (lane.tag.is_some() || lane.flight.is_some()).then(|| LaneView {
                 index,
                 open: lane.tag.is_some(),
+                opened_at: lane.opened_at.filter(|_| lane.tag.is_some()),
                 expires_at: lane.tag.as_ref().map(|_| now.wall_at(lane.expires_at)),
                 in_flight: lane.flight.is_some(),
             })

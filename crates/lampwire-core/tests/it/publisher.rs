@@ -903,3 +903,37 @@ fn a_reason_with_control_characters_is_shown_without_them() {
         126
     );
 }
+
+#[test]
+fn a_publication_tells_since_when_it_is_open() {
+    let mut bench = Bench::new(RELATION);
+    let opened_at = |bench: &Bench| {
+        let publishers = bench.node.publishers(bench.now);
+        publishers[0].lanes.first().map(|lane| lane.opened_at)
+    };
+    assert_eq!(opened_at(&bench), Some(None), "nothing was answered");
+    for request in bench.requests() {
+        bench.grant(&request, "t0");
+    }
+    let first = bench.now.wall;
+    assert_eq!(opened_at(&bench), Some(Some(first)));
+    bench.pass(Duration::from_secs(5));
+    bench.set("Custom:x", DeviceState::InUse);
+    let request = only(&mut bench);
+    bench.grant(&request, "t1");
+    assert_eq!(
+        opened_at(&bench),
+        Some(Some(first)),
+        "another tag, the same publication"
+    );
+    bench.set("Custom:x", DeviceState::Busy);
+    let request = only(&mut bench);
+    bench.answer(&request, "412 Conditional Request Failed", "");
+    let request = only(&mut bench);
+    assert_eq!(request.header("SIP-If-Match"), None);
+    bench.grant(&request, "t2");
+    assert_eq!(opened_at(&bench), Some(Some(bench.now.wall)));
+    // Of one that is older than the node nobody remembers it.
+    let bench = bench.restarted(RELATION, true);
+    assert_eq!(opened_at(&bench), Some(None));
+}

@@ -205,6 +205,8 @@ pub(crate) struct Lane {
     pub(crate) index: u16,
     /// The peer has given it an entity tag.
     pub(crate) open: bool,
+    /// When the publication began; `null` also where that was before this start of the node.
+    pub(crate) opened_at: Option<String>,
     pub(crate) expires_at: Option<String>,
     pub(crate) in_flight: bool,
 }
@@ -609,6 +611,7 @@ impl From<core::LaneView> for Lane {
         Self {
             index: view.index,
             open: view.open,
+            opened_at: view.opened_at.map(|at| at.to_string()),
             expires_at: view.expires_at.map(|at| at.to_string()),
             in_flight: view.in_flight,
         }

@@ -58,6 +58,11 @@ pub(crate) fn a_lamp_lights_and_is_explained(program: &Path) {
     browser.click("#drawer form .plain");
     browser.until(&cell("Custom:door", "NOT_INUSE"));
     browser.click("#drawer .close");
+    // The exchange has the publications at the other, with their age.
+    browser.click("[data-view=exchange]");
+    browser.until("[...document.querySelectorAll('#view-exchange th')].some((it) => it.innerText === 'Open since')");
+    browser
+        .until("document.querySelector('#view-exchange tbody tr').innerText.match(/(now|s ago)/)");
     // The changes are listed.
     browser.click("[data-view=changes]");
     browser.until("document.querySelectorAll('#view-changes tbody tr').length >= 4");
