@@ -366,6 +366,37 @@ mod tests {
         assert_eq!(ids(&mut reader).len(), EVENTS_MAX);
     }
 
+    /// Ten thousand who do not read cost a number each: the history is the same for all, nothing waits for them, whoever keeps up loses
+    /// nothing, and each is told what it lost.
+    #[test]
+    fn ten_thousand_slow_readers_hold_nothing_up_and_are_each_told() {
+        let hub = Hub::new(1);
+        let mut slow: Vec<Reader> = (0..10_000).map(|_| hub.read(Begin::Now)).collect();
+        let mut quick = hub.read(Begin::Now);
+        let mut seen = Vec::new();
+        let all = 3 * EVENTS_MAX;
+        for _ in 0..3 {
+            push(&hub, EVENTS_MAX);
+            seen.extend(ids(&mut quick));
+            let figures = hub.figures();
+            assert_eq!((figures.readers, figures.kept), (10_001, EVENTS_MAX));
+        }
+        assert_eq!(seen, (1..=all as u64).collect::<Vec<_>>());
+        let lost = all - EVENTS_MAX;
+        for reader in &mut slow {
+            let told = Message::Lost {
+                count: lost as u64,
+                last: lost as u64,
+            };
+            assert_eq!(reader.ready(), Some(told));
+            // It goes on with the oldest that is kept.
+            assert!(
+                matches!(reader.ready(), Some(Message::Entry(entry)) if entry.id == lost as u64 + 1)
+            );
+        }
+        assert_eq!(hub.figures().lost, 10_000 * lost as u64);
+    }
+
     #[test]
     fn the_history_is_bounded_in_bytes_too() {
         let hub = Hub::new(1);
