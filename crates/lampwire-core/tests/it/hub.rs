@@ -380,6 +380,7 @@ fn a_node_that_is_lost_leaves_no_lamp_lit_and_comes_back_as_it_was() {
         "its mailbox stays"
     );
     assert_eq!(bench.lamp("x"), Some("NOT_INUSE"));
+    assert_eq!(bench.node.counters().retracted_lost, 1, "no mailbox");
     let view = bench.node.device("x").unwrap();
     let lost: Vec<_> = view.entities.iter().map(|it| (it.state, it.lost)).collect();
     assert_eq!(

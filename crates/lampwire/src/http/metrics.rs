@@ -246,17 +246,23 @@ impl Figures {
                 self.counters.returns,
             ),
             (
-                "lampwire_states_swept_total",
-                "States that were taken back because their node no longer has them.",
-                self.counters.swept,
-            ),
-            (
                 "lampwire_states_expired_total",
                 "States of this node that were set for a time and not renewed.",
                 self.counters.expired,
             ),
         ] {
             page.counter(name, help).put(&[], count);
+        }
+        let mut retracted = page.counter(
+            "lampwire_states_retracted_total",
+            "States of devices that were taken back, by the reason.",
+        );
+        for (reason, count) in [
+            ("lost", self.counters.retracted_lost),
+            ("gone", self.counters.swept),
+            ("reload", self.counters.retracted_by_reload),
+        ] {
+            retracted.put(&[("reason", reason)], count);
         }
         let mut findings = page.counter(
             "lampwire_entity_id_findings_total",
