@@ -24,9 +24,9 @@ const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// GET of all figures.
-#[utoipa::path(get, path = "/metrics", tag = "node", summary = "Figures for Prometheus",
+#[utoipa::path(get, path = "/metrics", tag = "node", operation_id = "metrics", summary = "Figures for Prometheus",
     description = "The classic text, or OpenMetrics where Accept names application/openmetrics-text.",
-    responses((status = 200, content_type = "text/plain", body = String)))]
+    responses((status = 200, description = "the figures", content_type = "text/plain", body = String)))]
 pub(crate) async fn show(
     State(service): State<Service>,
     headers: HeaderMap,

@@ -12,7 +12,7 @@ use super::types::{
 
 /// GET of the peers.
 #[utoipa::path(get, path = "/api/v1/peers", tag = "exchange", summary = "The nodes on the other side",
-    responses((status = 200, body = Peers)))]
+    responses((status = 200, description = "all of them", body = Peers)))]
 pub(crate) async fn peers(State(service): State<Service>) -> Result<Json<Peers>, Problem> {
     let views = service.node.peers().await?;
     Ok(Json(Peers {
@@ -22,7 +22,7 @@ pub(crate) async fn peers(State(service): State<Service>) -> Result<Json<Peers>,
 
 /// GET of the publishers.
 #[utoipa::path(get, path = "/api/v1/publishers", tag = "exchange", summary = "The outbound-publishes at work",
-    responses((status = 200, body = Publishers)))]
+    responses((status = 200, description = "all of them", body = Publishers)))]
 pub(crate) async fn publishers(
     State(service): State<Service>,
 ) -> Result<Json<Publishers>, Problem> {
@@ -38,7 +38,7 @@ pub(crate) async fn publishers(
 
 /// GET of the publications.
 #[utoipa::path(get, path = "/api/v1/publications", tag = "exchange", summary = "What peers publish here",
-    responses((status = 200, body = Publications)))]
+    responses((status = 200, description = "all of them", body = Publications)))]
 pub(crate) async fn publications(
     State(service): State<Service>,
 ) -> Result<Json<Publications>, Problem> {
@@ -50,7 +50,7 @@ pub(crate) async fn publications(
 
 /// GET of the summary.
 #[utoipa::path(get, path = "/api/v1/status", tag = "exchange", summary = "How the node stands, on one screen",
-    responses((status = 200, body = Status)))]
+    responses((status = 200, description = "how it stands", body = Status)))]
 pub(crate) async fn status(State(service): State<Service>) -> Result<Json<Status>, Problem> {
     let behind = service.node.behind().await?;
     let (peers, publications, states, own) = service

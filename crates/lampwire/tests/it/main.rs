@@ -18,6 +18,7 @@ mod harness;
 mod hep;
 mod manager;
 mod metrics;
+mod openapi;
 mod packaging;
 mod pair;
 mod plan;
