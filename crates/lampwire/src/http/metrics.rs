@@ -79,9 +79,20 @@ pub(crate) async fn show(
     let open = headers
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok())
-        .is_some_and(|accept| accept.contains("application/openmetrics-text"));
+        .is_some_and(wants_open);
     let content_type = if open { OPEN_METRICS } else { CLASSIC };
     Ok(([(header::CONTENT_TYPE, content_type)], figures.text(open)).into_response())
+}
+
+/// Whether an Accept header has OpenMetrics in it, and not as what is not wanted.
+fn wants_open(accept: &str) -> bool {
+    accept.split(',').any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default();
+        let quality = parts.find_map(|it| it.strip_prefix("q="));
+        let unwanted = quality.is_some_and(|it| it.parse() == Ok(0.0));
+        kind.eq_ignore_ascii_case("application/openmetrics-text") && !unwanted
+    })
 }
 
 /// All that is told.
@@ -120,7 +131,7 @@ impl Figures {
     }
 
     fn node(&self, page: &mut Page) {
-        page.gauge("lampwire_build_info", "The version that runs; always 1.")
+        page.info("lampwire_build_info", "The version that runs; always 1.")
             .put(&[("version", env!("CARGO_PKG_VERSION"))], 1);
         page.gauge(
             "lampwire_start_time_seconds",
@@ -480,6 +491,14 @@ impl Page {
         self.family(name, name, "gauge", help)
     }
 
+    /// In OpenMetrics an info's family is named without `_info`; the classic text has gauges only.
+    fn info(&mut self, name: &'static str, help: &str) -> Family<'_> {
+        match self.open {
+            true => self.family(name, name.trim_end_matches("_info"), "info", help),
+            false => self.gauge(name, help),
+        }
+    }
+
     /// In OpenMetrics a counter's family is named without `_total`.
     fn counter(&mut self, name: &'static str, help: &str) -> Family<'_> {
         let family = match self.open {
@@ -539,7 +558,8 @@ impl Family<'_> {
         let mut below = 0;
         for (bound, count) in Histogram::BOUNDS.iter().zip(histogram.counts) {
             below += count;
-            let bound = bound.as_secs_f64().to_string();
+            // OpenMetrics has `1.0`, and a series is to be called the same in both.
+            let bound = format!("{:?}", bound.as_secs_f64());
             self.page
                 .sample(self.name, "_bucket", &[label, ("le", &bound)], below);
         }
@@ -616,6 +636,16 @@ mod tests {
                     |name: &String| name == word || name.strip_suffix("_bucket") == Some(word);
                 assert!(names.iter().any(is_one), "{file}: {word}");
             }
+        }
+    }
+
+    #[test]
+    fn open_metrics_is_for_those_who_want_it() {
+        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
+        assert!(wants_open(prometheus));
+        assert!(wants_open("Application/OpenMetrics-Text"));
+        for classic in ["", "*/*", "text/plain", "application/openmetrics-text; q=0"] {
+            assert!(!wants_open(classic), "{classic}");
         }
     }
 

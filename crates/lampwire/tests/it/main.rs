@@ -19,6 +19,7 @@ mod hep;
 mod manager;
 mod metrics;
 mod openapi;
+mod openmetrics;
 mod packaging;
 mod pair;
 mod plan;

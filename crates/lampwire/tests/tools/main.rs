@@ -94,6 +94,10 @@ fn main() -> ExitCode {
                     promtool::the_figures_are_well_formed,
                 ),
                 (
+                    "the_loss_of_a_peer_fires_by_a_nodes_own_figures",
+                    promtool::the_loss_of_a_peer_fires_by_a_nodes_own_figures,
+                ),
+                (
                     "the_alerts_are_rules_and_fire",
                     promtool::the_alerts_are_rules_and_fire,
                 ),
