@@ -16,6 +16,14 @@ struct Family {
     samples: Vec<(String, BTreeMap<String, String>, f64)>,
 }
 
+/// One histogram: its bounds with what lies below, in order.
+#[derive(Default)]
+struct Histogram {
+    buckets: Vec<(f64, f64)>,
+    sum: Option<f64>,
+    count: Option<f64>,
+}
+
 /// Reads a page, or says in which line it is wrong and why.
 fn read(text: &str) -> Result<usize, String> {
     let body = text.strip_suffix("# EOF\n").ok_or("no EOF at the end")?;
@@ -112,8 +120,7 @@ fn finish(family: &Family) -> Result<(), String> {
     if family.kind != "histogram" {
         return Ok(());
     }
-    let mut histograms: BTreeMap<BTreeMap<String, String>, (Vec<(f64, f64)>, [Option<f64>; 2])> =
-        BTreeMap::new();
+    let mut histograms: BTreeMap<BTreeMap<String, String>, Histogram> = BTreeMap::new();
     for (name, labels, value) in &family.samples {
         let mut of = labels.clone();
         let le = of.remove("le");
@@ -125,17 +132,22 @@ fn finish(family: &Family) -> Result<(), String> {
                 if !canonical {
                     return Err(format!("le={le} is not written as a float"));
                 }
-                entry.0.push((bound, *value));
+                entry.buckets.push((bound, *value));
             }
-            None if name.ends_with("_sum") => entry.1[0] = Some(*value),
-            None => entry.1[1] = Some(*value),
+            None if name.ends_with("_sum") => entry.sum = Some(*value),
+            None => entry.count = Some(*value),
         }
     }
-    for (buckets, [sum, count]) in histograms.values() {
-        let rises = |pair: &[(f64, f64)]| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1;
-        let whole = buckets
-            .last()
-            .is_some_and(|last| last.0 == f64::INFINITY && Some(last.1) == *count && sum.is_some());
+    let rises = |pair: &[(f64, f64)]| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1;
+    for Histogram {
+        buckets,
+        sum,
+        count,
+    } in histograms.values()
+    {
+        let whole = buckets.last().is_some_and(|(bound, below)| {
+            *bound == f64::INFINITY && Some(*below) == *count && sum.is_some()
+        });
         if !whole || !buckets.windows(2).all(rises) {
             return Err(format!("the buckets of {} do not add up", family.name));
         }
