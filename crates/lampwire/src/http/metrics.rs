@@ -2,6 +2,7 @@
 //!
 //! Labels come from the configuration and from the program's own words, so there are not many series.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use axum::extract::State;
@@ -73,6 +74,7 @@ pub(crate) async fn show(
             .iter()
             .map(|it| it.name.clone())
             .collect(),
+        kept_out: service.door.counts(),
         hub: service.node.event_figures(),
         store: service.store.figures(),
     };
@@ -107,6 +109,8 @@ struct Figures {
     started_at: WallTime,
     /// Names by their place in the configuration.
     endpoints: Vec<String>,
+    /// Requests of the HTTP interface that were refused, by the reason.
+    kept_out: BTreeMap<&'static str, u64>,
     hub: HubFigures,
     store: store::Figures,
 }
@@ -122,7 +126,7 @@ impl Figures {
         self.states(&mut page);
         self.publishers(&mut page);
         self.peers(&mut page);
-        self.events(&mut page);
+        self.http(&mut page);
         self.store(&mut page);
         if open {
             page.text.push_str("# EOF\n");
@@ -405,7 +409,14 @@ impl Figures {
         }
     }
 
-    fn events(&self, page: &mut Page) {
+    fn http(&self, page: &mut Page) {
+        let mut kept_out = page.counter(
+            "lampwire_http_refused_total",
+            "Requests of the HTTP interface that were answered 401 or 403, by the reason.",
+        );
+        for (reason, count) in &self.kept_out {
+            kept_out.put(&[("reason", reason)], count);
+        }
         page.gauge("lampwire_event_streams", "Clients that follow events.")
             .put(&[], self.hub.readers);
         page.gauge(
@@ -589,6 +600,7 @@ mod tests {
             now: WallTime::from_millis(0),
             started_at: WallTime::from_millis(0),
             endpoints: Vec::new(),
+            kept_out: BTreeMap::new(),
             hub: HubFigures::default(),
             store: store::Figures::default(),
         };

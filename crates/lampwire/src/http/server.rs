@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
+use super::door::Remote;
 use super::limits;
 use super::patience::{Patience, Patient};
 use crate::current::Current;
@@ -72,9 +73,10 @@ pub(crate) async fn serve(listener: Listener, routes: Router, mut stop: watch::R
     loop {
         tokio::select! {
             accepted = accept(&listener, &room, &mut troubles) => {
-                let (stream, permit) = accepted;
+                let (stream, remote, permit) = accepted;
                 connections.spawn(converse(
                     stream,
+                    Remote(remote),
                     listener.tls.as_ref().map(Current::get),
                     permit,
                     routes.clone(),
@@ -97,14 +99,14 @@ async fn accept(
     listener: &Listener,
     room: &Arc<Semaphore>,
     troubles: &mut Troubles,
-) -> (TcpStream, OwnedSemaphorePermit) {
+) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
     loop {
         let Ok(permit) = Arc::clone(room).acquire_owned().await else {
             // Never: the semaphore is not closed.
             std::future::pending().await
         };
         match listener.socket.accept().await {
-            Ok((stream, _)) => return (stream, permit),
+            Ok((stream, remote)) => return (stream, remote, permit),
             Err(error) => {
                 // Out of file descriptors, most likely: the next one may fare better in a moment.
                 if let Some(more) = troubles.admit(Instant::now()) {
@@ -143,6 +145,7 @@ impl Troubles {
 /// Everything that happens on one connection.
 async fn converse(
     stream: TcpStream,
+    remote: Remote,
     tls: Option<Arc<Acceptor>>,
     permit: OwnedSemaphorePermit,
     routes: Router,
@@ -151,9 +154,9 @@ async fn converse(
     let _ = stream.set_nodelay(true);
     let _ = SockRef::from(&stream).set_send_buffer_size(limits::SEND_BUFFER_BYTES);
     match tls {
-        None => speak(stream, routes, stop).await,
+        None => speak(stream, remote, routes, stop).await,
         Some(tls) => match timeout(limits::HEADER_TIME_MAX, tls.0.accept(stream)).await {
-            Ok(Ok(stream)) => speak(stream, routes, stop).await,
+            Ok(Ok(stream)) => speak(stream, remote, routes, stop).await,
             Ok(Err(error)) => {
                 tracing::debug!("an HTTPS connection is refused: {}", why(&error));
             }
@@ -168,6 +171,7 @@ async fn converse(
 /// HTTP over whatever bytes go by.
 async fn speak(
     stream: impl AsyncRead + AsyncWrite + Unpin,
+    remote: Remote,
     routes: Router,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -176,6 +180,7 @@ async fn speak(
     let routes = TowerToHyperService::new(routes);
     let answer = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(patience.clone());
+        request.extensions_mut().insert(remote);
         routes.call(request)
     });
     let connection = http1::Builder::new()
