@@ -9,7 +9,7 @@ use crate::ami::Link;
 use crate::compositor::{Publication, PublicationId};
 use crate::counters::Counters;
 use crate::limits;
-use crate::peer::{Peer, PeerId, Until};
+use crate::peer::{Challenged, Peer, PeerId, Until};
 use crate::publisher::Publisher;
 use crate::table::{Cell, Kind, NameId};
 use crate::time::Now;
@@ -378,7 +378,11 @@ fn notes(
             missed.states, missed.at, missed.status, missed.code
         ));
     }
-    if let Some(at) = peer.challenged
+    if let Some(Challenged {
+        at,
+        from_its_address,
+    }) = peer.challenged
+        && (from_its_address || publications.is_empty())
         && now.wall.as_millis().saturating_sub(at.as_millis()) > limits::CHALLENGE_ANSWERED_MS
     {
         notes.push(format!(

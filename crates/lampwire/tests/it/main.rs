@@ -18,6 +18,7 @@ mod harness;
 mod hep;
 mod manager;
 mod metrics;
+mod notes;
 mod openapi;
 mod openmetrics;
 mod packaging;
