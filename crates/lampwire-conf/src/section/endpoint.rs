@@ -24,16 +24,16 @@ const OPTIONS: &[OptionSpec] = &[
     ).example("ip"),
     list(
         "outbound_auth",
-        "The auth sections that answer this endpoint's challenges.",
+        "The auth sections that answer this endpoint's challenges. Without effect: no request goes to an endpoint, and a publish has its own.",
     ).example("office-out"),
     unset(
         "outbound_proxy",
-        "The URI of a proxy for requests to this endpoint.",
+        "The URI of a proxy for requests to this endpoint. Without effect: no request goes to an endpoint, and a publish has its own.",
     ).example("sip:10.0.0.1\\;lr"),
-    unset("transport", "The transport for requests to this endpoint.").example("udp"),
+    unset("transport", "The transport for requests to this endpoint. Without effect: no request goes to an endpoint, and a publish has its own.").example("udp"),
     unset(
         "from_domain",
-        "The domain in From of requests to this endpoint.",
+        "The domain in From of requests to this endpoint. Without effect: no request goes to an endpoint, and a publish has its own.",
     ).example("example.com"),
     list(
         "acl",

@@ -17,7 +17,7 @@ const OPTIONS: &[OptionSpec] = &[
     acts(
         "srv_lookups",
         "yes",
-        "Whether host names are looked up as SRV records first.",
+        "Whether host names are looked up as SRV records first. Without effect yet: their addresses (A, AAAA) are.",
     ).example("no"),
     unset(
         "match_header",

@@ -31,13 +31,13 @@ const OPTIONS: &[OptionSpec] = &[
     ).example("5070"),
     unset(
         "external_signaling_hostname",
-        "The host name that peers outside of local_net are told.",
+        "The host name that peers outside of local_net are told. Without effect yet: they are told the address.",
     ).example("pbx.example.com"),
     list(
         "local_net",
         "Networks whose peers are told the real address.",
     ).example("10.0.0.0/8"),
-    unset("domain", "The domain that this transport speaks for.").example("example.com"),
+    unset("domain", "The domain that this transport speaks for. `check` knows the node by it; without effect otherwise.").example("example.com"),
     unset(
         "ca_list_file",
         "PEM file of the authorities that certificates are checked against.",
@@ -103,12 +103,12 @@ const OPTIONS: &[OptionSpec] = &[
     acts(
         "allow_reload",
         "no",
-        "Whether a reload may change the transport.",
+        "Whether a reload may change the transport. Without effect: a new start does, and the reload says so.",
     ).example("yes"),
     acts(
         "symmetric_transport",
         "no",
-        "Whether answers and requests to a peer go out where its own came in.",
+        "Whether answers and requests to a peer go out where its own came in. Without effect: answers do, and a publish goes by its own transport.",
     ).example("yes"),
     known("async_operations"),
     known("external_media_address"),
