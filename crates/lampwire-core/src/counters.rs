@@ -62,6 +62,10 @@ pub struct Counters {
     pub losses: u64,
     /// Entity ids that came back after they were lost.
     pub returns: u64,
+    /// States of devices that were taken back from others because their node, or the hub that told of it, was lost.
+    pub retracted_lost: u64,
+    /// Devices that a reload took back: here, and from each peer that is not to hear of them any more.
+    pub retracted_by_reload: u64,
     /// Devices taken back because their node no longer has them.
     pub swept: u64,
     /// States that were set here for a time and not renewed.

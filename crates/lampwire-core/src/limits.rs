@@ -6,6 +6,10 @@ use std::time::Duration;
 /// overtaken. 65,536 entries of 16 bytes are 1 MB and more than a second at 50,000 changes a second.
 pub const CHANGE_LOG_ENTRIES: usize = 65_536;
 
+/// Changes of one publisher that are looked at to tell in an event how far its peer is behind: an event comes with what happened, and not
+/// when somebody asks, and all peers may go at once.
+pub const BEHIND_IN_EVENT: usize = 1024;
+
 /// Entries in one segment of the journal: what one compaction touches at most, so that no change waits for more than that.
 pub const JOURNAL_SEGMENT_ENTRIES: usize = 4096;
 
@@ -382,6 +386,9 @@ pub const BUS_RETRY_FIRST: Duration = Duration::from_millis(250);
 
 /// The longest of these pauses.
 pub const BUS_RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// Characters of a reason phrase that are shown to whoever asks for a peer's last answer. Each escaped one counts as what is written for it.
+pub const REASON_SHOWN: usize = 128;
 
 /// States that have run out and are taken back in one turn, so that a program that has died with a hundred thousand holds up nobody else.
 pub const EXPIRED_AT_A_TIME: usize = 1024;

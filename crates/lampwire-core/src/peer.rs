@@ -38,8 +38,8 @@ pub(crate) struct Peer {
     pub(crate) missed: Option<Missed>,
     /// When it was last asked for everything.
     pub(crate) asked_at: Option<Time>,
-    /// When we last challenged it, if nothing has been heard of it since.
-    pub(crate) challenged: Option<WallTime>,
+    /// When we challenged it, if it has sent nothing since that was taken.
+    pub(crate) challenged: Option<Challenged>,
     /// It does not answer, and nothing was taken of it lately.
     pub(crate) away: bool,
     /// Its last publication has ended, and nothing was taken of it since.
@@ -103,6 +103,14 @@ pub(crate) struct Missed {
     pub(crate) too_many_entity_ids: bool,
 }
 
+/// A challenge that was not answered yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Challenged {
+    pub(crate) at: WallTime,
+    /// The request came from an address of the peer's. Else it had only its name, which anybody may use.
+    pub(crate) from_its_address: bool,
+}
+
 /// When the reason of a refusal is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Until {
@@ -118,7 +126,6 @@ impl Peer {
     /// A sign of life.
     pub(crate) fn heard(&mut self, now: Now) {
         self.last_heard = Some(now.wall);
-        self.challenged = None;
     }
 
     /// Whether it is there, as far as is known.

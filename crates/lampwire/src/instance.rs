@@ -17,7 +17,7 @@ use crate::driver::tls::web::Acceptor;
 use crate::driver::{
     self, Clock, Driver, Handle, Marks, Mirror, StreamTransport, Tls, Transports, UdpTransport,
 };
-use crate::http::{self, Listener, Service};
+use crate::http::{self, Door, Listener, Service};
 use crate::identity::{self, Identity};
 use crate::reload::{InForce, InUse, Reloader};
 use crate::store::{self, Keeper};
@@ -303,6 +303,7 @@ impl Instance {
                 config: in_force.clone(),
                 reloader: reloader.clone(),
                 store,
+                door: Door::new(clock),
                 started_at: clock.now().wall,
             });
             tokio::spawn(http::serve(listener, routes, stopped.clone()))

@@ -14,24 +14,24 @@ const OPTIONS: &[OptionSpec] = &[
     unset(
         "peer",
         "The asterisk-publication whose peer has other names, or the ami section.",
-    ),
+    ).example("office"),
     acts(
         "direction",
         "both",
         "What is rewritten: in (what the peer tells), out (what the peer is told) or both.",
-    ),
+    ).example("in"),
     list(
         "device",
         "Devices: `THEIRS -> OURS`, with a `*` on each side or on none, as in `SIP/* -> PJSIP/*`. The first line that fits is taken.",
-    ),
+    ).example("SIP/* -> PJSIP/*"),
     list(
         "mailbox",
         "Mailboxes: `THEIRS -> OURS`, as for devices, as in `*@default -> *@branch`.",
-    ),
+    ).example("*@default -> *@branch"),
     list(
         "state",
         "Device states: `THEIRS -> OURS`, as in `UNAVAILABLE -> NOT_INUSE`.",
-    ),
+    ).example("UNAVAILABLE -> NOT_INUSE"),
 ];
 
 pub(crate) const SPEC: SectionSpec = SectionSpec {

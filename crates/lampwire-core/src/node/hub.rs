@@ -539,7 +539,11 @@ impl Node {
             // It may not have all of this any more.
             self.begin_sweep(now, peer);
         }
+        let by_loss = matches!(which, Anew::Lost(_) | Anew::Hub(_));
         for change in changes {
+            if by_loss && self.table.is_lost(self.table.cell(change.cell)) {
+                self.counters.retracted_lost += u64::from(change.kind == Kind::Device);
+            }
             self.fan_out(now, change);
         }
         if let Some(next) = rest {

@@ -265,8 +265,8 @@ impl Node {
         match reception {
             Reception::Answer => {
                 self.refuse(arrival, sender, &refusal);
-                if of_peer && refusal.status == 401 {
-                    self.note_challenged(now, arrival.request, arrival.uri);
+                if refusal.status == 401 && (of_peer || sender.endpoint.is_some()) {
+                    self.note_challenged(now, arrival.request, arrival.uri, of_peer);
                 }
                 return;
             }
@@ -511,6 +511,7 @@ impl Node {
             let peer = self.peers.get_mut(id);
             peer.heard(now);
             peer.knocks_until = None;
+            peer.challenged = None;
             if states {
                 peer.said_at = now.at;
                 if peer.unswept.is_some() {

@@ -5,7 +5,7 @@ use lampwire_sip::{Message, Method, StartLine};
 
 use super::Node;
 use crate::limits;
-use crate::peer::{Missed, PeerId, Until};
+use crate::peer::{Challenged, Missed, PeerId, Until};
 use crate::refusal::Refusal;
 use crate::time::{Now, Time};
 use crate::timers::Timer;
@@ -19,13 +19,18 @@ impl Node {
         uri: &str,
         refusal: &Refusal,
     ) {
-        let Some(until) = until(refusal).filter(|_| is_publish(request)) else {
+        if !is_publish(request) {
             return;
-        };
+        }
         let Some(id) = self.peer_meant(request, uri) else {
             return;
         };
         let peer = self.peers.get_mut(id);
+        // It has answered what it was challenged by.
+        peer.challenged = None;
+        let Some(until) = until(refusal) else {
+            return;
+        };
         peer.refusals += 1;
         let before = peer.missed;
         peer.missed = Some(Missed {
@@ -43,10 +48,22 @@ impl Node {
         self.plan_to_ask(now, id);
     }
 
-    /// A request that came from a peer's address was challenged: a stock Asterisk that cannot answer that is silent from now on.
-    pub(super) fn note_challenged(&mut self, now: Now, request: &Message<'_>, uri: &str) {
+    /// A request that came from a peer's address, or in its name, was challenged: a stock Asterisk that cannot answer that is silent from
+    /// now on.
+    pub(super) fn note_challenged(
+        &mut self,
+        now: Now,
+        request: &Message<'_>,
+        uri: &str,
+        from_its_address: bool,
+    ) {
         if let Some(id) = self.peer_meant(request, uri) {
-            self.peers.get_mut(id).challenged.get_or_insert(now.wall);
+            let challenged = &mut self.peers.get_mut(id).challenged;
+            let challenged = challenged.get_or_insert(Challenged {
+                at: now.wall,
+                from_its_address,
+            });
+            challenged.from_its_address |= from_its_address;
         }
     }
 

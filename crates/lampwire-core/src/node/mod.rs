@@ -4,6 +4,7 @@
 //! `poll_event`, and asks `poll_timeout` when to come again.
 
 mod ami;
+mod behind;
 mod census;
 mod cluster;
 mod explain;
@@ -53,6 +54,7 @@ use crate::time::{Now, Time};
 use crate::timers::{Timer, Timers};
 use crate::transaction::server::ServerTransactions;
 
+pub use self::behind::Behind;
 pub use self::census::Census;
 pub use self::explain::{
     ChangeView, DeliveryView, DeviceExplanation, DroppedView, MailboxExplanation, Said, TakenView,
@@ -578,11 +580,17 @@ impl Node {
                 eid,
                 previous: change.previous.map(|value| value.state()),
             },
-            Kind::Mailbox => Event::Mailbox {
-                mailbox: self.mailbox_view(self.table.cell(change.cell)),
-                eid,
-                previous: change.previous.map(|value| value.counts()),
-            },
+            Kind::Mailbox => {
+                let said = self.table.cell(change.cell);
+                let shown = self.table.mailbox(change.name);
+                Event::Mailbox {
+                    shown: shown.map(|cell| self.mailbox_view(cell)),
+                    eid,
+                    said: self.mailbox_view(said),
+                    taken_back: said.dead,
+                    previous: change.previous.map(|value| value.counts()),
+                }
+            }
         };
         self.outbox.event(event);
     }
@@ -610,7 +618,9 @@ impl Node {
         let _ = self.peers.take_changed();
         for id in changed {
             if self.watched {
-                let peer = self.peer_view(now, id, self.peers.get(id));
+                let behind = self.behind_of_peer(id, limits::BEHIND_IN_EVENT);
+                let held = self.held_by(now, id);
+                let peer = self.peer_view(now, id, &held, behind);
                 self.outbox.event(Event::Peer { peer });
             }
         }

@@ -198,6 +198,9 @@ impl Node {
         self.renew_places(&before, &gone);
         self.identify_names();
         self.renew_publishers(now, &before, &matched, &ids, &mut report);
+        let at_peers = report.relations.iter().map(|it| it.retracted);
+        self.counters.retracted_by_reload +=
+            u64::try_from(at_peers.sum::<usize>()).unwrap_or(u64::MAX);
         self.renew_links(now, &before, &mut report);
         for id in gone {
             self.forget_peer(now, id);
@@ -733,6 +736,7 @@ impl Node {
         );
         self.outbox.notice(Level::Info, "devices-gone", text);
         for (eid, name) in devices {
+            self.counters.retracted_by_reload += 1;
             if let Some(change) = self.table.delete(Kind::Device, &name, eid, now.wall) {
                 self.fan_out(now, change);
             }

@@ -1525,12 +1525,14 @@ impl Table {
         )
     }
 
-    /// The cell whose value a mailbox's lamp shows: the owner's on a hub, else as on an Asterisk the last writer's.
+    /// The cell whose value a mailbox's lamp shows: the owner's on a hub, else as on an Asterisk the last writer's. An owner that has
+    /// taken back what it said owns nothing.
     pub(crate) fn mailbox(&self, mailbox: NameId) -> Option<&Cell> {
-        if let Some(owner) = self.names.get(mailbox).owner.filter(|_| self.owners) {
-            return Some(self.cell(owner)).filter(|cell| !cell.dead);
-        }
-        self.entities(mailbox).max_by_key(|cell| cell.rev)
+        let owner = self.names.get(mailbox).owner.filter(|_| self.owners);
+        owner
+            .map(|owner| self.cell(owner))
+            .filter(|cell| !cell.dead)
+            .or_else(|| self.entities(mailbox).max_by_key(|cell| cell.rev))
     }
 
     /// The entity ids under which there is any value.

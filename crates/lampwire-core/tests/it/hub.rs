@@ -380,6 +380,7 @@ fn a_node_that_is_lost_leaves_no_lamp_lit_and_comes_back_as_it_was() {
         "its mailbox stays"
     );
     assert_eq!(bench.lamp("x"), Some("NOT_INUSE"));
+    assert_eq!(bench.node.counters().retracted_lost, 1, "no mailbox");
     let view = bench.node.device("x").unwrap();
     let lost: Vec<_> = view.entities.iter().map(|it| (it.state, it.lost)).collect();
     assert_eq!(
@@ -1082,6 +1083,92 @@ fn the_owner_of_a_mailbox_can_be_configured() {
         told(&[("b", "100 0/2 0a")])
     );
     assert_eq!(bench.node.mailbox("100").unwrap().old, 2);
+    // What explains it has first what is shown.
+    let explained = bench.node.explain_mailbox("100").unwrap();
+    let said: Vec<_> = explained
+        .entities
+        .iter()
+        .map(|it| (it.new, it.old))
+        .collect();
+    assert_eq!((said, explained.owned), (vec![(0, 2), (5, 0)], true));
+}
+
+/// What watchers were told of mailboxes: what the lamp shows, then who spoke, what he says and what he had said before.
+fn boxes(bench: &mut Bench) -> Vec<String> {
+    let last = |eid: lampwire_sip::EntityId| eid.to_string().split_off(15);
+    let mut seen = Vec::new();
+    while let Some(event) = bench.node.poll_event() {
+        if let lampwire_core::Event::Mailbox {
+            shown,
+            said,
+            taken_back,
+            eid,
+            previous,
+        } = event
+        {
+            let shown = shown.map_or("nothing".to_owned(), |it| {
+                format!("{}/{} of {}", it.new, it.old, last(it.eid))
+            });
+            assert_eq!(said.eid, eid);
+            let said = match taken_back {
+                true => "nothing".to_owned(),
+                false => format!("{}/{}", said.new, said.old),
+            };
+            let previous = previous.map(|(new, old)| format!("{new}/{old}"));
+            seen.push(format!(
+                "shows {shown}; {} says {said} before {}",
+                last(eid),
+                previous.as_deref().unwrap_or("nothing")
+            ));
+        }
+    }
+    seen
+}
+
+#[test]
+fn watchers_are_told_what_the_lamp_of_a_mailbox_shows_whoever_spoke() {
+    let config = config("").replacen("@lanes=1", "@mailbox_owner=^2 a\n@lanes=1", 1);
+    let mut bench = Bench::new(&config);
+    settle(&mut bench);
+    for peer in [A, B, C] {
+        refresh(&mut bench, peer, "");
+    }
+    boxes(&mut bench);
+    for (peer, name, new, old) in [
+        (A, "100", 3, 1),
+        (B, "100", 0, 0),
+        (B, "100", 1, 0),
+        // The owner is configured.
+        (A, "200", 0, 2),
+        (B, "200", 5, 0),
+    ] {
+        tell(&mut bench, peer, mailbox(peer.2, name, new, old));
+    }
+    bench.node.set_mailbox(bench.now, "300", 2, 0).unwrap();
+    bench.node.unset_mailbox(bench.now, "300").unwrap();
+    assert_eq!(
+        boxes(&mut bench),
+        [
+            "shows 3/1 of 0a; 0a says 3/1 before nothing",
+            "shows 3/1 of 0a; 0b says 0/0 before nothing",
+            "shows 1/0 of 0b; 0b says 1/0 before 0/0",
+            "shows 0/2 of 0a; 0a says 0/2 before nothing",
+            "shows 0/2 of 0a; 0b says 5/0 before nothing",
+            "shows 2/0 of 01; 01 says 2/0 before nothing",
+            "shows nothing; 01 says nothing before 2/0",
+        ]
+    );
+    // The owner takes it back: others still say something of it, now as later, when it is forgotten.
+    tell(&mut bench, A, mailbox(A.2, "400", 0, 3));
+    bench.node.set_mailbox(bench.now, "400", 1, 0).unwrap();
+    bench.node.unset_mailbox(bench.now, "400").unwrap();
+    assert_eq!(
+        boxes(&mut bench).last().unwrap(),
+        "shows 0/3 of 0a; 01 says nothing before 1/0"
+    );
+    assert_eq!(bench.node.mailbox("400").unwrap().old, 3);
+    pass(&mut bench, 60);
+    assert_eq!(bench.node.mailbox("400").unwrap().old, 3);
 }
 
 #[test]

@@ -882,3 +882,53 @@ fn a_peer_that_a_challenge_has_silenced_is_shown() {
     bench.pass(Duration::from_secs(65));
     assert!(note(&bench, "silent since we answered 401").is_some());
 }
+
+/// It answers what it is told, and sends nothing itself: that is how a stock Asterisk is silent.
+#[test]
+fn a_silenced_peer_that_answers_is_shown_all_the_same() {
+    let config = RELATION
+        .replace(
+            "[peer]\ntype=endpoint",
+            "[peer]\ntype=endpoint\nauth=secret",
+        )
+        .replace("@probe=0", "@probe=5");
+    let mut bench = Bench::new(&format!(
+        "{config}[secret]\ntype=auth\nusername=ann\npassword=light\n"
+    ));
+    asked(&mut bench, Duration::from_secs(1));
+    assert_eq!(bench.ask(&Request::new()).status(), 401);
+    asked(&mut bench, Duration::from_secs(65));
+    assert!(note(&bench, "silent since we answered 401").is_some());
+}
+
+/// One that is known by its user name, whatever its address, is shown too, unless it holds a publication: then anybody may use its name.
+#[test]
+fn a_silenced_peer_that_is_known_by_its_name_is_shown() {
+    let config = RELATION.replace(
+        "[peer]\ntype=endpoint",
+        "[peer]\ntype=endpoint\nauth=secret",
+    );
+    let with = |auth: &str| {
+        format!("{config}[secret]\ntype=auth\nauth_type={auth}\nusername=ann\npassword=light\n")
+    };
+    let elsewhere = || Request::new().from("192.0.2.77:5060");
+    let mut bench = Bench::new(&with("userpass"));
+    asked(&mut bench, Duration::from_secs(1));
+    assert_eq!(bench.ask(&elsewhere().user("somebody")).status(), 401);
+    asked(&mut bench, Duration::from_secs(65));
+    assert_eq!(note(&bench, "silent"), None, "nobody's name");
+    assert_eq!(bench.ask(&elsewhere()).status(), 401);
+    assert_eq!(note(&bench, "silent"), None);
+    asked(&mut bench, Duration::from_secs(65));
+    assert!(note(&bench, "silent since we answered 401").is_some());
+
+    // It had published before it was asked for a password.
+    let mut bench = Bench::new(&config.replace("auth=secret\n", ""));
+    assert_eq!(bench.ask(&elsewhere()).status(), 200);
+    bench.reload(&with("userpass")).unwrap();
+    assert_eq!(bench.ask(&elsewhere()).status(), 401);
+    asked(&mut bench, Duration::from_secs(65));
+    assert_eq!(note(&bench, "silent"), None);
+    asked(&mut bench, Duration::from_secs(3600));
+    assert!(note(&bench, "silent since we answered 401").is_some());
+}

@@ -208,6 +208,6 @@ cargo bench -p lampwire --bench figures -- --only cost          # one part: cost
 ```\n\n\
 One's own server under load, from one's own place:\n\n\
 ```console\n\
-$ lampwire bench publish sip:bench@192.0.2.10 --rate 1000 --duration 30\n\
+$ lampwire bench publish --to sip:bench@192.0.2.10 --rate 1000 --duration 30\n\
 ```\n\n\
 What a flood of strangers does, what a hub costs and what the store writes have benches of their own: `--bench flood`, `hub`, `store`, `restart`.\n";

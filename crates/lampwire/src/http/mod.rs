@@ -19,6 +19,7 @@
 mod body;
 mod client;
 mod devices;
+mod door;
 mod events;
 mod explain;
 mod guard;
@@ -29,6 +30,7 @@ mod metrics;
 mod openapi;
 mod overview;
 mod page;
+mod patience;
 mod problem;
 mod query;
 mod refresh;
@@ -52,6 +54,7 @@ use lampwire_core::WallTime;
 use crate::driver::Handle;
 use crate::reload::{InForce, Reloader};
 use crate::store::Status;
+pub(crate) use door::Door;
 use problem::Problem;
 pub(crate) use server::{Listener, serve};
 
@@ -66,6 +69,8 @@ pub(crate) struct Service {
     pub(crate) reloader: Option<Arc<Reloader>>,
     /// How the store stands.
     pub(crate) store: Arc<Status>,
+    /// Who was kept out.
+    pub(crate) door: Door,
     /// When the node began.
     pub(crate) started_at: WallTime,
 }
@@ -122,6 +127,7 @@ pub(crate) fn routes(service: Service) -> Router {
             service.clone(),
             guard::keep_out,
         ))
+        .layer(middleware::from_fn_with_state(service.clone(), door::note))
         .with_state(service)
 }
 

@@ -64,7 +64,7 @@ pub(crate) struct StatesSet {
     summary = "Sets many states at once, all of them or none", params(
         ("eid" = Option<String>, Query, description = "set them under this entity id, which is that of an api-client; only with http_token, or where there is none")),
     request_body = SetStates,
-    responses((status = 200, body = StatesSet), (status = 400, description = "no JSON", body = ProblemDocument, content_type = "application/problem+json"),
+    responses((status = 200, description = "what became of them", body = StatesSet), (status = 400, description = "no JSON", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "a client that may not set one of the names", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "the body is too long", body = ProblemDocument, content_type = "application/problem+json"), (status = 415, description = "the body is declared as something else than JSON", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "one of them cannot be set, and none was", body = ProblemDocument, content_type = "application/problem+json")))]

@@ -317,12 +317,18 @@ fn relation_of_hub(addresses: Addresses, index: usize) -> String {
     relation(name, name, there, OPTIONS, true)
 }
 
-fn transport(address: IpAddr) -> String {
+pub(crate) fn transport(address: IpAddr) -> String {
     format!("[udp]\ntype=transport\nprotocol=udp\nbind={address}:{SIP_PORT}\n\n")
 }
 
 /// The sections by which a node and `other`, at `address`, tell each other everything; `resource` is what the Asterisk of the two is called.
-fn relation(other: &str, resource: &str, address: IpAddr, options: &str, dumps: bool) -> String {
+pub(crate) fn relation(
+    other: &str,
+    resource: &str,
+    address: IpAddr,
+    options: &str,
+    dumps: bool,
+) -> String {
     let publish = |suffix: &str, event: &str| {
         format!(
             "[{other}-{suffix}]\ntype=outbound-publish\nserver_uri=sip:{resource}@{address}\nevent={event}\n{options}\n"

@@ -85,6 +85,36 @@ fn every_request_is_answered_and_nothing_is_left() {
     );
 }
 
+/// Each by itself, as the interface has them.
+#[test]
+fn every_option_works_alone() {
+    let (_node, at) = taking("", "");
+    let target = format!("sip:load@{at}:5060");
+    for (option, lanes, devices) in [
+        (&["--devices", "3"][..], 3, 3),
+        (&["--devices", "100"], 64, 100),
+        (&["--lanes", "4"], 4, 4),
+        (&["--event", "asterisk-mwi"], 64, 64),
+        (&[], 64, 64),
+    ] {
+        let arguments = [
+            &["bench", "publish", "--json", "--duration", "1"][..],
+            &["--to", &target],
+            option,
+        ]
+        .concat();
+        let (code, out, error) = run(&arguments);
+        assert_eq!((code, error.as_str()), (0, ""), "{option:?}");
+        let json: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(
+            (json["granted"].as_u64(), json["lanes"].as_u64()),
+            (Some(100), Some(lanes)),
+            "{option:?}: {json}"
+        );
+        assert_eq!(json["devices"], devices, "{option:?}: {json}");
+    }
+}
+
 #[test]
 fn challenges_are_answered_over_tcp_by_the_algorithm_asked_for() {
     let auth = "auth=load\n[load]\ntype=auth\nauth_type=digest\nusername=lamp\npassword=s3cret\nsupported_algorithms_uas=SHA-256\n";
@@ -209,8 +239,12 @@ fn what_cannot_be_measured_is_told_with_what_to_do() {
             "nothing takes connections at",
         ),
         (
-            &[format!("sip:load@{at}"), "--devices=3".to_owned()],
-            "fewer than --lanes 64",
+            &[
+                format!("sip:load@{at}"),
+                "--devices=3".to_owned(),
+                "--lanes=4".to_owned(),
+            ],
+            "fewer than --lanes 4",
         ),
         (
             &[format!("sip:load@{at}"), "--ca=x".to_owned()],
@@ -230,6 +264,9 @@ fn what_cannot_be_measured_is_told_with_what_to_do() {
     }
     for wrong in [
         &["load@127.0.0.1"][..],
+        &["--to", "load@127.0.0.1"],
+        &["--to", "sip:load@127.0.0.1", "sip:load@127.0.0.1"],
+        &[],
         &["sip:load@127.0.0.1", "--rate", "0"],
         &["sip:load@127.0.0.1", "--lanes", "10001"],
         &["sip:load@127.0.0.1", "--event", "presence"],

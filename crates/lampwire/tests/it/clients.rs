@@ -239,3 +239,33 @@ fn an_operator_takes_back_what_a_client_has_set_and_is_told_how() {
         assert!(refused.contains("client door"), "{refused}");
     }
 }
+
+/// As many entity ids speak for one name as there may: the next is told so, and nothing of his is set.
+#[test]
+fn a_bound_that_is_met_is_told() {
+    let clients: String = (0..257)
+        .map(|number| {
+            format!(
+                "[client{number}]\ntype=api-client\ntoken=token-{number}\neid=02:00:00:00:{:02x}:{:02x}\n",
+                number / 256 + 1,
+                number % 256
+            )
+        })
+        .collect();
+    let node = Node::start(address(), "http_token=all", &clients);
+    let path = "/api/v1/devices/Custom:door";
+    let state = r#"{"state":"BUSY"}"#;
+    for number in 0..256 {
+        let token = format!("token-{number}");
+        assert_eq!(ask(&node, Some(&token), "PUT", path, state).status, 201);
+    }
+    let batch = r#"{"states":[{"device":"Custom:other","state":"BUSY"},{"device":"Custom:door","state":"BUSY"}]}"#;
+    for (path, body) in [(path, state), ("/api/v1/states", batch)] {
+        let told = ask(&node, Some("token-256"), "PUT", path, body).problem(503);
+        assert!(told.contains("too many entity ids"), "{told}");
+    }
+    let all = Some("all");
+    let entities = ask(&node, all, "GET", path, "").json["entities"].clone();
+    assert_eq!(entities.as_array().unwrap().len(), 256);
+    ask(&node, all, "GET", "/api/v1/devices/Custom:other", "").problem(404);
+}

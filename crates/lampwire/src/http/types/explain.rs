@@ -154,7 +154,11 @@ pub(crate) struct Change {
 impl DeviceExplanation {
     /// What the node of the entity id `own` knows, at the moment `now`.
     pub(crate) fn new(view: core::DeviceExplanation, own: EntityId, now: WallTime) -> Self {
-        let core::DeviceExplanation { device, trail } = view;
+        let core::DeviceExplanation {
+            device,
+            lampwires,
+            trail,
+        } = view;
         let sum = device.state;
         let sentence = sentence(&device);
         let name = &device.device;
@@ -164,7 +168,10 @@ impl DeviceExplanation {
                 age_ms: age(now, entity.updated_at),
                 counts,
                 decides: counts && decides(entity.state, sum),
-                clear: clear_device(name, entity, own),
+                clear: match lampwires.contains(&entity.eid) {
+                    true => clear_lampwire("device", name, entity.peer.as_deref(), entity.eid),
+                    false => clear_device(name, entity, own),
+                },
                 entity: entity.clone().into(),
             }
         });
@@ -183,6 +190,13 @@ impl MailboxExplanation {
     pub(crate) fn new(view: core::MailboxExplanation, own: EntityId, now: WallTime) -> Self {
         let shown = view.entities.first();
         let sum = match shown {
+            Some(shown) if view.entities.len() > 1 && view.owned => format!(
+                "{}/{} of {}, which owns it, among {} that say something",
+                shown.new,
+                shown.old,
+                who(shown.peer.as_deref(), shown.eid),
+                view.entities.len()
+            ),
             Some(shown) if view.entities.len() > 1 => format!(
                 "{}/{} of {}: as on an Asterisk, the last of {} that said something",
                 shown.new,
@@ -207,7 +221,15 @@ impl MailboxExplanation {
                 .map(|(index, entity)| ExplainedMailbox {
                     age_ms: age(now, entity.updated_at),
                     decides: index == 0,
-                    clear: clear_mailbox(entity, own),
+                    clear: match view.lampwires.contains(&entity.eid) {
+                        true => clear_lampwire(
+                            "mailbox",
+                            &entity.mailbox,
+                            entity.peer.as_deref(),
+                            entity.eid,
+                        ),
+                        false => clear_mailbox(entity, own),
+                    },
                     entity: entity.clone().into(),
                 })
                 .collect(),
@@ -337,6 +359,15 @@ fn clear_here(command: String, eid: EntityId, own: EntityId) -> Clear {
                 "a program (type=api-client) whose entity id is {eid} has set it, and may set it again"
             )),
         },
+    }
+}
+
+/// What another Lampwire says itself: it was set there by the same commands as here.
+fn clear_lampwire(kind: &str, name: &str, peer: Option<&str>, eid: EntityId) -> Clear {
+    Clear {
+        on: format!("the Lampwire of {}", who(peer, eid)),
+        command: Some(format!("lampwire unset {kind} {}", shell_word(name))),
+        note: None,
     }
 }
 
