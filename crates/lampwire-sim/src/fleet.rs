@@ -66,7 +66,7 @@ impl Fleet {
                 .collect(),
             members,
             network: Network::new(Dice::new(seed)),
-            bus: Bus::new(Dice::new(seed ^ 0x4255_53)),
+            bus: Bus::new(Dice::new(seed ^ 0x0042_5553)),
             at: Time::default(),
             seed,
             wakes: BTreeSet::new(),
