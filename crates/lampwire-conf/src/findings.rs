@@ -582,6 +582,12 @@ pub const GROUPS: &[Group] = &[
                 "after a restart or a broken connection, states of the peer are missing until each changes",
                 "name the publish that leads to the peer in devicestate_publish or mailboxstate_publish",
             ),
+            note(
+                "lives-by-expiry",
+                "nothing asks whether a peer is there",
+                "when it dies its lamps stay lit until what it publishes runs out, an hour or so, and `hold_time` after that",
+                "name a publish that leads to the peer in devicestate_publish or mailboxstate_publish, with `@probe` or `@qualify_frequency` above 0",
+            ),
             warning(
                 "no-authentication",
                 "states are taken from whoever bears the right name",
@@ -692,14 +698,14 @@ pub const GROUPS: &[Group] = &[
             ),
             note(
                 "rewrite-overlap",
-                "a rewrite makes names that the peer may have itself, and that are left as they are",
-                "two things of the peer's would have one name here, and the lamp shows whichever spoke last",
-                "add a line that moves the peer's own away, or a wider pattern",
+                "a rewrite makes names that the peer (this node, with direction=out) may have itself, and that are left as they are",
+                "two things would have one name, and the lamp shows whichever spoke last",
+                "add a line that moves those away, or a wider pattern",
             ),
             warning(
                 "rewrite-collision",
-                "two names or states of a peer become one",
-                "they overwrite each other here, and there is no way back to the peer",
+                "two names or states of a peer become one, by one rewrite or by several of the same peer",
+                "they overwrite each other here, and there is no way back: the peer hears a state of its own for one that it never had",
                 "give each a name of its own, or rewrite in one direction only",
             ),
             warning(
@@ -712,7 +718,7 @@ pub const GROUPS: &[Group] = &[
                 "rewrite-peer",
                 "a rewrite does not say whose names it is about",
                 "Lampwire does not start",
-                "name the asterisk-publication in `peer`",
+                "name the asterisk-publication or the ami section in `peer`",
             ),
             warning(
                 "rewrite-unreachable",

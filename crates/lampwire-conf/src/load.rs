@@ -62,6 +62,7 @@ pub(crate) fn load_and(
     check::transports(&mut config, &typed.ours, &skipped, &main, &mut findings);
     check::drop_skipped(&mut config, &skipped);
     check::relations(&config, &mut findings);
+    rewrite::compare(&config.rewrites, &mut findings);
     more(&config, &mut findings);
     (config, findings.finish(&main))
 }
@@ -220,7 +221,7 @@ fn resolve(
                 .iter()
                 .any(|(found, _)| found.is_none_or(|found| found == wanted))
         };
-        if is_of(reference.wanted) {
+        if is_of(reference.wanted) || reference.or.is_some_and(is_of) {
             let why = skipped.get(&(reference.wanted, reference.name.clone()));
             if let (Some(why), Some(severity)) = (why, reference.skipped) {
                 let message = format!(
@@ -232,11 +233,13 @@ fn resolve(
             }
             continue;
         }
+        let or = reference.or.map(|or| format!(" or type={or}"));
         let message = format!(
-            "{} in `{}` is no section of type={}",
+            "{} in `{}` is no section of type={}{}",
             quote(&reference.name),
             reference.option,
-            reference.wanted
+            reference.wanted,
+            or.unwrap_or_default()
         );
         let help = match found.first() {
             Some((Some(other), at)) => Some(format!(
@@ -245,10 +248,8 @@ fn resolve(
             )),
             Some((None, _)) | None if findings.is_full() => None,
             Some((None, _)) | None => {
-                let names = typed
-                    .ours
-                    .iter()
-                    .filter(|(_, spec)| spec.name == reference.wanted);
+                let named = |name| name == reference.wanted || Some(name) == reference.or;
+                let names = typed.ours.iter().filter(|(_, spec)| named(spec.name));
                 let names = names
                     .take(crate::limits::MAX_NEAREST_AMONG)
                     .map(|(section, _)| section.name.as_str());

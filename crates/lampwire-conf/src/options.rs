@@ -23,8 +23,26 @@ pub struct OptionSpec {
     pub default: Option<&'static str>,
     /// Several lines add up. Otherwise the last one wins.
     pub adds_up: bool,
+    /// A value that a user may have for it; None: the default serves.
+    pub example: Option<&'static str>,
     /// One line for users; empty for those that do not act.
     pub doc: &'static str,
+}
+
+impl OptionSpec {
+    /// The same with a value that a user may have for it. It is shown in the reference, and loaded by a test.
+    pub(crate) const fn example(self, example: &'static str) -> Self {
+        Self {
+            example: Some(example),
+            ..self
+        }
+    }
+
+    /// The option as a line of a section; None where it does not act.
+    pub fn line(&self) -> Option<String> {
+        let value = self.example.or(self.default)?;
+        (self.effect == Effect::Acts).then(|| format!("{}={value}", self.name))
+    }
 }
 
 /// One section type.
@@ -120,6 +138,7 @@ pub(crate) const fn acts(
         effect: Effect::Acts,
         default: Some(default),
         adds_up: false,
+        example: None,
         doc,
     }
 }
@@ -130,6 +149,7 @@ pub(crate) const fn unset(name: &'static str, doc: &'static str) -> OptionSpec {
         effect: Effect::Acts,
         default: None,
         adds_up: false,
+        example: None,
         doc,
     }
 }
@@ -140,6 +160,7 @@ pub(crate) const fn list(name: &'static str, doc: &'static str) -> OptionSpec {
         effect: Effect::Acts,
         default: None,
         adds_up: true,
+        example: None,
         doc,
     }
 }
@@ -150,6 +171,7 @@ pub(crate) const fn known(name: &'static str) -> OptionSpec {
         effect: Effect::Known,
         default: None,
         adds_up: true,
+        example: None,
         doc: "",
     }
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use lampwire_conf::check::{self, Address, Instance, Paths, Web, several};
 use lampwire_conf::findings::{self, GROUPS};
-use lampwire_conf::{MapSource, Severity};
+use lampwire_conf::{MapSource, Severity, limits};
 use proptest::prelude::*;
 
 /// The files of an instance that belong to its pjsip.conf.
@@ -166,7 +166,40 @@ fn right_configurations_have_none() {
     assert!(count >= 20, "{count}");
 }
 
-/// Each code of `docs/findings.md` is met by a case here or in the diagnostics' snapshot; those that need a huge input stand here.
+/// What finds a code that no case has, since it needs a huge or odd input: the files, of which the first is checked.
+fn huge(code: &str) -> Vec<(String, Vec<u8>)> {
+    let main = |text: String| vec![("main.conf".to_owned(), text.into_bytes())];
+    let many = |count: usize, text: &dyn Fn(usize) -> String| -> Vec<(String, Vec<u8>)> {
+        let file = |number| match number {
+            0 => "main.conf".to_owned(),
+            number => format!("{number}.conf"),
+        };
+        (0..count)
+            .map(|number| (file(number), text(number).into_bytes()))
+            .collect()
+    };
+    match code {
+        "comment-depth" => main(";--\n".repeat(limits::MAX_COMMENT_DEPTH + 1)),
+        "empty-template-name" => main("[a](b,,c)\ntype=endpoint\n".to_owned()),
+        "include-count" => many(limits::MAX_FILES + 2, &|number| match number {
+            0 => "#include *.conf\n".to_owned(),
+            _ => String::new(),
+        }),
+        "include-depth" => many(limits::MAX_INCLUDE_DEPTH + 2, &|number| {
+            format!("#include {}.conf\n", number + 1)
+        }),
+        "line-too-long" => main(format!("[a]\nx={}\n", "y".repeat(limits::MAX_LINE))),
+        "more" => main("nothing at all\n".repeat(limits::MAX_DIAGNOSTICS + 1)),
+        "not-utf-8" => vec![(
+            "main.conf".to_owned(),
+            b"[a]\ntype=endpoint\nfrom_domain=\xff\n".to_vec(),
+        )],
+        "too-large" => main("\n".repeat(limits::MAX_FILE + 1)),
+        other => panic!("{other}: no input is known for it"),
+    }
+}
+
+/// Each code of `docs/findings.md` is met by a case here, in the diagnostics' snapshot, or by a huge input.
 #[test]
 fn every_code_is_met() {
     let snapshot = include_str!("snapshots/diagnostics__wrong_configurations_are_told.snap");
@@ -192,7 +225,12 @@ fn every_code_is_met() {
         "not-utf-8",
         "too-large",
     ] {
-        met.insert(elsewhere.to_owned());
+        let mut source = MapSource::new(huge(elsewhere));
+        let (_, found) = check::one("main.conf", &mut source);
+        let found = found.into_iter().map(|it| it.code.to_owned());
+        let found: BTreeSet<String> = found.collect();
+        assert!(found.contains(elsewhere), "{elsewhere}: {found:?}");
+        met.extend(found);
     }
     let missing: Vec<&str> = GROUPS
         .iter()

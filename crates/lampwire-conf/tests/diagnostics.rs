@@ -776,12 +776,42 @@ const CASES: &[(&str, &str, &str)] = &[
     (
         "a state that is none",
         "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\nstate=BUSY -> OCCUPIED\n",
-        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\nstate=BUSY -> INUSE\n",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndirection=in\nstate=BUSY -> INUSE\n",
     ),
     (
         "two states become one",
         "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\nstate=BUSY -> INUSE\nstate=RINGINUSE -> INUSE\n",
         "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndirection=in\nstate=BUSY -> INUSE\nstate=RINGINUSE -> INUSE\n",
+    ),
+    (
+        "a state that the peer has itself and that another becomes",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\nstate=UNAVAILABLE -> NOT_INUSE\n",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\nstate=UNAVAILABLE -> NOT_INUSE\nstate=NOT_INUSE -> UNAVAILABLE\n",
+    ),
+    (
+        "a state that is rewritten twice",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndirection=in\nstate=BUSY -> INUSE\nstate=BUSY -> RINGING\n",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndirection=in\nstate=BUSY -> INUSE\nstate=RINGINUSE -> RINGING\n",
+    ),
+    (
+        "two rewrites of one peer that make one name of two",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndevice=SIP/* -> SIP/x*\n[s]\ntype=rewrite\npeer=a\ndevice=IAX2/* -> SIP/x*\n",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndevice=SIP/* -> SIP/x*\n[s]\ntype=rewrite\npeer=a\ndevice=IAX2/* -> IAX2/x*\n",
+    ),
+    (
+        "a rewrite behind another of the same peer",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\nmailbox=* -> x*\n[s]\ntype=rewrite\npeer=a\nmailbox=1* -> 1x*\n",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndirection=in\nmailbox=* -> x*\n[s]\ntype=rewrite\npeer=a\ndirection=out\nmailbox=1x* -> 1*\n",
+    ),
+    (
+        "two rewrites of one peer that make one state of two",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndirection=out\nstate=BUSY -> INUSE\n[s]\ntype=rewrite\npeer=a\ndirection=out\nstate=RINGING -> INUSE\n",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndirection=in\nstate=BUSY -> INUSE\n[s]\ntype=rewrite\npeer=a\ndirection=out\nstate=RINGING -> INUSE\n",
+    ),
+    (
+        "two names of ours that the peer is told as one",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndirection=out\ndevice=SIP/x* -> SIP/*\ndevice=SIP/x* -> IAX2/*\n",
+        "[a]\ntype=asterisk-publication\n[r]\ntype=rewrite\npeer=a\ndirection=out\ndevice=SIP/x* -> SIP/*\ndevice=IAX2/x* -> IAX2/*\n",
     ),
     (
         "a rewrite into nowhere",

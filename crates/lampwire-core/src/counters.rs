@@ -28,6 +28,8 @@ pub struct Counters {
     pub refused: BTreeMap<&'static str, u64>,
     /// Requests of strangers that were not answered at all, being too many.
     pub unanswered: u64,
+    /// Unproven requests of unknown addresses that were not answered because names of the configuration had not been answered yet.
+    pub awaiting_names: u64,
     /// Answers that were held back because their endpoint asks faster than its `@request_rate`.
     pub late: u64,
     /// Requests that were not looked at because too many answers to their endpoint wait.
@@ -60,6 +62,10 @@ pub struct Counters {
     pub losses: u64,
     /// Entity ids that came back after they were lost.
     pub returns: u64,
+    /// States of devices that were taken back from others because their node, or the hub that told of it, was lost.
+    pub retracted_lost: u64,
+    /// Devices that a reload took back: here, and from each peer that is not to hear of them any more.
+    pub retracted_by_reload: u64,
     /// Devices taken back because their node no longer has them.
     pub swept: u64,
     /// States that were set here for a time and not renewed.

@@ -20,6 +20,8 @@ struct Entry {
     records: Option<Records>,
     /// Why the last question had no answer.
     problem: Option<String>,
+    /// It was answered once, if only by that there is nothing. Many servers do not answer what they have no services for at all.
+    settled: bool,
     /// When it is to be asked again; `None` while it is being asked.
     ask_at: Option<Time>,
     /// It was looked at since it was last asked. What nobody looks at any more is forgotten.
@@ -47,6 +49,7 @@ impl Directory {
             let entry = Entry {
                 records: None,
                 problem: None,
+                settled: false,
                 ask_at: None,
                 used: true,
             };
@@ -66,6 +69,7 @@ impl Directory {
             return Ok(false);
         };
         entry.used = false;
+        entry.settled |= answer.is_ok() || !matches!(query, Query::Addresses(_));
         let answer = answer.and_then(|answer| match (query, &answer.records) {
             (Query::Addresses(_), Records::Addresses(addresses)) if addresses.is_empty() => {
                 Err("it has no address".to_owned())
@@ -118,6 +122,12 @@ impl Directory {
             Some(at) => timers.set(Timer::Names, at),
             None => timers.clear(Timer::Names),
         }
+    }
+
+    /// Whether some question that is still of interest waits for its first answer.
+    pub(crate) fn awaits_any(&self) -> bool {
+        let mut entries = self.entries.values();
+        entries.any(|entry| entry.used && !entry.settled)
     }
 
     /// Whether an answer was ever given.

@@ -9,15 +9,22 @@ use lampwire_conf::Config;
 use lampwire_sip::EntityId;
 
 use crate::limits;
+use crate::peer::PeerId;
 use crate::time::Time;
 
 /// What an endpoint has said about entity ids.
 #[derive(Debug, Default)]
 struct Speaker {
+    /// It is configured.
+    configured: bool,
     /// Its own, by its `refresh` or its configuration.
     own: Option<EntityId>,
-    /// All that it has spoken for, bounded.
+    /// All that it has spoken for at first hand.
     spoken: BTreeSet<EntityId>,
+    /// All that it has brought anything of, at first hand or not, bounded.
+    brought: BTreeSet<EntityId>,
+    /// The hubs whose words it has brought, bounded.
+    hubs: BTreeSet<EntityId>,
 }
 
 impl Speaker {
@@ -74,7 +81,7 @@ impl Finding {
                 name(endpoints.1)
             ),
             Self::Changed { endpoint, from, to } => format!(
-                "endpoint {} was {from} and is {to} now: what it said as {from} is taken back when it has told all anew; set entityid in \
+                "endpoint {} was {from} and is {to} now: its devices as {from} are taken back when it has told all anew; set entityid in \
                  its asterisk.conf, or it will change at each start",
                 name(*endpoint)
             ),
@@ -102,10 +109,44 @@ impl Finding {
 /// An entity id that its server has left for another one.
 #[derive(Clone, Copy, Debug)]
 struct Left {
+    endpoint: usize,
+    peer: Option<PeerId>,
     /// Under which its server speaks now.
     successor: EntityId,
+    /// When it was found, where that was by what the server said and not by its `refresh`: it may speak for both.
+    unsaid_since: Option<Time>,
     /// When the successor last said something, or the change was found.
     quiet_since: Time,
+    /// A device was told under the successor: before that its server has not told all anew.
+    said: bool,
+}
+
+impl Left {
+    fn due(&self) -> Option<Time> {
+        let settled = self.unsaid_since.map(|since| since + limits::LEFT_UNSAID);
+        let due = (self.quiet_since + limits::DUMP_QUIET).max(settled.unwrap_or_default());
+        self.said.then_some(due)
+    }
+}
+
+/// An entity id whose devices are to be taken back now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Due {
+    pub(crate) eid: EntityId,
+    /// Under which its server speaks now, and the peer that it is.
+    pub(crate) successor: EntityId,
+    pub(crate) peer: Option<PeerId>,
+}
+
+/// A state that an endpoint says at first hand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Said {
+    pub(crate) eid: EntityId,
+    pub(crate) peer: Option<PeerId>,
+    /// It is a device's.
+    pub(crate) device: bool,
+    /// It begins a publication, as of a server that has just started.
+    pub(crate) begins: bool,
 }
 
 /// What all endpoints have said.
@@ -118,14 +159,18 @@ pub(crate) struct Speakers {
 
 /// A bound is met: the endpoint speaks for too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooMany;
+pub(crate) enum TooMany {
+    EntityIds,
+    Hubs,
+}
 
 impl Speakers {
     /// Nothing said yet, but for what is configured.
     pub(crate) fn new(config: &Config) -> Self {
         let speaker = |endpoint: &lampwire_conf::Endpoint| Speaker {
+            configured: endpoint.entity_id.is_some(),
             own: endpoint.entity_id,
-            spoken: BTreeSet::new(),
+            ..Speaker::default()
         };
         Self {
             list: config.endpoints.iter().map(speaker).collect(),
@@ -137,11 +182,18 @@ impl Speakers {
     /// Endpoints have other places, and perhaps other entity ids by the configuration. What those said that are no more is forgotten.
     pub(crate) fn renew(&mut self, config: &Config, place: impl Fn(usize) -> Option<usize>) {
         let before = std::mem::replace(self, Self::new(config));
-        self.left = before.left;
+        let left = before.left.into_iter();
+        self.left = left
+            .filter_map(|(eid, left)| {
+                let endpoint = place(left.endpoint)?;
+                Some((eid, Left { endpoint, ..left }))
+            })
+            .collect();
         for (index, speaker) in before.list.into_iter().enumerate() {
             if let Some(at) = place(index) {
                 let configured = config.endpoints[at].entity_id;
                 self.list[at] = Speaker {
+                    configured: configured.is_some(),
                     own: configured.or(speaker.own),
                     ..speaker
                 };
@@ -183,24 +235,95 @@ impl Speakers {
         self.findings = moved.collect();
     }
 
-    /// Whether an endpoint may speak for one more.
-    pub(crate) fn check(&self, endpoint: usize, eid: EntityId) -> Result<(), TooMany> {
-        let spoken = &self.list[endpoint].spoken;
-        if spoken.len() < limits::ENTITY_IDS_OF_AN_ENDPOINT || spoken.contains(&eid) {
-            Ok(())
-        } else {
-            Err(TooMany)
+    /// Whether an endpoint may bring something of these entity ids, in the words of these hubs.
+    pub(crate) fn check(
+        &self,
+        endpoint: usize,
+        eids: impl Iterator<Item = EntityId>,
+        hubs: impl Iterator<Item = EntityId>,
+    ) -> Result<(), TooMany> {
+        let speaker = &self.list[endpoint];
+        let fits = |known: &BTreeSet<EntityId>,
+                    bound: usize,
+                    others: &mut dyn Iterator<Item = EntityId>| {
+            let new: BTreeSet<EntityId> = others.filter(|it| !known.contains(it)).collect();
+            new.is_empty() || known.len() + new.len() <= bound
+        };
+        let bound = limits::ENTITY_IDS_OF_AN_ENDPOINT;
+        if !fits(&speaker.brought, bound, &mut { eids }) {
+            return Err(TooMany::EntityIds);
         }
+        if !fits(&speaker.hubs, limits::HUBS_OF_AN_ENDPOINT, &mut { hubs }) {
+            return Err(TooMany::Hubs);
+        }
+        Ok(())
     }
 
-    /// An endpoint has said a state under an entity id. What is wrong about that, if it was not known before.
-    pub(crate) fn said(&mut self, now: Time, endpoint: usize, eid: EntityId) -> Option<Finding> {
+    /// An endpoint has brought something of an entity id, which was checked; `by`: in the words of this hub.
+    pub(crate) fn brought(&mut self, endpoint: usize, eid: EntityId, by: Option<EntityId>) {
+        let speaker = &mut self.list[endpoint];
+        speaker.brought.insert(eid);
+        speaker.hubs.extend(by);
+    }
+
+    /// Whether an endpoint may bring something of one more entity id, in the words of one more hub.
+    pub(crate) fn has_room(&self, endpoint: usize) -> bool {
+        let speaker = &self.list[endpoint];
+        speaker.brought.len() < limits::ENTITY_IDS_OF_AN_ENDPOINT
+            && speaker.hubs.len() < limits::HUBS_OF_AN_ENDPOINT
+    }
+
+    /// Forgets what an endpoint has brought of entity ids of which nothing is left.
+    pub(crate) fn forget_but(&mut self, endpoint: usize, live: &BTreeSet<EntityId>) {
+        let Speaker {
+            own,
+            spoken,
+            brought,
+            ..
+        } = &mut self.list[endpoint];
+        brought.retain(|eid| live.contains(eid) || *own == Some(*eid));
+        spoken.retain(|eid| brought.contains(eid));
+    }
+
+    /// An endpoint has brought the beat of a hub, which was checked.
+    pub(crate) fn brought_beat(&mut self, endpoint: usize, by: EntityId) {
+        self.list[endpoint].hubs.insert(by);
+    }
+
+    /// An endpoint goes on from an earlier life of this node, in which this was its own.
+    pub(crate) fn was(&mut self, endpoint: usize, eid: EntityId) {
+        let speaker = &mut self.list[endpoint];
+        speaker.own.get_or_insert(eid);
+        speaker.brought.insert(eid);
+    }
+
+    /// An endpoint has said a state at first hand. What is wrong about that, if it was not known before.
+    pub(crate) fn said(&mut self, now: Time, endpoint: usize, said: Said) -> Option<Finding> {
+        let eid = said.eid;
         for left in self.left.values_mut().filter(|left| left.successor == eid) {
             left.quiet_since = now;
+            left.said |= said.device;
         }
-        self.left.remove(&eid);
-        if !self.list[endpoint].spoken.insert(eid) {
+        self.stays(endpoint, eid);
+        let speaker = &mut self.list[endpoint];
+        let before = speaker.presumed_own();
+        let alone = speaker.spoken.iter().all(|it| Some(*it) == before);
+        if !speaker.spoken.insert(eid) {
             return None;
+        }
+        // A server that is made anew begins so. A relay may: then it says something of the former one, too.
+        if let Some(from) = before.filter(|from| *from != eid && said.begins && alone)
+            && !self.list[endpoint].configured
+        {
+            let left = Left {
+                endpoint,
+                peer: said.peer,
+                successor: eid,
+                unsaid_since: Some(now),
+                quiet_since: now,
+                said: said.device,
+            };
+            return self.leaves(from, left);
         }
         self.shared(endpoint)
     }
@@ -210,7 +333,7 @@ impl Speakers {
         &mut self,
         now: Time,
         config: &Config,
-        endpoint: usize,
+        (endpoint, peer): (usize, Option<PeerId>),
         eid: EntityId,
     ) -> Option<Finding> {
         if let Some(configured) = config.endpoints[endpoint].entity_id {
@@ -221,58 +344,89 @@ impl Speakers {
             };
             return (configured != eid && self.findings.insert(finding.clone())).then_some(finding);
         }
-        self.left.remove(&eid);
+        self.stays(endpoint, eid);
         let before = self.list[endpoint].presumed_own();
         self.list[endpoint].own = Some(eid);
         match before {
             Some(from) if from != eid => {
-                let elsewhere = self.list.iter().any(|other| other.own == Some(from));
-                if !elsewhere && self.left.len() < limits::ENTITY_IDS_LEFT {
-                    let left = Left {
-                        successor: eid,
-                        quiet_since: now,
-                    };
-                    self.left.insert(from, left);
-                }
                 self.list[endpoint].spoken.remove(&from);
-                let finding = Finding::Changed {
+                let known = self.left.get(&from);
+                let left = Left {
                     endpoint,
-                    from,
-                    to: eid,
+                    peer,
+                    successor: eid,
+                    unsaid_since: None,
+                    quiet_since: now,
+                    said: known.is_some_and(|it| it.successor == eid && it.said),
                 };
-                // Only the last change is kept, or they would pile up.
-                self.findings.retain(|other| !matches!(other, Finding::Changed { endpoint: it, .. } if *it == endpoint));
-                self.findings.insert(finding.clone());
-                Some(finding)
+                self.leaves(from, left)
             }
             Some(_) | None => self.shared(endpoint),
         }
     }
 
+    /// The server of an endpoint has left an entity id, unless that is another's.
+    fn leaves(&mut self, from: EntityId, left: Left) -> Option<Finding> {
+        let Left {
+            endpoint,
+            successor: to,
+            ..
+        } = left;
+        let others = (0..).zip(&self.list).filter(|(it, _)| *it != endpoint);
+        let elsewhere = others.into_iter().any(|(_, it)| it.own == Some(from));
+        if !elsewhere && self.left.len() < limits::ENTITY_IDS_LEFT {
+            self.left.insert(from, left);
+        }
+        let finding = Finding::Changed { endpoint, from, to };
+        if self.findings.contains(&finding) {
+            return None;
+        }
+        // Only the last change is kept, or they would pile up.
+        self.findings.retain(
+            |other| !matches!(other, Finding::Changed { endpoint: it, .. } if *it == endpoint),
+        );
+        self.findings.insert(finding.clone());
+        Some(finding)
+    }
+
+    /// An endpoint speaks under an entity id: it has not left that.
+    fn stays(&mut self, endpoint: usize, eid: EntityId) {
+        self.left.remove(&eid);
+        let is_it = |it: &Finding| matches!(it, Finding::Changed { endpoint: of, from, .. } if (*of, *from) == (endpoint, eid));
+        if self.findings.iter().any(is_it) {
+            self.findings.retain(|it| !is_it(it));
+        }
+    }
+
     /// The entity ids whose devices are to be taken back now: their servers have said everything under another one. And when to look again.
-    pub(crate) fn take_left(&mut self, now: Time) -> (Vec<EntityId>, Option<Time>) {
+    pub(crate) fn take_left(&mut self, now: Time) -> (Vec<Due>, Option<Time>) {
         let mut due = Vec::new();
+        let list = &mut self.list;
         self.left.retain(|eid, left| {
-            let is_due = left.quiet_since + limits::DUMP_QUIET <= now;
+            let is_due = left.due().is_some_and(|due| due <= now);
             if is_due {
-                due.push(*eid);
+                let Left {
+                    peer, successor, ..
+                } = *left;
+                due.push(Due {
+                    eid: *eid,
+                    successor,
+                    peer,
+                });
+                let speaker = &mut list[left.endpoint];
+                speaker.spoken.remove(eid);
+                if speaker.own == Some(*eid) {
+                    speaker.own = Some(successor);
+                }
             }
             !is_due
         });
-        let next = self
-            .left
-            .values()
-            .map(|left| left.quiet_since + limits::DUMP_QUIET)
-            .min();
-        (due, next)
+        (due, self.next_left())
     }
 
-    /// When to look for entity ids that were left; a quiet time from now at the latest.
+    /// When to look for entity ids that were left.
     pub(crate) fn next_left(&self) -> Option<Time> {
-        self.left
-            .values()
-            .map(|left| left.quiet_since + limits::DUMP_QUIET)
-            .min()
+        self.left.values().filter_map(Left::due).min()
     }
 
     /// What was found so far about an endpoint.
@@ -309,6 +463,15 @@ mod tests {
         format!("02:00:00:00:00:{number:02x}").parse().unwrap()
     }
 
+    fn said(eid: EntityId) -> Said {
+        Said {
+            eid,
+            peer: None,
+            device: true,
+            begins: false,
+        }
+    }
+
     const NOW: Time = Time::from_micros(1);
     const QUIET: std::time::Duration = limits::DUMP_QUIET;
 
@@ -316,18 +479,18 @@ mod tests {
     fn two_with_one_entity_id_are_found_and_a_relay_is_not_one() {
         let config = config();
         let mut speakers = Speakers::new(&config);
-        assert_eq!(speakers.is(NOW, &config, 0, eid(1)), None);
+        assert_eq!(speakers.is(NOW, &config, (0, None), eid(1)), None);
         // The second speaks for several: it relays.
-        assert_eq!(speakers.is(NOW, &config, 1, eid(2)), None);
-        assert_eq!(speakers.said(NOW, 1, eid(2)), None);
-        assert_eq!(speakers.said(NOW, 1, eid(1)), None);
+        assert_eq!(speakers.is(NOW, &config, (1, None), eid(2)), None);
+        assert_eq!(speakers.said(NOW, 1, said(eid(2))), None);
+        assert_eq!(speakers.said(NOW, 1, said(eid(1))), None);
         let shared = Finding::Shared {
             eid: eid(0x0c),
             endpoints: (0, 2),
         };
         let mut speakers = Speakers::new(&config);
-        assert_eq!(speakers.said(NOW, 0, eid(0x0c)), Some(shared.clone()));
-        assert_eq!(speakers.said(NOW, 0, eid(0x0c)), None, "told once");
+        assert_eq!(speakers.said(NOW, 0, said(eid(0x0c))), Some(shared.clone()));
+        assert_eq!(speakers.said(NOW, 0, said(eid(0x0c))), None, "told once");
         assert_eq!(speakers.findings(2).collect::<Vec<_>>(), [&shared]);
         assert!(
             shared
@@ -340,19 +503,24 @@ mod tests {
     fn an_entity_id_that_was_left_is_taken_back_once_the_new_one_is_quiet() {
         let config = config();
         let mut speakers = Speakers::new(&config);
-        speakers.said(NOW, 0, eid(1));
-        let changed = speakers.is(NOW, &config, 0, eid(2)).unwrap();
+        speakers.said(NOW, 0, said(eid(1)));
+        let changed = speakers.is(NOW, &config, (0, None), eid(2)).unwrap();
         assert_eq!(changed.code(), "entity-id-changed");
         let later = NOW + QUIET / 2;
-        speakers.said(later, 0, eid(2));
+        speakers.said(later, 0, said(eid(2)));
         assert_eq!(
             speakers.take_left(NOW + QUIET),
             (Vec::new(), Some(later + QUIET))
         );
-        assert_eq!(speakers.take_left(later + QUIET), (vec![eid(1)], None));
+        let due = Due {
+            eid: eid(1),
+            successor: eid(2),
+            peer: None,
+        };
+        assert_eq!(speakers.take_left(later + QUIET), (vec![due], None));
         // One that another endpoint has is not taken back.
-        speakers.is(NOW, &config, 1, eid(2));
-        speakers.is(NOW, &config, 0, eid(3));
+        speakers.is(NOW, &config, (1, None), eid(2));
+        speakers.is(NOW, &config, (0, None), eid(3));
         assert_eq!(speakers.next_left(), None);
     }
 
@@ -360,10 +528,14 @@ mod tests {
     fn another_entity_id_than_configured_is_told_once() {
         let config = config();
         let mut speakers = Speakers::new(&config);
-        let finding = speakers.is(NOW, &config, 2, eid(1)).unwrap();
+        let finding = speakers.is(NOW, &config, (2, None), eid(1)).unwrap();
         assert_eq!(finding.code(), "entity-id-not-as-configured");
-        assert_eq!(speakers.is(NOW, &config, 2, eid(1)), None);
-        assert_eq!(speakers.is(NOW, &config, 2, eid(0x0c)), None);
+        assert_eq!(speakers.is(NOW, &config, (2, None), eid(1)), None);
+        assert_eq!(speakers.is(NOW, &config, (2, None), eid(0x0c)), None);
+    }
+
+    fn check(speakers: &Speakers, eid: EntityId) -> Result<(), TooMany> {
+        speakers.check(0, [eid].into_iter(), std::iter::empty())
     }
 
     #[test]
@@ -373,13 +545,11 @@ mod tests {
         for number in 0..limits::ENTITY_IDS_OF_AN_ENDPOINT {
             let [high, low] = u16::try_from(number).unwrap().to_be_bytes();
             let eid: EntityId = format!("02:00:00:00:{high:02x}:{low:02x}").parse().unwrap();
-            assert_eq!(speakers.check(0, eid), Ok(()));
-            speakers.said(NOW, 0, eid);
+            assert_eq!(check(&speakers, eid), Ok(()));
+            speakers.brought(0, eid, None);
         }
-        assert_eq!(
-            speakers.check(0, "04:00:00:00:00:00".parse().unwrap()),
-            Err(TooMany)
-        );
-        assert_eq!(speakers.check(0, eid(1)), Ok(()));
+        let another = "04:00:00:00:00:00".parse().unwrap();
+        assert_eq!(check(&speakers, another), Err(TooMany::EntityIds));
+        assert_eq!(check(&speakers, eid(1)), Ok(()));
     }
 }

@@ -30,6 +30,7 @@ pub(crate) struct Flows {
     /// Over which connection requests go: ours, or one of a peer's that it may be reached by (RFC 5923).
     to: BTreeMap<Destination, FlowId>,
     accepted: usize,
+    /// By what each is counted as.
     accepted_of: BTreeMap<IpAddr, usize>,
     next: u64,
     /// The pause between two pings; zero: none.
@@ -43,8 +44,8 @@ pub(crate) struct Flows {
 struct Flow {
     transport: TransportId,
     remote: SocketAddr,
-    /// The peer opened it.
-    accepted: bool,
+    /// The peer opened it; by what it is counted, its address or its network.
+    accepted: Option<IpAddr>,
     open: bool,
     certificate: Certificate,
     splitter: Splitter,
@@ -104,21 +105,21 @@ impl Flows {
         }
     }
 
-    /// A peer has opened one; `None`: there are too many.
+    /// A peer has opened one, which counts as one of `counted_as`; `None`: there are too many.
     pub(crate) fn accept(
         &mut self,
         out: &mut Outlet<'_>,
         transport: TransportId,
-        remote: SocketAddr,
+        (remote, counted_as): (SocketAddr, IpAddr),
         certificate: Certificate,
     ) -> Option<FlowId> {
-        let of_address = self.accepted_of.get(&remote.ip()).copied().unwrap_or(0);
+        let of_address = self.accepted_of.get(&counted_as).copied().unwrap_or(0);
         if self.accepted >= limits::FLOWS_ACCEPTED || of_address >= limits::FLOWS_OF_AN_ADDRESS {
             return None;
         }
         self.accepted += 1;
-        self.accepted_of.insert(remote.ip(), of_address + 1);
-        let id = self.insert(out, transport, remote, true);
+        self.accepted_of.insert(counted_as, of_address + 1);
+        let id = self.insert(out, transport, remote, Some(counted_as));
         if let Some(flow) = self.list.get_mut(&id) {
             flow.open = true;
             flow.certificate = certificate;
@@ -138,7 +139,7 @@ impl Flows {
             Some(id) => *id,
             None => {
                 let Target { transport, remote } = to.target;
-                let id = self.insert(out, transport, remote, false);
+                let id = self.insert(out, transport, remote, None);
                 self.to.insert(to.clone(), id);
                 out.outbox.flow(FlowCommand::Connect {
                     flow: id,
@@ -164,7 +165,7 @@ impl Flows {
         let Some(flow) = self.list.get_mut(&id) else {
             return Ok(());
         };
-        let bound = match flow.accepted {
+        let bound = match flow.accepted.is_some() {
             true => limits::FLOW_QUEUE_OF_A_PEERS,
             false => limits::FLOW_QUEUE,
         };
@@ -212,7 +213,7 @@ impl Flows {
             return;
         };
         flow.peer_is_done = true;
-        if !flow.accepted || flow.is_over() {
+        if flow.accepted.is_none() || flow.is_over() {
             self.close(out, id, PEER_IS_DONE.to_owned());
         } else {
             self.end(out, id, PEER_IS_DONE);
@@ -259,7 +260,11 @@ impl Flows {
 
     /// Counts what a peer's connection holds now. An error: all of them together hold too much, and this one has just asked for more.
     fn count(&mut self, id: FlowId) -> Result<(), Full> {
-        let Some(flow) = self.list.get_mut(&id).filter(|flow| flow.accepted) else {
+        let Some(flow) = self
+            .list
+            .get_mut(&id)
+            .filter(|flow| flow.accepted.is_some())
+        else {
             return Ok(());
         };
         let before = flow.held;
@@ -294,7 +299,7 @@ impl Flows {
         let Some(flow) = self.list.get(&id) else {
             return;
         };
-        if !flow.accepted || sent_by.ip() != flow.remote.ip() {
+        if flow.accepted.is_none() || sent_by.ip() != flow.remote.ip() {
             return;
         }
         let target = Target {
@@ -344,15 +349,11 @@ impl Flows {
         timers.clear(Timer::Flow(id.0));
         self.to.retain(|_, other| *other != id);
         self.held -= flow.held;
-        if flow.accepted {
+        if let Some(counted_as) = flow.accepted {
             self.accepted -= 1;
-            match self.accepted_of.get(&flow.remote.ip()) {
-                Some(2..) => drop(
-                    self.accepted_of
-                        .entry(flow.remote.ip())
-                        .and_modify(|count| *count -= 1),
-                ),
-                Some(_) | None => drop(self.accepted_of.remove(&flow.remote.ip())),
+            match self.accepted_of.get_mut(&counted_as) {
+                Some(count @ 2..) => *count -= 1,
+                Some(_) | None => drop(self.accepted_of.remove(&counted_as)),
             }
         }
         self.lost.push_back((id, why));
@@ -391,7 +392,7 @@ impl Flows {
         out: &mut Outlet<'_>,
         transport: TransportId,
         remote: SocketAddr,
-        accepted: bool,
+        accepted: Option<IpAddr>,
     ) -> FlowId {
         let id = FlowId(self.next);
         self.next += 1;
@@ -472,14 +473,14 @@ impl Flow {
                 Care::Close("a message began and did not end"),
             )
         });
-        let idle = self.accepted.then(|| {
+        let idle = self.accepted.map(|_| {
             (
                 self.heard.max(self.said) + limits::FLOW_IDLE,
                 Care::Close("nothing was said for long"),
             )
         });
-        let ping =
-            (!self.accepted && !keep_alive.is_zero()).then(|| (self.said + keep_alive, Care::Ping));
+        let ping = (self.accepted.is_none() && !keep_alive.is_zero())
+            .then(|| (self.said + keep_alive, Care::Ping));
         [stalled, half, idle, ping]
             .into_iter()
             .flatten()
@@ -650,9 +651,10 @@ mod tests {
     fn too_many_of_one_address_are_not_taken() {
         let mut bench = Bench::new();
         let accept = |bench: &mut Bench, address: &str| {
-            let remote = address.parse().unwrap();
+            let remote: SocketAddr = address.parse().unwrap();
             bench.with(|flows, out| {
-                flows.accept(out, TransportId(0), remote, Certificate::default())
+                let from = (remote, remote.ip());
+                flows.accept(out, TransportId(0), from, Certificate::default())
             })
         };
         let ids: Vec<_> = (0..limits::FLOWS_OF_AN_ADDRESS)
@@ -668,14 +670,15 @@ mod tests {
     #[test]
     fn an_alias_holds_for_the_peers_own_address_and_proven_names() {
         let mut bench = Bench::new();
-        let remote = "127.0.0.2:40000".parse().unwrap();
+        let remote: SocketAddr = "127.0.0.2:40000".parse().unwrap();
+        let from = (remote, remote.ip());
         let shown = Certificate {
             verified: true,
             subject: Some("b.example".to_owned()),
             names: vec!["a.example".to_owned()],
         };
         let id = bench
-            .with(|flows, out| flows.accept(out, TransportId(0), remote, shown))
+            .with(|flows, out| flows.accept(out, TransportId(0), from, shown))
             .unwrap();
         bench
             .flows
@@ -693,7 +696,7 @@ mod tests {
         assert_ne!(over(&mut bench, "127.0.0.3:5061", "a.example"), id);
         // Without a certificate there is no name that could be right; without TLS none is needed.
         let bare = bench
-            .with(|flows, out| flows.accept(out, TransportId(0), remote, Certificate::default()))
+            .with(|flows, out| flows.accept(out, TransportId(0), from, Certificate::default()))
             .unwrap();
         bench
             .flows

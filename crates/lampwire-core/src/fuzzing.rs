@@ -40,6 +40,33 @@ const CONFIG: &str = "\
 [c]\ntype=asterisk-publication\ndevicestate_publish=c-device\ndevice_state=yes\ndevice_state_filter=^[CP]\nmailbox_state=yes\n\
 [r]\ntype=rewrite\npeer=c\ndevice=SIP/* -> PJSIP/*\nstate=UNAVAILABLE -> NOT_INUSE\n";
 
+/// What a reload makes of it: less of some things, more of others, and a peer that is no more.
+fn other_config() -> String {
+    let without_c = CONFIG.split("[c-device]").next().unwrap_or_default();
+    let rest = "[victim]\ntype=inbound-publication";
+    let rest = CONFIG
+        .split_once(rest)
+        .map(|(_, it)| it)
+        .unwrap_or_default();
+    let changed = format!("{without_c}[victim]\ntype=inbound-publication{rest}");
+    changed
+        .replace("devicestate_publish=c-device\n", "")
+        .replace("@max_devices=20", "@max_devices=5")
+        .replace("hold_time=7", "hold_time=40")
+        .replace(
+            "[r]\ntype=rewrite\npeer=c\ndevice=SIP/* -> PJSIP/*",
+            "[r]\ntype=rewrite\npeer=a\ndevice=P* -> C*",
+        )
+        .replace(
+            "event=asterisk-devicestate\n@lanes=2\noutbound_auth=a",
+            "event=asterisk-devicestate\n@lanes=1\n@canary=yes\n@device_state_filter=^P",
+        )
+        .replace(
+            "identify_by=ip\n",
+            "identify_by=ip\n[new]\ntype=identify\nendpoint=c\nmatch=new.example\n",
+        )
+}
+
 /// The device of the victim's that nobody else may touch.
 const TREASURE: &str = "Victim/1";
 
@@ -52,9 +79,7 @@ const TIMERS_OF_A_SECOND: usize = 20_000;
 /// Reads the bytes as what happens to a node, one thing after the other. The victim's state stays as it is, whatever is sent leaves as
 /// messages, and nothing goes on for ever.
 pub fn node(data: &[u8]) {
-    let mut source = MapSource::new([("node.conf", CONFIG)]);
-    let (config, _) = load("node.conf", &mut source);
-    let mut world = World::new(Arc::new(config));
+    let mut world = World::new([CONFIG.to_owned(), other_config()].map(loaded));
     world.victim_speaks();
     let mut dice = Dice { data, at: 0 };
     // Longer inputs find nothing that shorter ones do not, and take their time.
@@ -67,6 +92,11 @@ pub fn node(data: &[u8]) {
     }
     world.pass(Duration::from_secs(40));
     world.check();
+}
+
+fn loaded(text: String) -> Arc<Config> {
+    let mut source = MapSource::new([("node.conf", text.as_str())]);
+    Arc::new(load("node.conf", &mut source).0)
 }
 
 /// The bytes of a case, read as choices.
@@ -97,7 +127,8 @@ impl<'a> Dice<'a> {
 
 /// A node and what has been seen of it.
 struct World {
-    config: Arc<Config>,
+    /// The one that is in force, and the one that a reload brings.
+    configs: [Arc<Config>; 2],
     node: Node,
     now: Now,
     lives: u8,
@@ -123,14 +154,14 @@ const SOURCES: [&str; 6] = [
 const REMEMBERED: usize = 32;
 
 impl World {
-    fn new(config: Arc<Config>) -> Self {
+    fn new(configs: [Arc<Config>; 2]) -> Self {
         let now = Now {
             at: Time::from_micros(1_000_000),
             wall: WallTime::from_millis(1_767_225_600_000),
         };
         let mut world = Self {
-            node: Self::born(&config, now, 1),
-            config,
+            node: Self::born(&configs[0], now, 1),
+            configs,
             now,
             lives: 1,
             put: Vec::new(),
@@ -157,7 +188,7 @@ impl World {
     }
 
     fn start(&mut self) {
-        let transports = self.config.transports.iter().map(|it| it.bind);
+        let transports = self.configs[0].transports.iter().map(|it| it.bind);
         let bound: Vec<_> = (0..).map(TransportId).zip(transports).collect();
         self.node.start(self.now, &bound);
         self.drain();
@@ -229,6 +260,12 @@ impl World {
                     self.node
                         .handle_unreachable(self.now, TransportId(0), target);
                 }
+                4 | 5 => {
+                    let reloaded = self.node.reload(self.now, Arc::clone(&self.configs[1]));
+                    if reloaded.is_ok() {
+                        self.configs.swap(0, 1);
+                    }
+                }
                 _ => drop(self.node.refresh(self.now, None)),
             },
         }
@@ -271,11 +308,21 @@ impl World {
             3 => format!(r#","life":{number},"seen":9999999999999,"filter":"^(C|[P-S])+$""#),
             _ => String::new(),
         };
-        let body = match (dice.byte() % 8, event) {
+        let mut media_type = "application/json";
+        let body = match (dice.byte() % 11, event) {
             (0, _) => String::new(),
             (1, _) => format!(r#"{{"type":"refresh","eid":"{eid}"{extra}}}"#),
             (2, _) => format!(r#"{{"type":"beat","eid":"{eid}"{extra}}}"#),
             (3, _) => format!(r#"{{"type":"dumped","eid":"{eid}"}}"#),
+            (4, _) => format!(r#"{{"type":"canary","eid":"{eid}","round":{number}}}"#),
+            (5, _) => format!(
+                r#"{{"type":"beat","eid":"02:00:00:00:0c:02","by":"02:00:00:00:0c:02","seq":{number},"complete":{},"held":"{eid}"}}"#,
+                number / 2
+            ),
+            (6 | 7, event) => {
+                media_type = "application/vnd.lampwire.states+json";
+                many(event, [eid, name, state], number, dice)
+            }
             (_, "asterisk-mwi") => format!(
                 r#"{{"type":"mailboxstate","uniqueid":"{name}","old":{},"new":{},"eid":"{eid}"{extra}}}"#,
                 number / 16,
@@ -308,7 +355,7 @@ impl World {
         format!(
             "{method} sip:{resource}@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.2:5060;rport;branch=z9hG4bK{};alias\r\n\
              From: <sip:{user}@x>;tag=f\r\nTo: <sip:{resource}@127.0.0.1>\r\nCall-ID: {number}\r\nCSeq: {number} {method}\r\n{headers}\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+             Content-Type: {media_type}\r\nContent-Length: {}\r\n\r\n{body}",
             dice.byte(),
             body.len()
         )
@@ -463,7 +510,7 @@ impl World {
             .map(|it| (it.key().into_owned(), it))
             .collect();
         self.lives = self.lives.wrapping_add(1);
-        self.node = Self::born(&self.config, self.now, self.lives);
+        self.node = Self::born(&self.configs[0], self.now, self.lives);
         self.node.restore(self.now, kept.into_values().collect());
         self.flows.clear();
         self.requests.clear();
@@ -547,6 +594,42 @@ impl World {
         assert!(self.node.publications(self.now).len() < 2_000);
         let _ = (self.node.peers(self.now), self.node.publishers(self.now));
     }
+}
+
+/// The body of a request that brings many states, of several entity ids.
+fn many(event: &str, [eid, name, state]: [&str; 3], number: u8, dice: &mut Dice<'_>) -> String {
+    let group = |dice: &mut Dice<'_>| {
+        let of = dice.choose(&[eid, "02:00:00:00:0c:01", "02:00:00:00:0c:03"]);
+        let relayed = dice.byte().is_multiple_of(2);
+        let (version, behind) = match relayed {
+            true => (
+                format!(r#","by":"02:00:00:00:0c:02","seq":{number}"#),
+                format!(",{}", dice.byte()),
+            ),
+            false => (String::new(), String::new()),
+        };
+        let lost = if relayed && dice.byte().is_multiple_of(4) {
+            r#","lost":true"#
+        } else {
+            ""
+        };
+        let states: Vec<String> = (0..dice.byte() % 4)
+            .map(|index| match event {
+                "asterisk-mwi" => format!(r#"["{name}{index}",{},{index}]"#, number % 5),
+                _ => format!(r#"["{name}{index}","{state}"{behind}]"#),
+            })
+            .collect();
+        let kind = match event {
+            "asterisk-mwi" => "mailboxes",
+            _ => "devices",
+        };
+        format!(
+            r#"{{"eid":"{of}"{version}{lost},"{kind}":[{}]}}"#,
+            states.join(",")
+        )
+    };
+    let groups: Vec<String> = (0..=dice.byte() % 3).map(|_| group(dice)).collect();
+    format!("[{}]", groups.join(","))
 }
 
 fn remember<T>(list: &mut Vec<T>, item: T) {

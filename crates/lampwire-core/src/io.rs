@@ -281,10 +281,15 @@ pub enum Event {
     },
     /// A mailbox's counts were set. Only while watched.
     Mailbox {
-        /// The mailbox after the change.
-        mailbox: MailboxView,
+        /// What the mailbox shows after the change: another entity's counts, where another owns the mailbox. `None`: nobody says
+        /// anything of it any more.
+        shown: Option<MailboxView>,
         /// The entity that spoke.
         eid: EntityId,
+        /// What it says now.
+        said: MailboxView,
+        /// It says nothing any more: `said` is what others are told of that.
+        taken_back: bool,
         /// (new, old) as that entity had said before.
         previous: Option<(u16, u16)>,
     },

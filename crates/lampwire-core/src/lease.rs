@@ -45,8 +45,10 @@ struct Hub {
     life: Life,
     /// Everything that it stamped up to this number is known here, or known to be gone.
     complete: Option<u64>,
-    /// Up to which number each peer has told all that it knows.
-    told: BTreeMap<PeerId, u64>,
+    /// Up to which number each peer has told all that it knows, and whether that is of all names.
+    told: BTreeMap<PeerId, (u64, bool)>,
+    /// What it said with that beat that it soon holds to be lost.
+    held: Vec<EntityId>,
 }
 
 /// Whether a node or a hub is there.
@@ -186,6 +188,13 @@ impl Leases {
         concerned
     }
 
+    /// A peer speaks under another entity id than this one from now on.
+    pub(crate) fn leave(&mut self, eid: EidId, peer: PeerId) {
+        if let Some(lease) = self.list.get_mut(&eid) {
+            lease.ways.remove(&peer);
+        }
+    }
+
     /// What is taken of peers is another: what was complete may be no more.
     pub(crate) fn forget_complete(&mut self) {
         for hub in self.hubs.values_mut() {
@@ -261,10 +270,30 @@ impl Leases {
         }
     }
 
+    /// What a hub says with its beat that it soon holds to be lost.
+    pub(crate) fn note_held(&mut self, by: EntityId, held: &[EntityId]) {
+        if let Some(hub) = self.hubs.get_mut(&by) {
+            hub.held.clear();
+            hub.held.extend_from_slice(held);
+        }
+    }
+
+    /// The same, for whoever is told that beat.
+    pub(crate) fn held_by(&self, by: EntityId) -> &[EntityId] {
+        self.hubs.get(&by).map_or(&[], |hub| &hub.held)
+    }
+
+    /// The entity ids that are held here, and are lost before this time.
+    pub(crate) fn lost_before(&self, time: Time) -> Vec<EidId> {
+        let soon = |lease: &Lease| matches!(lease.life, Life::Held(at) if at <= time);
+        let held = self.list.iter().filter(|(_, lease)| soon(lease));
+        held.map(|(eid, _)| *eid).collect()
+    }
+
     /// The newest number of a hub's that is known here, of its beats and of what others have told all of.
     pub(crate) fn newest_of(&self, by: EntityId) -> Option<u64> {
         let hub = self.hubs.get(&by)?;
-        let told = hub.told.values().copied().max();
+        let told = hub.told.values().map(|told| told.0).max();
         Some(hub.beat.max(hub.complete.max(told).unwrap_or(0)))
     }
 
@@ -282,10 +311,11 @@ impl Leases {
             .map(|(by, hub)| (*by, hub.beat))
     }
 
-    /// When the next hub falls silent, if no beat of it comes until then.
-    pub(crate) fn next_silence(&self, now: Time) -> Option<Time> {
-        let ends = self.hubs.values().map(|hub| hub.at + limits::HUB_SILENT);
-        ends.filter(|end| *end > now).min()
+    /// When the next hub falls silent, if no beat of it comes until then. One that has, and was not looked at yet, is not passed over: beats of
+    /// others would put that off for ever.
+    pub(crate) fn next_silence(&self) -> Option<Time> {
+        let there = self.hubs.values().filter(|hub| hub.life == Life::Alive);
+        there.map(|hub| hub.at + limits::HUB_SILENT).min()
     }
 
     /// What a hub's life is. One that there was no room for is taken to be there.
@@ -317,7 +347,7 @@ impl Leases {
     pub(crate) fn note_complete(&mut self, by: EntityId, peer: PeerId, seq: u64, full: bool) {
         if let Some(hub) = self.hubs.get_mut(&by) {
             let told = hub.told.entry(peer).or_default();
-            *told = seq.max(*told);
+            *told = (seq.max(told.0), full);
             if full {
                 hub.complete = hub.complete.max(Some(seq));
             }
@@ -329,9 +359,15 @@ impl Leases {
         self.hubs.get(&by)?.complete
     }
 
+    /// Whether a peer is a hub, and no filter of its stands before what it tells.
+    pub(crate) fn tells_all(&self, peer: PeerId) -> bool {
+        let mut told = self.hubs.values().filter_map(|hub| hub.told.get(&peer));
+        told.next().is_some_and(|first| first.1) && told.all(|told| told.1)
+    }
+
     /// Up to which number a peer has told all that it knows of what a hub has stamped.
     pub(crate) fn told(&self, by: EntityId, peer: PeerId) -> Option<u64> {
-        self.hubs.get(&by)?.told.get(&peer).copied()
+        self.hubs.get(&by)?.told.get(&peer).map(|told| told.0)
     }
 
     /// A peer has begun anew: what it said of its earlier life says nothing of this one.
@@ -356,6 +392,7 @@ impl Hub {
             life: Life::Alive,
             complete: None,
             told: BTreeMap::new(),
+            held: Vec::new(),
         }
     }
 
@@ -417,7 +454,10 @@ mod tests {
         let mut leases = Leases::default();
         assert!(leases.note_hub(NOW, hub(1)));
         let silent = NOW + limits::HUB_SILENT;
-        assert_eq!(leases.next_silence(NOW), Some(silent));
+        assert_eq!(leases.next_silence(), Some(silent));
+        // Another's beat at that very moment does not put off that it is looked at.
+        assert!(leases.beat(silent, hub(2), 1));
+        assert_eq!(leases.next_silence(), Some(silent));
         assert_eq!(leases.look_at_hub(NOW, hub(1), NOW + HOLD), None);
         let held = Life::Held(silent + HOLD);
         assert_eq!(

@@ -68,15 +68,16 @@ pub use self::io::{
 };
 pub use self::lately::DropCause;
 pub use self::node::{
-    Census, ChangeView, DeliveryView, DeviceExplanation, DroppedView, MailboxExplanation, Node,
-    NotReloaded, RelationChange, RelationTurn, ReloadReport, ReloadWarning, Said, SetError,
+    Behind, Census, ChangeView, DeliveryView, DeviceExplanation, DroppedView, MailboxExplanation,
+    Node, NotReloaded, RelationChange, RelationTurn, ReloadReport, ReloadWarning, Said, SetError,
     SetOutcome, SetValue, Setting, Setup, TakenView, ToldView, Trail, UnknownPublisher, Verdict,
 };
 pub use self::publisher::Delivery;
+pub use self::strangers::network_of;
 pub use self::sum::sum;
 pub use self::table::{Source, TableFull};
 pub use self::time::{Now, Time, WallTime};
 pub use self::view::{
-    AnswerView, DeviceView, EntityView, LaneView, MailboxView, Page, PeerStatus, PeerView,
-    PublicationView, PublisherStatus, PublisherView,
+    AnswerView, DeviceView, EntityView, LaneView, MailboxView, Page, PeerCounts, PeerStatus,
+    PeerView, PublicationView, PublisherStatus, PublisherView,
 };

@@ -6,6 +6,10 @@ use std::time::Duration;
 /// overtaken. 65,536 entries of 16 bytes are 1 MB and more than a second at 50,000 changes a second.
 pub const CHANGE_LOG_ENTRIES: usize = 65_536;
 
+/// Changes of one publisher that are looked at to tell in an event how far its peer is behind: an event comes with what happened, and not
+/// when somebody asks, and all peers may go at once.
+pub const BEHIND_IN_EVENT: usize = 1024;
+
 /// Entries in one segment of the journal: what one compaction touches at most, so that no change waits for more than that.
 pub const JOURNAL_SEGMENT_ENTRIES: usize = 4096;
 
@@ -69,10 +73,14 @@ pub const STRANGER_BURST: u32 = 512;
 /// Addresses whose unproven requests are counted one by one; all others share one bucket. About 1 MB.
 pub const STRANGERS: usize = 16_384;
 
+/// Addresses at which an endpoint is remembered to have proven itself: the servers that publish as one, and where they were before. 40 bytes each.
+pub const HOMES_OF_AN_ENDPOINT: usize = 16;
+
 /// The time of one request in the bucket that all others share: a thousand answers a second.
 pub const STRANGERS_OTHERS_COST: Duration = Duration::from_millis(1);
 
-/// The time of one request that cannot be proven but comes from a configured peer's address: a thousand answers a second.
+/// The time of one request that cannot be proven but comes from a configured peer's address, or asks for a challenge where its endpoint has proven
+/// itself: a thousand answers a second.
 pub const STRANGERS_AT_A_PEERS_COST: Duration = Duration::from_millis(1);
 
 /// The time of one answer that says that there are too many requests, to all addresses together: a hundred a second. They are for people who
@@ -150,6 +158,11 @@ pub const DNS_SOONEST: Duration = Duration::from_secs(5);
 /// The latest that a question is asked again: a day, so that a wrong life of an answer heals.
 pub const DNS_LATEST: Duration = Duration::from_secs(86_400);
 
+/// How long unproven requests of unknown addresses are not answered while names of the configuration were never answered: longer than a site's
+/// DNS server needs to come up beside this node. A peer that is challenged before its name is known may be silent until somebody restarts it; new
+/// addresses cannot be kept waiting for ever.
+pub const NAMES_AWAITED: Duration = Duration::from_secs(300);
+
 /// Questions to the DNS that are kept: a thousand peers with three services and a host each.
 pub const DNS_QUESTIONS: usize = 4096;
 
@@ -200,7 +213,8 @@ pub const FLOW_LINGER: Duration = Duration::from_secs(1);
 /// Connections of peers held at once. 10,000 sites with one each; each costs a task and a few kB.
 pub const FLOWS_ACCEPTED: usize = 10_000;
 
-/// Connections of one address held at once: a site's servers behind one NAT, and old ones that have not been noticed to be dead.
+/// Connections of one address held at once (of one IPv6 network of 64 bits, but where the address is a configured peer's): a site's servers behind
+/// one NAT, and old ones that have not been noticed to be dead.
 pub const FLOWS_OF_AN_ADDRESS: usize = 100;
 
 /// Names of a certificate under which its owner may be reached by its own connection.
@@ -233,11 +247,22 @@ pub const TCP_REFUSED_FOR: Duration = Duration::from_secs(300);
 /// Entity ids that one endpoint may speak for: a hub speaks for all its peers, anybody else for one.
 pub const ENTITY_IDS_OF_AN_ENDPOINT: usize = 1024;
 
+/// Hubs whose words one endpoint may bring: all of a mesh that is larger than any that is known of. Four endpoints may take all the room there is.
+pub const HUBS_OF_AN_ENDPOINT: usize = 256;
+
 /// Entity ids that were left by their servers and whose devices are to be taken back.
 pub const ENTITY_IDS_LEFT: usize = 1024;
 
+/// How long a server that began anew under another entity id, and does not say by `refresh` which is its own, must have said nothing under the
+/// former one before its devices of then are taken back: one that speaks for both has said something of each by then.
+pub const LEFT_UNSAID: Duration = Duration::from_secs(60);
+
 /// How often a hub shows itself to other hubs, by one small request to each of them.
 pub const HUB_BEAT: Duration = Duration::from_secs(5);
+
+/// How long before a hub holds a node to be lost it says so with its beats, if that is more than half of the time for which it holds it: some of
+/// them arrive, and who hears the node takes over what the hub has stamped of it.
+pub const HELD_TOLD: Duration = Duration::from_secs(15);
 
 /// A hub of which no beat has come for this time is not heard any more: three were lost, with every copy of them.
 pub const HUB_SILENT: Duration = Duration::from_secs(20);
@@ -361,6 +386,9 @@ pub const BUS_RETRY_FIRST: Duration = Duration::from_millis(250);
 
 /// The longest of these pauses.
 pub const BUS_RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// Characters of a reason phrase that are shown to whoever asks for a peer's last answer. Each escaped one counts as what is written for it.
+pub const REASON_SHOWN: usize = 128;
 
 /// States that have run out and are taken back in one turn, so that a program that has died with a hundred thousand holds up nobody else.
 pub const EXPIRED_AT_A_TIME: usize = 1024;

@@ -38,12 +38,14 @@ pub(crate) struct Peer {
     pub(crate) missed: Option<Missed>,
     /// When it was last asked for everything.
     pub(crate) asked_at: Option<Time>,
-    /// When we last challenged it, if nothing has been heard of it since.
-    pub(crate) challenged: Option<WallTime>,
+    /// When we challenged it, if it has sent nothing since that was taken.
+    pub(crate) challenged: Option<Challenged>,
     /// It does not answer, and nothing was taken of it lately.
     pub(crate) away: bool,
     /// Its last publication has ended, and nothing was taken of it since.
     pub(crate) ended: bool,
+    /// Until when its empty initial PUBLISH shows that it is there, though it holds no publication.
+    pub(crate) knocks_until: Option<Time>,
     /// Until when what was last taken of it shows that it is there.
     pub(crate) taken_until: Time,
     /// When a state of it was last taken.
@@ -97,6 +99,16 @@ pub(crate) struct Missed {
     pub(crate) at: WallTime,
     /// What has to change before the peer is asked again.
     pub(crate) until: Until,
+    /// Some were refused because it speaks for too many entity ids, or brings the words of too many hubs.
+    pub(crate) too_many_entity_ids: bool,
+}
+
+/// A challenge that was not answered yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Challenged {
+    pub(crate) at: WallTime,
+    /// The request came from an address of the peer's. Else it had only its name, which anybody may use.
+    pub(crate) from_its_address: bool,
 }
 
 /// When the reason of a refusal is gone.
@@ -114,7 +126,6 @@ impl Peer {
     /// A sign of life.
     pub(crate) fn heard(&mut self, now: Now) {
         self.last_heard = Some(now.wall);
-        self.challenged = None;
     }
 
     /// Whether it is there, as far as is known.
@@ -321,6 +332,7 @@ impl Peers {
             challenged: None,
             away: false,
             ended: false,
+            knocks_until: None,
             taken_until: Time::default(),
             said_at: Time::default(),
             refusals: 0,
@@ -348,6 +360,13 @@ impl Peers {
 
     pub(crate) fn of_asterisk_publication(&self, name: &str) -> Option<PeerId> {
         self.of_asterisk_publication.get(name).copied()
+    }
+
+    /// The Asterisk that is reached by the manager interface of this section.
+    pub(crate) fn of_ami(&self, name: &str) -> Option<PeerId> {
+        let mut peers = self.iter();
+        let (id, _) = peers.find(|(_, peer)| peer.ami.is_some() && peer.name == name)?;
+        Some(id)
     }
 
     pub(crate) fn of_publisher(&self, publisher: PublisherId) -> Option<PeerId> {

@@ -34,6 +34,12 @@ pub enum Record {
     },
     /// The node ended in order: nothing that peers said has been missed.
     Closed(bool),
+    /// By what rules a publish told its peer.
+    Terms(KeptTerms),
+    /// A publish that is no more, by its name.
+    TermsGone(String),
+    /// By what rules an asterisk-publication took its peer's states.
+    Taking(KeptTaking),
 }
 
 /// A value that is kept.
@@ -123,6 +129,51 @@ pub struct KeptLane {
     pub confirmed: u64,
 }
 
+/// By what rules a publish told its peer: where they are others at the next start, the peer is told what has become of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptTerms {
+    /// The outbound-publish's name.
+    pub publish: String,
+    /// Where it leads: a publish of the same name that leads elsewhere is another.
+    pub server_uri: String,
+    /// What others had told went to the peer.
+    pub relay: bool,
+    /// The filter on names, as it was written.
+    pub filter: Option<String>,
+    /// The peer's own entity id, under which it is told nothing.
+    pub peer: Option<EntityId>,
+    /// How it was told otherwise.
+    pub rewrites: Vec<KeptRewrite>,
+}
+
+/// By what rules an asterisk-publication took its peer's states.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptTaking {
+    /// The asterisk-publication's name.
+    pub peer: String,
+    /// Devices were taken.
+    pub devices: bool,
+    /// Mailboxes were taken.
+    pub mailboxes: bool,
+    /// The filter on devices, as it was written.
+    pub device_filter: Option<String>,
+    /// The filter on mailboxes, as it was written.
+    pub mailbox_filter: Option<String>,
+    /// What of it had other names here.
+    pub rewrites: Vec<KeptRewrite>,
+}
+
+/// One rewrite section's rules, as they are written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptRewrite {
+    /// Devices: `THEIRS -> OURS`.
+    pub devices: Vec<String>,
+    /// Mailboxes: `THEIRS -> OURS`.
+    pub mailboxes: Vec<String>,
+    /// States: the peer's and ours.
+    pub states: Vec<(DeviceState, DeviceState)>,
+}
+
 impl Record {
     /// What makes two records concern the same thing.
     pub fn key(&self) -> RecordKey<&str> {
@@ -138,12 +189,15 @@ impl Record {
             Self::Lane(lane) => RecordKey::Lane(&lane.publish, lane.lane),
             Self::Peer { name, .. } => RecordKey::Peer(name),
             Self::Closed(_) => RecordKey::Closed,
+            Self::Terms(terms) => RecordKey::Terms(&terms.publish),
+            Self::TermsGone(publish) => RecordKey::Terms(publish),
+            Self::Taking(taking) => RecordKey::Taking(&taking.peer),
         }
     }
 
     /// Whether it says that there is nothing, so that it need not be kept in a snapshot.
     pub const fn is_absence(&self) -> bool {
-        matches!(self, Self::PublicationGone(_))
+        matches!(self, Self::PublicationGone(_) | Self::TermsGone(_))
     }
 }
 
@@ -162,6 +216,10 @@ pub enum RecordKey<Text> {
     Peer(Text),
     /// How the node ended.
     Closed,
+    /// The outbound-publish's name.
+    Terms(Text),
+    /// The asterisk-publication's name.
+    Taking(Text),
 }
 
 impl RecordKey<&str> {
@@ -174,6 +232,8 @@ impl RecordKey<&str> {
             Self::Lane(publish, lane) => RecordKey::Lane(publish.to_owned(), lane),
             Self::Peer(name) => RecordKey::Peer(name.to_owned()),
             Self::Closed => RecordKey::Closed,
+            Self::Terms(publish) => RecordKey::Terms(publish.to_owned()),
+            Self::Taking(peer) => RecordKey::Taking(peer.to_owned()),
         }
     }
 }

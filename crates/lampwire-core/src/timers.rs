@@ -29,6 +29,8 @@ pub(crate) enum Timer {
     Missed(u16),
     /// A peer may be away by now.
     Peer(u16),
+    /// A peer that holds no publication would have asked for another by now.
+    Knock(u16),
     /// A dump of a peer's may be over.
     Sweep(u16),
     /// Our beat is due.
@@ -59,6 +61,8 @@ pub(crate) enum Timer {
     Column,
     /// A value that differs from what its home says has done so for long.
     Shadows,
+    /// What sinks hold and nobody has spoken of since the node began is to be taken out.
+    Unspoken,
     /// The time that a shutdown waits is over.
     Shutdown,
 }

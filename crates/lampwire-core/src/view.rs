@@ -6,6 +6,7 @@ use std::time::Duration;
 use lampwire_sip::{DeviceState, EntityId, EventPackage};
 
 use crate::counters::Histogram;
+use crate::limits;
 use crate::table::Source;
 use crate::time::WallTime;
 
@@ -91,6 +92,17 @@ impl PeerStatus {
     }
 }
 
+/// Peers by their status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerCounts {
+    /// Those that are there.
+    pub up: usize,
+    /// Those that are not.
+    pub down: usize,
+    /// Those of which nothing is known.
+    pub unknown: usize,
+}
+
 /// A peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerView {
@@ -112,7 +124,7 @@ pub struct PeerView {
     pub round_trip: Option<Duration>,
     /// How long the last canary took there and back, where there is one (`@canary`).
     pub canary: Option<Duration>,
-    /// States that it should hold and has not confirmed.
+    /// States that it should hold and has not confirmed, among the oldest [`limits::CHANGE_LOG_ENTRIES`] changes of each publisher.
     pub behind: u64,
     /// What an operator should know.
     pub notes: Vec<String>,
@@ -163,7 +175,7 @@ pub struct PublisherView {
     pub status: PublisherStatus,
     /// Its open publications at the peer.
     pub lanes: Vec<LaneView>,
-    /// States that the peer should hold and has not confirmed.
+    /// States that the peer should hold and has not confirmed, among its oldest [`limits::CHANGE_LOG_ENTRIES`] changes.
     pub behind: u64,
     /// Requests sent, copies not counted.
     pub sent: u64,
@@ -194,6 +206,8 @@ pub struct LaneView {
     pub index: u16,
     /// The peer has given an entity tag that is in use.
     pub open: bool,
+    /// When it began; `None` also where that was before this start of the node.
+    pub opened_at: Option<WallTime>,
     /// When the peer would forget it.
     pub expires_at: Option<WallTime>,
     /// A request is on its way.
@@ -205,7 +219,7 @@ pub struct LaneView {
 pub struct AnswerView {
     /// Its status.
     pub status: u16,
-    /// Its reason phrase, as the peer wrote it, at most 128 bytes.
+    /// Its reason phrase, as the peer wrote it, but with control characters escaped, and not all of a long one.
     pub reason: String,
     /// When it came.
     pub at: WallTime,
@@ -232,4 +246,26 @@ pub struct PublicationView {
     pub expires_at: WallTime,
     /// States taken in over it.
     pub states: u64,
+}
+
+/// A peer's words as they can be shown anywhere: none of its control characters reaches a terminal as such.
+pub(crate) fn in_print(text: &str) -> String {
+    let mut shown = String::new();
+    let mut room = limits::REASON_SHOWN;
+    for character in text.chars() {
+        let unfit = character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
+        let length = match unfit {
+            true => character.escape_default().count(),
+            false => 1,
+        };
+        if length > room {
+            break;
+        }
+        room -= length;
+        match unfit {
+            true => shown.extend(character.escape_default()),
+            false => shown.push(character),
+        }
+    }
+    shown
 }

@@ -254,6 +254,9 @@ impl Bus {
 
     /// The servers of a site lose what they kept.
     pub fn wipe(&mut self, now: Time, site: &str) {
+        if std::env::var_os("LAMPWIRE_SIM_WIRE").is_some() {
+            println!("{now:?} bucket {site} wiped");
+        }
         if let Some(bucket) = self.buckets.get_mut(site) {
             self.incarnations += 1;
             *bucket = Bucket {

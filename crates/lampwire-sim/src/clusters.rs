@@ -512,7 +512,7 @@ impl World {
         self.shape.is_node(member) || self.shape.attached(member).any(|node| self.is_up(node))
     }
 
-    /// Whether a stock Asterisk was told something by a node that has forgotten it since, and that stands in no bucket either: who is there for
+    /// Whether a stock Asterisk was told something by a node that has forgotten it since, and that stands in no bucket either: who may speak to
     /// it does not know that there is anything to be taken back, and the Asterisk does not say what it knows of others.
     fn is_unknown(&self, at: usize, name: &str, of: usize) -> bool {
         let eid = entity_id_of(number(of));
@@ -522,14 +522,11 @@ impl World {
             view.is_some_and(|view| view.entities.iter().any(|it| it.eid == eid))
         };
         let hex: String = eid.to_string().split(':').collect();
+        let mut nodes = self.shape.attached(at);
         self.shape.stock.contains(&at)
-            && self
-                .shape
-                .attached(at)
-                .any(|node| self.killed.contains(&node))
+            && nodes.any(|node| self.killed.contains(&node) && !knows(node))
             && (!(0..self.shape.nodes).any(knows)
-                || !self.shape.attached(at).any(knows)
-                    && !self.fleet.bus.holds(&format!(".d.{hex}.{name}")))
+                || !self.fleet.bus.holds(&format!(".d.{hex}.{name}")))
     }
 
     /// What all others should hold of a device.

@@ -459,7 +459,8 @@ impl Observer for Referee {
                 previous,
             } if state_of(device, *eid) == *previous => Ok(()),
             Event::Device { device, eid, .. } => self.device(index, device, *eid),
-            Event::Mailbox { mailbox, .. } => self.mailbox(index, mailbox),
+            // What is shown of another was told when that one said it.
+            Event::Mailbox { said, .. } => self.mailbox(index, said),
             Event::Peer { .. } | Event::Publication { .. } | Event::Notice(_) => Ok(()),
         };
         if let Err(wrong) = outcome {

@@ -208,6 +208,8 @@ pub struct Extras<'a> {
     pub complete: Option<u64>,
     /// Beside `complete`: everything that a filter lets through.
     pub partial: bool,
+    /// A `beat`: entity ids that the hub does not hear at first hand any more and soon holds to be lost; [`Extras::HELD`] at most.
+    pub held: Vec<EntityId>,
 }
 
 /// Which of two values of one name under one entity id is newer: the one with the higher number, and of the same number the one of the higher
@@ -221,6 +223,9 @@ pub struct Version {
 }
 
 impl Extras<'_> {
+    /// How many entity ids one `beat` names.
+    pub const HELD: usize = 16;
+
     /// The same, with texts of its own.
     pub fn into_owned(self) -> Extras<'static> {
         Extras {
@@ -233,6 +238,7 @@ impl Extras<'_> {
             round: self.round,
             complete: self.complete,
             partial: self.partial,
+            held: self.held,
         }
     }
 
@@ -266,6 +272,13 @@ impl Extras<'_> {
         }
         if self.partial {
             out.extend_from_slice(b",\"partial\":true");
+        }
+        for (index, eid) in self.held.iter().enumerate() {
+            let before = if index == 0 { ",\"held\":\"" } else { "," };
+            let _ = write!(out, "{before}{eid}");
+        }
+        if !self.held.is_empty() {
+            out.push(b'"');
         }
     }
 }
@@ -383,6 +396,13 @@ impl<'a> StateChange<'a> {
             filter: members.filter.0,
             complete: members.complete.natural(),
             partial: members.partial.0,
+            held: match members.held.0 {
+                Some(held) => {
+                    let eids = held.split(',').take(Extras::HELD);
+                    eids.filter_map(|eid| eid.parse().ok()).collect()
+                }
+                None => Vec::new(),
+            },
         };
         let change = match (&*kind, event) {
             ("refresh", EventPackage::DeviceState | EventPackage::Mwi) => Ok(Self::Refresh { eid }),
@@ -544,6 +564,7 @@ struct Members<'a> {
     filter: Text<'a>,
     complete: Number,
     partial: Truth,
+    held: Text<'a>,
 }
 
 /// A member that should be `true`; anything else is `false`.
@@ -616,6 +637,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
                         "filter" => members.filter = map.next_value()?,
                         "complete" => members.complete = map.next_value()?,
                         "partial" => members.partial = map.next_value()?,
+                        "held" => members.held = map.next_value()?,
                         _ => {
                             map.next_value::<IgnoredAny>()?;
                         }
@@ -840,6 +862,14 @@ mod tests {
                 Extras {
                     complete: Some(9),
                     partial: true,
+                    ..Extras::default()
+                },
+            ),
+            (
+                StateChange::Beat { eid },
+                Extras {
+                    version: Some(version),
+                    held: vec![eid, version.by],
                     ..Extras::default()
                 },
             ),

@@ -1,7 +1,8 @@
 //! What an honest peer feels of a flood: `cargo bench -p lampwire --bench flood [-- --json]`.
 //!
-//! A node on loopback takes 200 changes a second from one honest peer, first alone and then beside 50,000 requests a second of strangers from 32
-//! addresses. Latency runs from the moment at which a change was due to its 200, so that nothing is left out while the peer waits.
+//! A node on loopback takes 200 changes a second from one honest peer: alone, beside 50,000 requests a second of strangers from 32 addresses, and
+//! beside another peer, as identified as it is, that has 256 publications and 50,000 changes a second to say, each as soon as the last of its
+//! publication is answered. Latency runs from the moment at which a change was due to its 200, so that nothing is left out while the peer waits.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -15,11 +16,22 @@ use std::time::{Duration, Instant};
 /// The node's SIP and HTTP addresses.
 const NODE: &str = "127.0.97.1:5060";
 const HTTP: &str = "127.0.97.1:7060";
-/// The honest peer.
-const HONEST: &str = "127.0.97.2:5060";
-/// Changes a second, and the publications that they are spread over.
-const RATE: u32 = 200;
-const LANES: usize = 20;
+/// The honest peer: changes a second, and the publications that they are spread over.
+const HONEST: Kind = Kind {
+    name: "honest",
+    address: "127.0.97.2:5060",
+    eid: "02:00:00:00:00:02",
+    rate: 200,
+    lanes: 20,
+};
+/// One that is identified as well, and has more to say than anybody can take.
+const BUSY: Kind = Kind {
+    name: "busy",
+    address: "127.0.97.3:5060",
+    eid: "02:00:00:00:00:03",
+    rate: 50_000,
+    lanes: 256,
+};
 /// Requests a second of the flood, its sources, and how many leave in one go.
 const FLOOD: u64 = 50_000;
 const SOURCES: u8 = 32;
@@ -35,7 +47,7 @@ fn main() {
     }
     let json = arguments.iter().any(|it| it == "--json");
     let node = Node::start();
-    let mut peer = Peer::new();
+    let mut peer = Peer::new(HONEST);
     let began = node.resources();
     let idle = peer.run(IDLE_FOR);
     let before = node.resources();
@@ -58,20 +70,42 @@ fn main() {
         refused: first.refused + second.refused,
         unanswered: first.unanswered + second.unanswered,
     };
+    let busy = {
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stop);
+        let busy = std::thread::spawn(move || {
+            let mut peer = Peer::new(BUSY);
+            peer.run_until(|_| told.load(Ordering::Relaxed))
+        });
+        let beside = peer.run(FLOOD_FOR);
+        stop.store(true, Ordering::Relaxed);
+        (beside, busy.join().expect("the busy peer ends"))
+    };
+    let (neighbour, busy) = busy;
+    let busy_rate = busy.latencies.len() as f64 / FLOOD_FOR.as_secs_f64();
+    let last = node.resources();
     let wrong = node.wrong(&peer);
     let (idle_p99, flood_p99) = (idle.percentile(99.0), beside.percentile(99.0));
+    let neighbour_p99 = neighbour.percentile(99.0);
     let bound = (idle_p99 * 3).max(Duration::from_millis(5));
-    let share = beside.copies as f64 / beside.latencies.len().max(1) as f64;
+    let share_of = |it: &Figures| it.copies as f64 / it.latencies.len().max(1) as f64;
+    let share = share_of(&beside).max(share_of(&neighbour));
     let rate = sent.load(Ordering::Relaxed) as f64 / took.as_secs_f64();
     let cpu = (after.cpu - before.cpu).as_secs_f64() / took.as_secs_f64();
     let verdicts = [
         (
             "no change lost",
-            wrong == 0 && beside.refused == 0 && beside.unanswered == 0,
+            [&beside, &neighbour]
+                .iter()
+                .all(|it| wrong == 0 && it.refused == 0 && it.unanswered == 0),
         ),
         (
-            "p99 at most the larger of 3 x idle and 5 ms",
+            "p99 in the flood at most the larger of 3 x idle and 5 ms",
             flood_p99 <= bound,
+        ),
+        (
+            "p99 beside a busy peer at most the larger of 3 x idle and 5 ms",
+            neighbour_p99 <= bound,
         ),
         ("at most 0.1 % sent again", share <= 0.001),
         ("memory bounded", after.memory <= half.memory + 8 * 1024),
@@ -83,36 +117,31 @@ fn main() {
             .collect();
         let figures = serde_json::json!({
             "idle": idle.json(), "flood": beside.json(), "flood_sent_per_second": rate,
+            "beside_busy_peer": neighbour.json(), "busy_peer": busy.json(), "busy_peer_changes_per_second": busy_rate,
             "flood_answered": answered.load(Ordering::Relaxed), "node_cpu": cpu,
-            "memory_kib": { "start": began.memory, "before": before.memory, "half": half.memory, "end": after.memory },
-            "kernel_drops": after.drops - before.drops, "wrong_states": wrong, "verdicts": verdicts,
+            "memory_kib": { "start": began.memory, "before": before.memory, "half": half.memory, "end": after.memory, "after_busy_peer": last.memory },
+            "kernel_drops": after.drops - before.drops, "kernel_drops_beside_busy_peer": last.drops - after.drops, "wrong_states": wrong, "verdicts": verdicts,
         });
         println!("{figures:#}");
         return;
     }
-    println!("{:<34}{:>12}{:>12}", "", "alone", "in the flood");
+    let columns = [&idle, &beside, &neighbour];
+    println!(
+        "{:<34}{:>14}{:>14}{:>18}",
+        "", "alone", "in the flood", "by a busy peer"
+    );
     for (name, percent) in [("median", 50.0), ("p99", 99.0), ("longest", 100.0)] {
-        let (alone, flooded) = (idle.percentile(percent), beside.percentile(percent));
-        println!(
-            "{name:<34}{:>9.2} ms{:>9.2} ms",
-            millis(alone),
-            millis(flooded)
-        );
+        let [alone, flooded, beside] = columns.map(|it| millis(it.percentile(percent)));
+        println!("{name:<34}{alone:>11.2} ms{flooded:>11.2} ms{beside:>15.2} ms");
     }
-    println!(
-        "{:<34}{:>12}{:>12}",
-        "changes",
-        idle.latencies.len(),
-        beside.latencies.len()
-    );
-    println!(
-        "{:<34}{:>12}{:>12}",
-        "sent again", idle.copies, beside.copies
-    );
-    println!(
-        "{:<34}{:>12}{:>12}",
-        "refused", idle.refused, beside.refused
-    );
+    for name in ["changes", "sent again", "refused"] {
+        let [alone, flooded, beside] = columns.map(|it| match name {
+            "changes" => it.latencies.len() as u64,
+            "sent again" => it.copies,
+            _ => it.refused,
+        });
+        println!("{name:<34}{alone:>14}{flooded:>14}{beside:>18}");
+    }
     println!(
         "\nflood: {rate:.0} requests a second for {:.0} s, {} of them answered; {} datagrams dropped by the kernel",
         took.as_secs_f64(),
@@ -126,6 +155,15 @@ fn main() {
         before.memory,
         half.memory,
         after.memory
+    );
+    println!(
+        "busy peer: {busy_rate:.0} changes a second taken, median {:.2} ms, {} sent again, {} refused; {} datagrams dropped by the kernel; node {:.0} % of a core, memory {} KiB",
+        millis(busy.percentile(50.0)),
+        busy.copies,
+        busy.refused,
+        last.drops - after.drops,
+        (last.cpu - after.cpu).as_secs_f64() / FLOOD_FOR.as_secs_f64() * 100.0,
+        last.memory
     );
     println!();
     for (name, held) in verdicts {
@@ -183,14 +221,20 @@ impl Node {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("flood");
         fs::create_dir_all(&directory).expect("a directory of its own");
         let file = directory.join("node.conf");
-        let text = format!(
+        let mut text = format!(
             "[lampwire]\ntype=lampwire\nentity_id=02:00:00:00:00:01\nstate_dir=\nhttp_bind={HTTP}\n\
-             [udp]\ntype=transport\nprotocol=udp\nbind={NODE}\n\
-             [honest]\ntype=endpoint\nidentify_by=ip\n\
-             [honest]\ntype=identify\nendpoint=honest\nmatch=127.0.97.2\n\
-             [honest]\ntype=inbound-publication\nendpoint=honest\nevent_asterisk-devicestate=honest\n\
-             [honest]\ntype=asterisk-publication\ndevice_state=yes\n"
+             [udp]\ntype=transport\nprotocol=udp\nbind={NODE}\n"
         );
+        for Kind { name, address, .. } in [HONEST, BUSY] {
+            let address: SocketAddr = address.parse().expect("an address");
+            text.push_str(&format!(
+                "[{name}]\ntype=endpoint\nidentify_by=ip\n\
+                 [{name}]\ntype=identify\nendpoint={name}\nmatch={}\n\
+                 [{name}]\ntype=inbound-publication\nendpoint={name}\nevent_asterisk-devicestate={name}\n\
+                 [{name}]\ntype=asterisk-publication\ndevice_state=yes\n",
+                address.ip()
+            ));
+        }
         fs::write(&file, text).expect("the configuration is written");
         let log = fs::File::create(directory.join("log")).expect("a log");
         let process = Command::new(env!("CARGO_BIN_EXE_lampwire"))
@@ -252,7 +296,10 @@ impl Node {
     /// How many of the peer's devices are not in the state that it was granted last.
     fn wrong(&self, peer: &Peer) -> usize {
         let wrong = peer.lanes.iter().enumerate().filter(|(index, lane)| {
-            let url = format!("http://{HTTP}/api/v1/devices/Custom:{index}");
+            let url = format!(
+                "http://{HTTP}/api/v1/devices/Custom:{}{index}",
+                peer.kind.name
+            );
             let body = ureq::get(url)
                 .call()
                 .ok()
@@ -276,8 +323,20 @@ fn state(number: u64) -> &'static str {
     ["NOT_INUSE", "INUSE"][usize::try_from(number % 2).unwrap_or(0)]
 }
 
-/// The honest peer: publications side by side, each with one request on its way, which is sent again as RFC 3261 17.1.2 has it.
+/// Who a peer is, and what it has to say.
+#[derive(Clone, Copy)]
+struct Kind {
+    name: &'static str,
+    address: &'static str,
+    eid: &'static str,
+    /// Changes a second.
+    rate: u32,
+    lanes: usize,
+}
+
+/// A peer: publications side by side, each with one request on its way, which is sent again as RFC 3261 17.1.2 has it.
 struct Peer {
+    kind: Kind,
     socket: UdpSocket,
     lanes: Vec<Lane>,
 }
@@ -300,20 +359,26 @@ struct Flight {
 }
 
 impl Peer {
-    fn new() -> Self {
-        let socket = UdpSocket::bind(HONEST).expect("the peer's address is free");
+    fn new(kind: Kind) -> Self {
+        let socket = UdpSocket::bind(kind.address).expect("the peer's address is free");
         socket.connect(NODE).expect("loopback");
         // A time-out of the system's would be as long as its tick.
         socket.set_nonblocking(true).expect("non-blocking");
         Self {
+            kind,
             socket,
-            lanes: (0..LANES).map(|_| Lane::default()).collect(),
+            lanes: (0..kind.lanes).map(|_| Lane::default()).collect(),
         }
     }
 
     fn run(&mut self, duration: Duration) -> Figures {
+        self.run_until(|took| took >= duration)
+    }
+
+    /// Says what is due until the end, and then waits for the answers.
+    fn run_until(&mut self, is_end: impl Fn(Duration) -> bool) -> Figures {
+        let Kind { rate, lanes, .. } = self.kind;
         let begin = Instant::now();
-        let total = u32::try_from(duration.as_secs()).unwrap_or(1) * RATE;
         let mut figures = Figures {
             latencies: Vec::new(),
             copies: 0,
@@ -321,15 +386,25 @@ impl Peer {
             unanswered: 0,
         };
         let mut planned = 0;
-        let give_up = begin + duration + Duration::from_secs(10);
+        let mut give_up = None;
         loop {
             let now = Instant::now();
-            while planned < total && begin + Duration::from_secs(1) * planned / RATE <= now {
-                let due = begin + Duration::from_secs(1) * planned / RATE;
-                self.lanes[planned as usize % LANES].due.push_back(due);
-                planned += 1;
+            if give_up.is_none() && is_end(now - begin) {
+                give_up = Some(now + Duration::from_secs(10));
             }
-            for index in 0..LANES {
+            while give_up.is_none() {
+                let due = begin + Duration::from_secs(1) * planned / rate;
+                let lane = &mut self.lanes[planned as usize % lanes];
+                // What it cannot say in time it does not heap up.
+                if due > now {
+                    break;
+                }
+                planned += 1;
+                if lane.due.len() < 100 {
+                    lane.due.push_back(due);
+                }
+            }
+            for index in 0..lanes {
                 self.send(index, now, &mut figures);
             }
             if !self.receive(&mut figures) {
@@ -339,10 +414,10 @@ impl Peer {
                 .lanes
                 .iter()
                 .any(|it| it.flight.is_some() || !it.due.is_empty());
-            if planned == total && !busy {
+            if give_up.is_some() && !busy {
                 return figures;
             }
-            if now > give_up {
+            if give_up.is_some_and(|at| now > at) {
                 for lane in &mut self.lanes {
                     figures.unanswered += lane.due.len() as u64 + u64::from(lane.flight.is_some());
                     lane.due.clear();
@@ -368,7 +443,7 @@ impl Peer {
             return;
         };
         lane.number += 1;
-        let bytes = publish(index, lane);
+        let bytes = publish(self.kind, index, lane);
         let _ = self.socket.send(&bytes);
         let pause = Duration::from_millis(500);
         lane.flight = Some(Flight {
@@ -416,9 +491,12 @@ impl Peer {
     }
 }
 
-fn publish(index: usize, lane: &Lane) -> Vec<u8> {
+fn publish(kind: Kind, index: usize, lane: &Lane) -> Vec<u8> {
+    let Kind {
+        name, address, eid, ..
+    } = kind;
     let body = format!(
-        r#"{{"type":"devicestate","device":"Custom:{index}","state":"{}","cachable":1,"eid":"02:00:00:00:00:02"}}"#,
+        r#"{{"type":"devicestate","device":"Custom:{name}{index}","state":"{}","cachable":1,"eid":"{eid}"}}"#,
         state(lane.number)
     );
     let tag = lane
@@ -427,8 +505,8 @@ fn publish(index: usize, lane: &Lane) -> Vec<u8> {
         .map_or_else(String::new, |tag| format!("SIP-If-Match: {tag}\r\n"));
     let number = lane.number;
     format!(
-        "PUBLISH sip:honest@{NODE} SIP/2.0\r\nVia: SIP/2.0/UDP {HONEST};rport;branch=z9hG4bKflood{index}x{number}\r\n\
-         From: <sip:honest@{HONEST}>;tag={number}\r\nTo: <sip:honest@{NODE}>\r\nCall-ID: flood-{index}\r\nCSeq: {number} PUBLISH\r\n\
+        "PUBLISH sip:{name}@{NODE} SIP/2.0\r\nVia: SIP/2.0/UDP {address};rport;branch=z9hG4bKflood{index}x{number}\r\n\
+         From: <sip:{name}@{address}>;tag={number}\r\nTo: <sip:{name}@{NODE}>\r\nCall-ID: flood-{index}\r\nCSeq: {number} PUBLISH\r\n\
          Event: asterisk-devicestate\r\n{tag}Expires: 3600\r\nMax-Forwards: 70\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\n\r\n{body}",
         body.len()

@@ -15,7 +15,7 @@ use lampwire_sip::EntityId;
 /// The file in the state directory that holds the id, one line.
 const FILE_NAME: &str = "entity_id";
 
-/// The file beside it that holds the key of our entity tags and nonces, so that they are good after a restart.
+/// The file beside it that holds the key of our entity tags, so that they are good after a restart.
 const SECRET_NAME: &str = "secret";
 
 /// More than any text that is an id: a longer file is not ours.

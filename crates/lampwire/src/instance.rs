@@ -18,7 +18,7 @@ use crate::driver::tls::web::Acceptor;
 use crate::driver::{
     self, Clock, Driver, Handle, Marks, Mirror, StreamTransport, Tls, Transports, UdpTransport,
 };
-use crate::http::{self, Listener, Service};
+use crate::http::{self, Door, Listener, Service};
 use crate::identity::{self, Identity};
 use crate::reload::{InForce, InUse, Reloader};
 use crate::store::{self, Keeper};
@@ -321,6 +321,7 @@ impl Instance {
                 reloader: reloader.clone(),
                 store,
                 bus: bus_status,
+                door: Door::new(clock),
                 started_at: clock.now().wall,
             });
             tokio::spawn(http::serve(listener, routes, stopped.clone()))

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         // `lampwire show devices | head` closes the pipe early: that is the reader's right.
         Err(error) if cli::output::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", cli::output::plain_lines(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }

@@ -12,7 +12,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lampwire_core::{Node, Now, PeerStatus};
+use lampwire_core::{Behind, Node, Now, PeerCounts};
 use tokio::time::MissedTickBehavior;
 
 use crate::driver::Handle;
@@ -65,9 +65,13 @@ impl Supervisor {
             let mut first = "READY=1\n";
             loop {
                 beats.tick().await;
+                let Ok(behind) = node.behind().await else {
+                    return;
+                };
                 let beat = Arc::clone(&told);
                 let work = move |node: &mut Node, now| {
-                    beat.tell(&format!("{first}WATCHDOG=1\nSTATUS={}", summary(node, now)));
+                    let summary = summary(node, now, &behind);
+                    beat.tell(&format!("{first}WATCHDOG=1\nSTATUS={summary}"));
                 };
                 if node.ask(work).await.is_err() {
                     return;
@@ -120,16 +124,12 @@ fn period(microseconds: Option<String>, process: Option<String>, own: u32) -> Du
 }
 
 /// One line on how the node stands, as `systemctl status` shows it.
-fn summary(node: &Node, now: Now) -> String {
-    let peers = node.peers(now);
-    let up = peers
-        .iter()
-        .filter(|peer| peer.status == PeerStatus::Up)
-        .count();
-    let behind: u64 = peers.iter().map(|peer| peer.behind).sum();
+fn summary(node: &Node, now: Now, behind: &Behind) -> String {
+    let PeerCounts { up, down, unknown } = node.peer_counts(now);
+    let behind = node.total_behind(behind);
     format!(
         "{up} of {} peers up, {} states, {behind} behind",
-        peers.len(),
+        up + down + unknown,
         node.states()
     )
 }

@@ -32,11 +32,14 @@ const newToken = (used) => {
   return asking;
 };
 
+/** A header takes bytes: those of the token in UTF-8, so that whatever was typed can be sent, and refused by the node. */
+const bearer = (given) => `Bearer ${String.fromCharCode(...new TextEncoder().encode(given))}`;
+
 const send = async (path, options = {}) => {
   for (;;) {
     const used = token;
     const headers = { ...options.headers };
-    if (used != null) headers.Authorization = `Bearer ${used}`;
+    if (used != null) headers.Authorization = bearer(used);
     const response = await fetch(`/api/v1/${path}`, { ...options, headers, cache: "no-store" });
     if (response.ok) return response;
     if (response.status === 401) {
@@ -79,7 +82,8 @@ const read = async (last, opened, take) => {
     const headers = last.id == null ? {} : { "Last-Event-ID": last.id };
     const response = await send("events", { headers, signal: breaker.signal });
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-    opened();
+    // Without a number to go on behind, nobody knows what there was meanwhile.
+    opened(last.id != null);
     let rest = "";
     for (;;) {
       const { value, done } = await reader.read();
@@ -105,12 +109,12 @@ const read = async (last, opened, take) => {
   }
 };
 
-/** Follows events for ever. `told` hears `live` and `lost`; after a break the stream goes on where it was. */
+/** Follows events for ever. `told` hears `lost`, and `live` with whether the stream goes on where it was. */
 export const follow = async (take, told) => {
   const last = { id: null };
   for (let failures = 0; ; failures += 1) {
     try {
-      await read(last, () => { failures = 0; told("live"); }, take);
+      await read(last, (resumed) => { failures = 0; told("live", resumed); }, take);
     } catch (error) {
       if (!(error instanceof TypeError || error.name === "AbortError" || error instanceof Refused)) console.error(error);
     }

@@ -88,18 +88,26 @@ const poll = async () => {
   }
 };
 
-// Events that come while the lists are read are taken in behind them: each holds the whole device, so the last one is right.
+// Events that come while the lists are read are taken in behind them: each holds the whole device, so the last one is right. Where some
+// are lost meanwhile, those before them are not the last, and the lists are read once more.
 let waiting = [];
+let reading = false;
+let stale = false;
 const begin = async () => {
-  waiting ??= [];
-  for (;;) {
+  waiting = [];
+  stale = true;
+  if (reading) return;
+  reading = true;
+  while (stale) {
+    stale = false;
     try {
       await reload();
-      break;
     } catch {
+      stale = true;
       await new Promise((done) => setTimeout(done, 1000));
     }
   }
+  reading = false;
   const behind = waiting;
   waiting = null;
   for (const [kind, data] of behind) take(kind, data);
@@ -164,11 +172,7 @@ document.addEventListener("visibilitychange", () => document.hidden || poll());
 onChange(draw);
 show(location.hash.slice(2));
 setInterval(() => { poll(); touch(); }, POLL);
-let following = false;
-follow(event, (state) => {
+follow(event, (state, resumed) => {
   connection(state);
-  if (state === "live" && !following) {
-    following = true;
-    begin();
-  }
+  if (state === "live" && !resumed) begin();
 });

@@ -150,7 +150,8 @@ export const lamps = (open) => {
   listen("order", "change", "order");
   return () => {
     const names = ["", "this node", ...store.peers.map((peer) => peer.name)];
-    if (peers.options.length !== names.length) {
+    if (names.join("\n") !== [...peers.options].map((option) => option.value).join("\n")) {
+      if (!names.includes(filters.peer)) filters.peer = "";
       refill(peers, names.map((name) => h("option", { value: name, selected: name === filters.peer }, name || "All peers")));
     }
     const { shown, counts } = matching();

@@ -73,9 +73,15 @@ export const take = (kind, data) => {
       data.changed = performance.now();
     }
   } else if (kind === "mailbox") {
-    note(data.mailbox, data.previous && `${data.previous.new}/${data.previous.old}`, `${data.new}/${data.old}`, data);
-    store.mailboxes.put(data);
-    data.changed = performance.now();
+    const counts = (it) => it && `${it.new}/${it.old}`;
+    note(data.mailbox, counts(data.previous), counts(data.said), data.said ?? { eid: data.eid });
+    // What it shows may be another's than the speaker's.
+    if (data.owner == null) store.mailboxes.remove(data.mailbox);
+    else {
+      const shown = { ...data, eid: data.owner };
+      store.mailboxes.put(shown);
+      shown.changed = performance.now();
+    }
   } else if (kind === "peer") {
     note(data.name, null, data.status, data);
     store.peers = store.peers.map((peer) => (peer.name === data.name ? data : peer));

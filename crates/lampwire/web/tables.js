@@ -7,12 +7,19 @@ const status = (word) => h("span", { class: word === "back-off" ? "bad" : word =
 
 const soonest = (lanes) => lanes.map((lane) => lane.expires_at).filter(Boolean).sort()[0];
 
+/** Since when the oldest of the open publications is there; those of before the node's start are older than any. */
+const oldest = (lanes) => {
+  const open = lanes.filter((lane) => lane.open);
+  if (open.length === 0) return null;
+  return open.some((lane) => !lane.opened_at) ? "before the start" : ago(open.map((lane) => lane.opened_at).sort()[0]);
+};
+
 /** How the exchange stands, with a button that asks peers for everything. */
 export const exchange = (refresh) => {
   const publishers = store.publishers.map((it) => [
     it.name, status(it.status), it.peer, it.event, h("span", { class: "mono" }, it.target ?? it.server_uri),
     `${it.lanes.filter((lane) => lane.open).length}`, it.lanes.filter((lane) => lane.in_flight).length, it.behind, it.confirmed, it.refused,
-    soonest(it.lanes) && ago(soonest(it.lanes)),
+    oldest(it.lanes), soonest(it.lanes) && ago(soonest(it.lanes)),
     it.last_answer && h("span", { class: it.last_answer.status < 300 ? null : "bad" }, `${it.last_answer.status} ${it.last_answer.reason}, ${ago(it.last_answer.at)}`),
     it.retry_at && ago(it.retry_at),
   ]);
@@ -23,7 +30,7 @@ export const exchange = (refresh) => {
     h("div", { class: "panel" },
       h("h2", null, "Publishers: what this node tells"),
       publishers.length
-        ? table(["Name", "Status", "Peer", "Event", "To", "#Lanes", "#In flight", "#Behind", "#Confirmed", "#Refused", "Tag ends", "Last answer", "Tried again"], publishers)
+        ? table(["Name", "Status", "Peer", "Event", "To", "#Lanes", "#In flight", "#Behind", "#Confirmed", "#Refused", "Open since", "Tag ends", "Last answer", "Tried again"], publishers)
         : h("p", { class: "dim" }, "none is configured"),
       h("p", null, h("button", { class: "plain", onclick: refresh }, "Ask all peers for everything"))),
     h("div", { class: "panel" },

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 
 use lampwire_sip::{EventPackage, Host, Scheme, Uri};
 
+use super::Kind;
 use crate::config::Config;
 use crate::diagnostic::{Findings, quote};
+use crate::section::asterisk_publication::AsteriskPublication;
 use crate::section::endpoint::Endpoint;
 use crate::section::global::IdentifyBy;
 use crate::section::identify::{Identify, Match};
@@ -20,8 +22,9 @@ const COMPARED_IDENTIFIES: usize = 500;
 /// Most addresses of one identify section that are compared.
 const COMPARED_ADDRESSES: usize = 50;
 
-pub(super) fn relations(config: &Config, findings: &mut Findings) {
-    publishes(config, findings);
+/// `kind`: whose file it is.
+pub(super) fn relations(config: &Config, kind: Kind, findings: &mut Findings) {
+    publishes(config, kind, findings);
     publications(config, findings);
     peers(config, findings);
     addresses(config, findings);
@@ -47,7 +50,7 @@ pub(super) fn next_hop(publish: &OutboundPublish) -> &str {
         .unwrap_or(&publish.server_uri)
 }
 
-fn publishes(config: &Config, findings: &mut Findings) {
+fn publishes(config: &Config, kind: Kind, findings: &mut Findings) {
     let mut seen: HashMap<(&str, EventPackage, Option<&str>), &OutboundPublish> = HashMap::new();
     // The one that is made where the file has none has no line.
     let has_transports = config
@@ -61,7 +64,9 @@ fn publishes(config: &Config, findings: &mut Findings) {
             let help = Some(format!("{SHORT_EXPIRATION} and more; the default is 3600"));
             findings.warning("short-expiration", &publish.at, message, help);
         }
-        let ours = publish.at_from_uri.is_some() || publish.at_to_uri.is_some();
+        // An Asterisk keeps ours and goes by its own.
+        let ours = kind == Kind::Lampwire
+            && (publish.at_from_uri.is_some() || publish.at_to_uri.is_some());
         if publish.from_uri != publish.to_uri && !ours {
             let goes = |uri: &Option<String>| quote(uri.as_ref().unwrap_or(&publish.server_uri));
             let message = format!(
@@ -239,6 +244,12 @@ fn peers(config: &Config, findings: &mut Findings) {
                 findings.warning("never-asked", &peer.at, message, help);
             }
         }
+        let takes = peer.device_state || peer.mailbox_state;
+        if config.lampwire.at.is_some() && takes && !is_probed(config, peer) {
+            let message =
+                format!("nothing asks whether {name} is there: it lives by its publications alone");
+            findings.note("lives-by-expiry", &peer.at, message);
+        }
     }
     let publishes_answer = config
         .outbound_publishes
@@ -254,6 +265,16 @@ fn peers(config: &Config, findings: &mut Findings) {
         );
         findings.warning("outbound-auth-elsewhere", &endpoint.at, message, None);
     }
+}
+
+/// Whether a publish leads to a peer by which it is asked at times whether it is there.
+fn is_probed(config: &Config, peer: &AsteriskPublication) -> bool {
+    let named = [&peer.devicestate_publish, &peer.mailboxstate_publish];
+    let mut publishes = config.outbound_publishes.iter();
+    publishes.any(|publish| {
+        named.contains(&&Some(publish.name.clone()))
+            && !(publish.probe.is_zero() && publish.qualify_frequency.is_zero())
+    })
 }
 
 /// The endpoints that are peers of the exchange: those that a resource names, or that bear a resource's name.

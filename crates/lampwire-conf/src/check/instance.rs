@@ -21,6 +21,13 @@ pub enum Kind {
 }
 
 impl Kind {
+    pub(super) fn of(config: &Config) -> Self {
+        match config.lampwire.at {
+            Some(_) => Self::Lampwire,
+            None => Self::Asterisk,
+        }
+    }
+
     /// `Asterisk` or `Lampwire`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -110,16 +117,13 @@ impl Instance {
         paths: &Paths<'_>,
         source: &mut dyn Source,
     ) -> Self {
-        let (config, mut found) = super::one(paths.configuration, source);
+        let (config, mut found) = super::one_of_its_kind(paths.configuration, source);
         let at = Location {
             file: Arc::from(paths.configuration),
             line: 0,
             column: 0,
         };
-        let kind = match config.lampwire.at {
-            Some(_) => Kind::Lampwire,
-            None => Kind::Asterisk,
-        };
+        let kind = Kind::of(&config);
         let mut findings = Findings::default();
         let mut entity_id = config.lampwire.entity_id;
         let mut entity_id_at = config.lampwire.at.clone().unwrap_or_else(|| at.clone());

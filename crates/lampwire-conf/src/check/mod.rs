@@ -18,7 +18,8 @@ use crate::config::Config;
 use crate::diagnostic::Diagnostic;
 use crate::source::Source;
 
-/// Reads the file and all it includes as [`load`](crate::load) does, and adds what would work and probably not as it was meant.
+/// Reads the file and all it includes as [`load`](crate::load) does, for a Lampwire, and adds what would work and probably not as it was
+/// meant.
 ///
 /// ```
 /// use lampwire_conf::{MapSource, check};
@@ -29,5 +30,14 @@ use crate::source::Source;
 /// assert!(found[0].effect().unwrap().contains("423"));
 /// ```
 pub fn one(path: &str, source: &mut dyn Source) -> (Config, Vec<Diagnostic>) {
-    crate::load::load_and(path, source, advice::relations)
+    crate::load::load_and(path, source, |config, findings| {
+        advice::relations(config, Kind::Lampwire, findings);
+    })
+}
+
+/// The same for whoever the file is of.
+fn one_of_its_kind(path: &str, source: &mut dyn Source) -> (Config, Vec<Diagnostic>) {
+    crate::load::load_and(path, source, |config, findings| {
+        advice::relations(config, Kind::of(config), findings);
+    })
 }

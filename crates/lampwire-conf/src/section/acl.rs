@@ -6,15 +6,15 @@ use crate::value::Rule;
 use crate::{Location, Severity};
 
 const OPTIONS: &[OptionSpec] = &[
-    list("acl", "Other acl sections whose rules must be passed too."),
+    list("acl", "Other acl sections whose rules must be passed too.").example("outside"),
     list(
         "deny",
         "Networks that are kept out; the last line of permit and deny that fits an address decides.",
-    ),
+    ).example("0.0.0.0/0"),
     list(
         "permit",
         "Networks that are let in; the last line of permit and deny that fits an address decides.",
-    ),
+    ).example("10.0.0.0/8"),
     known("contact_acl"),
     known("contact_deny"),
     known("contact_permit"),

@@ -11,56 +11,56 @@ use crate::secret::Secret;
 use crate::value;
 
 const OPTIONS: &[OptionSpec] = &[
-    unset("host", "The Asterisk's address or host name."),
+    unset("host", "The Asterisk's address or host name.").example("10.0.0.13"),
     unset(
         "port",
         "The port of its manager interface; 5038, with tls 5039, where none or 0 is given.",
-    ),
-    unset("username", "The user's name in its manager.conf."),
+    ).example("5139"),
+    unset("username", "The user's name in its manager.conf.").example("lampwire"),
     unset(
         "secret",
         "The user's secret; `@/path` reads it from a file.",
-    ),
+    ).example("@/etc/lampwire/ami.secret"),
     acts(
         "tls",
         "no",
         "Whether the connection is TLS (tlsenable of its manager.conf).",
-    ),
+    ).example("yes"),
     acts(
         "verify_server",
         "yes",
         "Whether its certificate is checked, with tls.",
-    ),
+    ).example("no"),
     unset(
         "ca_list_file",
         "PEM file of the authorities that its certificate is checked against; without one, those of the system.",
-    ),
+    ).example("/etc/lampwire/authority.pem"),
     unset(
         "device_state_filter",
         "The devices that are read: a regular expression; without one all.",
-    ),
+    ).example("^PJSIP/3"),
     unset(
         "mailbox_state_filter",
         "The mailboxes that are read, and that sink leaves alone: a regular expression; without one all.",
-    ),
+    ).example("@default$"),
     list(
         "mailboxes",
-        "Mailboxes of its app_voicemail whose counts are asked for when the connection is made.",
-    ),
+        "Mailboxes whose counts are asked for when the connection is made, where the Asterisk does not list those of its app_voicemail.",
+    ).example("100@default"),
     unset(
         "eid",
         "Its entity id; without it it is asked for it (`core show settings`).",
-    ),
+    ).example("02:00:00:00:00:03"),
     acts(
         "sink",
         "no",
         "Whether others' states are put into it: devices as Custom: devices, mailboxes by MWIUpdate.",
-    ),
+    ).example("yes"),
     acts(
         "prefix",
         "remote-",
         "What stands between `Custom:` and the name of another's device, with sink.",
-    ),
+    ).example("far-"),
 ];
 
 pub(crate) const SPEC: SectionSpec = SectionSpec {

@@ -12,19 +12,23 @@ const OPTIONS: &[OptionSpec] = &[
     unset(
         "token",
         "The bearer token of its requests; `@/path` reads it from a file.",
-    ),
+    )
+    .example("@/etc/lampwire/door.token"),
     unset(
         "eid",
         "The entity id under which its states are told; without it our own.",
-    ),
+    )
+    .example("02:00:00:00:00:77"),
     unset(
         "device_state_filter",
         "The devices that it may set: a regular expression; without one all.",
-    ),
+    )
+    .example("^Custom:door"),
     unset(
         "mailbox_state_filter",
         "The mailboxes that it may set: a regular expression; without one all.",
-    ),
+    )
+    .example("^100@"),
 ];
 
 pub(crate) const SPEC: SectionSpec = SectionSpec {

@@ -9,21 +9,25 @@ const OPTIONS: &[OptionSpec] = &[
     unset(
         "devicestate_publish",
         "The outbound-publish over which device states are asked for and answered.",
-    ),
+    )
+    .example("office-devicestate"),
     unset(
         "mailboxstate_publish",
         "The outbound-publish over which mailbox states are asked for and answered.",
-    ),
-    acts("device_state", "no", "Whether device states are taken."),
+    )
+    .example("office-mwi"),
+    acts("device_state", "no", "Whether device states are taken.").example("yes"),
     unset(
         "device_state_filter",
         "Only devices whose name the pattern is found in are taken.",
-    ),
-    acts("mailbox_state", "no", "Whether mailbox states are taken."),
+    )
+    .example("^PJSIP/2"),
+    acts("mailbox_state", "no", "Whether mailbox states are taken.").example("yes"),
     unset(
         "mailbox_state_filter",
         "Only mailboxes whose id the pattern is found in are taken.",
-    ),
+    )
+    .example("@south$"),
 ];
 
 pub(crate) const SPEC: SectionSpec = SectionSpec {

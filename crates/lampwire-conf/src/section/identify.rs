@@ -9,24 +9,24 @@ use crate::options::{OptionSpec, SectionSpec, acts, list, unset};
 use crate::value::{self, Network};
 
 const OPTIONS: &[OptionSpec] = &[
-    unset("endpoint", "The endpoint whose requests these are."),
+    unset("endpoint", "The endpoint whose requests these are.").example("office"),
     list(
         "match",
         "Addresses, networks or host names it comes from, comma separated; `!` before one excludes it.",
-    ),
+    ).example("10.0.0.12"),
     acts(
         "srv_lookups",
         "yes",
-        "Whether host names are looked up as SRV records first.",
-    ),
+        "Whether host names are looked up as SRV records first. Without effect yet: their addresses (A, AAAA) are.",
+    ).example("no"),
     unset(
         "match_header",
         "A header its requests have: `Name: value` or `Name: /regex/`.",
-    ),
+    ).example("X-Office: north"),
     unset(
         "match_request_uri",
         "The Request-URI its requests have: the URI itself or `/regex/`.",
-    ),
+    ).example("/^sip:office@/"),
 ];
 
 pub(crate) const SPEC: SectionSpec = SectionSpec {

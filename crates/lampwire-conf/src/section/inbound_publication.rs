@@ -10,15 +10,18 @@ const OPTIONS: &[OptionSpec] = &[
     unset(
         "endpoint",
         "The only endpoint that may publish here; without it, any may.",
-    ),
+    )
+    .example("office"),
     unset(
         "event_asterisk-devicestate",
         "The asterisk-publication that takes device states.",
-    ),
+    )
+    .example("office"),
     unset(
         "event_asterisk-mwi",
         "The asterisk-publication that takes mailbox states.",
-    ),
+    )
+    .example("office"),
 ];
 
 pub(crate) const SPEC: SectionSpec = SectionSpec {

@@ -17,67 +17,67 @@ const OPTIONS: &[OptionSpec] = &[
     unset(
         "entity_id",
         "Our entity id, as in 02:00:00:00:00:01; without it one is made once and kept in state_dir.",
-    ),
+    ).example("02:00:00:00:00:01"),
     acts(
         "state_dir",
         "/var/lib/lampwire",
         "The directory for what survives a restart; empty: memory only.",
-    ),
+    ).example("/var/lib/lampwire"),
     acts(
         "store_window",
         "100",
         "Milliseconds between two writes to state_dir, 0 to 60000: what a power cut or a kill can lose; 0: as often as the disk can.",
-    ),
+    ).example("500"),
     acts(
         "http_bind",
         "127.0.0.1:7060",
         "Address and port of the HTTP server; empty: none. Beyond loopback it needs http_token.",
-    ),
+    ).example("10.0.0.11:7060"),
     unset(
         "http_token",
         "The bearer token that HTTP requests must carry; `@/path` reads it from a file.",
-    ),
+    ).example("@/etc/lampwire/http.token"),
     unset(
         "http_cert",
         "PEM file with the certificate of the HTTP server, which then speaks HTTPS only; those that signed it stand after it.",
-    ),
+    ).example("/etc/lampwire/http.pem"),
     unset(
         "http_key",
         "PEM file with the private key of http_cert; without it the key is looked for in that file.",
-    ),
+    ).example("/etc/lampwire/http.key"),
     unset(
         "hep_server",
         "IP address and port of a HEP collector (Homer) that gets a copy of every SIP message, over UDP; the port is 9060 where none is named.",
-    ),
+    ).example("192.0.2.60:9060"),
     list(
         "nameserver",
         "DNS servers, each an IP address with or without a port; without any, those of /etc/resolv.conf.",
-    ),
+    ).example("10.0.0.53"),
     acts(
         "relay",
         "no",
         "Whether what one peer publishes goes on to the others (a hub).",
-    ),
+    ).example("yes"),
     acts(
         "hold_time",
         "60",
         "Seconds that the states of a lost peer are kept before they are retracted.",
-    ),
+    ).example("120"),
     acts(
         "retract_as",
         "INVALID",
         "What the states of a lost peer become: INVALID, UNAVAILABLE, UNKNOWN, or keep.",
-    ),
+    ).example("UNAVAILABLE"),
     acts(
         "expires_min",
         "10",
         "Shortest life of a publication in seconds; what is below is answered 423, but for 0, a removal.",
-    ),
+    ).example("60"),
     acts(
         "expires_max",
         "7200",
         "Longest life of a publication in seconds; what is above is shortened.",
-    ),
+    ).example("3600"),
 ];
 
 pub(crate) const SPEC: SectionSpec = SectionSpec {

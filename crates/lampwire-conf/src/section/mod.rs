@@ -42,6 +42,8 @@ pub(crate) struct Reference {
     pub(crate) at: crate::Location,
     /// The type that the section must have.
     pub(crate) wanted: &'static str,
+    /// Another that will do.
+    pub(crate) or: Option<&'static str>,
     /// What it is when there is none.
     pub(crate) missing: Severity,
     /// What it is when there is one that does not concern the exchange; None: nothing.
@@ -510,9 +512,24 @@ impl<'a, 'c> Options<'a, 'c> {
             option,
             at,
             wanted,
+            or: None,
             missing,
             skipped,
         });
+    }
+
+    /// A section of one of two types, which must exist.
+    pub(crate) fn refer_to_either(
+        &mut self,
+        option: &'static str,
+        entry: &Entry,
+        wanted: &'static str,
+        or: &'static str,
+    ) {
+        self.refer(option, entry, &entry.value, wanted, Severity::Error, None);
+        if let Some(reference) = self.context.references.last_mut() {
+            reference.or = Some(or);
+        }
     }
 
     /// Lines of `permit` and `deny` in the order of the file; `!` before an address turns its meaning round.

@@ -6,32 +6,32 @@ use std::str::FromStr;
 use lampwire_sip::DeviceState;
 
 use super::{Options, one_of};
+use crate::Location;
 use crate::diagnostic::quote;
 use crate::options::{OptionSpec, SectionSpec, acts, list, unset};
-use crate::{Location, Severity};
 
 const OPTIONS: &[OptionSpec] = &[
     unset(
         "peer",
-        "The asterisk-publication whose peer has other names.",
-    ),
+        "The asterisk-publication whose peer has other names, or the ami section.",
+    ).example("office"),
     acts(
         "direction",
         "both",
         "What is rewritten: in (what the peer tells), out (what the peer is told) or both.",
-    ),
+    ).example("in"),
     list(
         "device",
         "Devices: `THEIRS -> OURS`, with a `*` on each side or on none, as in `SIP/* -> PJSIP/*`. The first line that fits is taken.",
-    ),
+    ).example("SIP/* -> PJSIP/*"),
     list(
         "mailbox",
         "Mailboxes: `THEIRS -> OURS`, as for devices, as in `*@default -> *@branch`.",
-    ),
+    ).example("*@default -> *@branch"),
     list(
         "state",
         "Device states: `THEIRS -> OURS`, as in `UNAVAILABLE -> NOT_INUSE`.",
-    ),
+    ).example("UNAVAILABLE -> NOT_INUSE"),
 ];
 
 pub(crate) const SPEC: SectionSpec = SectionSpec {
@@ -49,7 +49,7 @@ pub struct Rewrite {
     pub name: String,
     /// Where it stands.
     pub at: Location,
-    /// The asterisk-publication whose peer is meant, which exists.
+    /// The asterisk-publication whose peer is meant, or where none has that name the ami section; one of them exists.
     pub peer: String,
     /// What the peer tells is rewritten.
     pub inbound: bool,
@@ -182,9 +182,10 @@ pub(crate) fn read(options: &mut Options<'_, '_>) -> Option<Rewrite> {
         ("out", (false, true)),
     ];
     let (inbound, outbound) = options.word("direction", &directions, (true, true));
-    let devices = renamings(options, "device");
-    let mailboxes = renamings(options, "mailbox");
-    let states = states(options, inbound && outbound);
+    let way = Way { inbound, outbound };
+    let devices = renamings(options, "device", way);
+    let mailboxes = renamings(options, "mailbox", way);
+    let states = states(options, way);
     if ["device", "mailbox", "state"]
         .into_iter()
         .all(|name| options.all(name).is_empty())
@@ -201,19 +202,12 @@ pub(crate) fn read(options: &mut Options<'_, '_>) -> Option<Rewrite> {
             "rewrite-peer",
             &at,
             message,
-            "the name of an asterisk-publication",
+            "the name of an asterisk-publication, or of an ami section",
         );
         return None;
     };
     let peer = entry.value.clone();
-    options.refer(
-        "peer",
-        entry,
-        &peer,
-        "asterisk-publication",
-        Severity::Error,
-        None,
-    );
+    options.refer_to_either("peer", entry, "asterisk-publication", "ami");
     Some(Rewrite {
         name: options.section.name.clone(),
         at,
@@ -226,8 +220,124 @@ pub(crate) fn read(options: &mut Options<'_, '_>) -> Option<Rewrite> {
     })
 }
 
+/// What is rewritten.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    inbound: bool,
+    outbound: bool,
+}
+
+/// What is wrong with two lines of which one stands before the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Clash {
+    /// The second is never used.
+    Unreachable,
+    /// Two become one.
+    Collision,
+}
+
+impl Clash {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Unreachable => "rewrite-unreachable",
+            Self::Collision => "rewrite-collision",
+        }
+    }
+
+    fn message(self, before: &str, line: &str) -> String {
+        match self {
+            Self::Unreachable => format!("`{line}` is never reached: `{before}` takes all of it"),
+            Self::Collision => format!("`{before}` and `{line}` can make one name of two"),
+        }
+    }
+
+    fn help(self) -> String {
+        match self {
+            Self::Unreachable => "put the narrower one first",
+            Self::Collision => "the two would overwrite each other here, and there is no way back",
+        }
+        .to_owned()
+    }
+}
+
+/// What comes in is found by the peer's names, else what goes out by ours.
+fn clash(before: &Renaming, line: &Renaming, way: Way) -> Option<Clash> {
+    let (found_by, made, found_before, made_before) = match way.inbound {
+        true => (&line.theirs, &line.ours, &before.theirs, &before.ours),
+        false => (&line.ours, &line.theirs, &before.ours, &before.theirs),
+    };
+    match found_by.lies_in(found_before) {
+        true => Some(Clash::Unreachable),
+        false => made.meets(made_before).then_some(Clash::Collision),
+    }
+}
+
+/// The same of two states.
+fn clash_of_states(
+    before: (DeviceState, DeviceState),
+    line: (DeviceState, DeviceState),
+    way: Way,
+) -> Option<Clash> {
+    let ((theirs, ours), (theirs_before, ours_before)) = (line, before);
+    let (same_theirs, same_ours) = (theirs == theirs_before, ours == ours_before);
+    match (way.inbound, way.outbound) {
+        (true, _) if same_theirs => Some(Clash::Unreachable),
+        (false, _) if same_ours => Some(Clash::Unreachable),
+        // What only comes in may lose a difference.
+        (true, true) if same_ours => Some(Clash::Collision),
+        _ => None,
+    }
+}
+
+/// Several sections of one peer are one list of lines: what is wrong between them.
+pub(crate) fn compare(rewrites: &[Rewrite], findings: &mut crate::diagnostic::Findings) {
+    for (index, rewrite) in rewrites.iter().enumerate() {
+        for before in &rewrites[..index] {
+            let way = Way {
+                inbound: before.inbound && rewrite.inbound,
+                outbound: before.outbound && rewrite.outbound,
+            };
+            if before.peer != rewrite.peer || !(way.inbound || way.outbound) {
+                continue;
+            }
+            let mut tell = |clash: Clash, line: &str, other: &str| {
+                let message = format!(
+                    "behind rewrite {} of the same peer: {}",
+                    quote(&before.name),
+                    clash.message(other, line)
+                );
+                findings.warning(clash.code(), &rewrite.at, message, Some(clash.help()));
+            };
+            for (lines, others) in [
+                (&rewrite.devices, &before.devices),
+                (&rewrite.mailboxes, &before.mailboxes),
+            ] {
+                for line in lines {
+                    let first = others
+                        .iter()
+                        .find_map(|other| Some((clash(other, line, way)?, other)));
+                    if let Some((clash, other)) = first {
+                        tell(clash, &line.to_string(), &other.to_string());
+                    }
+                }
+            }
+            for line in &rewrite.states {
+                let first = before
+                    .states
+                    .iter()
+                    .find_map(|other| Some((clash_of_states(*other, *line, way)?, other)));
+                if let Some((clash, other)) = first {
+                    let [line, other] = [line, other]
+                        .map(|(theirs, ours)| format!("{} -> {}", theirs.as_str(), ours.as_str()));
+                    tell(clash, &line, &other);
+                }
+            }
+        }
+    }
+}
+
 /// The renamings of an option. Two names that become one are a warning: the lamp of both would show whichever spoke last.
-fn renamings(options: &mut Options<'_, '_>, name: &'static str) -> Vec<Renaming> {
+fn renamings(options: &mut Options<'_, '_>, name: &'static str, way: Way) -> Vec<Renaming> {
     let mut list: Vec<Renaming> = Vec::new();
     for entry in options.all(name) {
         let renaming: Renaming = match entry.value.parse() {
@@ -237,41 +347,36 @@ fn renamings(options: &mut Options<'_, '_>, name: &'static str) -> Vec<Renaming>
                 continue;
             }
         };
-        if let Some(before) = list
-            .iter()
-            .find(|before| renaming.theirs.lies_in(&before.theirs))
-        {
-            let message = format!("`{renaming}` is never reached: `{before}` takes all of it");
-            let help = Some("put the narrower one first".to_owned());
-            options
-                .context
-                .findings
-                .warning("rewrite-unreachable", &entry.at, message, help);
-        }
-        if let Some(before) = list.iter().find(|before| {
-            renaming.ours.meets(&before.ours) && !renaming.theirs.lies_in(&before.theirs)
-        }) {
-            let message = format!("`{before}` and `{renaming}` can make one name of two");
-            let help =
-                "the two would overwrite each other here, and there is no way back".to_owned();
-            options
-                .context
-                .findings
-                .warning("rewrite-collision", &entry.at, message, Some(help));
+        for wanted in [Clash::Unreachable, Clash::Collision] {
+            let mut before = list.iter();
+            if let Some(before) = before.find(|it| clash(it, &renaming, way) == Some(wanted)) {
+                let message = wanted.message(&before.to_string(), &renaming.to_string());
+                options.context.findings.warning(
+                    wanted.code(),
+                    &entry.at,
+                    message,
+                    Some(wanted.help()),
+                );
+            }
         }
         list.push(renaming);
     }
-    // A name of the peer's that is left as it is may be one that another is renamed to.
+    // A name that is left as it is may be one that another is renamed to.
     for entry in options.all(name) {
         let Ok(renaming) = entry.value.parse::<Renaming>() else {
             continue;
         };
-        if !list
-            .iter()
-            .any(|other| renaming.ours.lies_in(&other.theirs))
-        {
+        let moved = list.iter().any(|other| match way.inbound {
+            true => renaming.ours.lies_in(&other.theirs),
+            false => renaming.theirs.lies_in(&other.ours),
+        });
+        if !moved {
+            let whose = match way.inbound {
+                true => "the peer",
+                false => "this node",
+            };
             let message = format!(
-                "`{renaming}` makes names that the peer may have itself, and those are left as they are"
+                "`{renaming}` makes names that {whose} may have itself, and those are left as they are"
             );
             options
                 .context
@@ -283,7 +388,8 @@ fn renamings(options: &mut Options<'_, '_>, name: &'static str) -> Vec<Renaming>
 }
 
 /// The states of a rewrite. Both ways, two that become one have no way back.
-fn states(options: &mut Options<'_, '_>, both: bool) -> Vec<(DeviceState, DeviceState)> {
+fn states(options: &mut Options<'_, '_>, way: Way) -> Vec<(DeviceState, DeviceState)> {
+    let mut places = Vec::new();
     let mut list: Vec<(DeviceState, DeviceState)> = Vec::new();
     let words: Vec<&str> = DeviceState::ALL
         .iter()
@@ -310,9 +416,47 @@ fn states(options: &mut Options<'_, '_>, both: bool) -> Vec<(DeviceState, Device
         let (Some(theirs), Some(ours)) = (theirs, ours) else {
             continue;
         };
-        if both && list.iter().any(|(_, before)| *before == ours) {
-            let message = format!("two states of the peer's become {}", ours.as_str());
-            let help = "what this node tells the peer cannot be told apart again: use direction=in";
+        let before = list
+            .iter()
+            .find_map(|before| clash_of_states(*before, (theirs, ours), way));
+        let (clash, message, help) = match before {
+            Some(clash @ Clash::Collision) => (
+                clash,
+                format!("two states of the peer's become {}", ours.as_str()),
+                "what this node tells the peer cannot be told apart again: use direction=in",
+            ),
+            Some(clash @ Clash::Unreachable) => (
+                clash,
+                format!(
+                    "`{}` is never reached: a line before it takes all of it",
+                    entry.value
+                ),
+                "leave one of the two",
+            ),
+            None => {
+                list.push((theirs, ours));
+                places.push((entry, (theirs, ours)));
+                continue;
+            }
+        };
+        list.push((theirs, ours));
+        let help = Some(help.to_owned());
+        options
+            .context
+            .findings
+            .warning(clash.code(), &entry.at, message, help);
+    }
+    // A state of the peer's that is left as it is may be one that another becomes.
+    for (entry, (theirs, ours)) in places {
+        let moved = list.iter().any(|(theirs, _)| *theirs == ours);
+        if way.inbound && way.outbound && !moved {
+            let message = format!(
+                "`{}` has no way back: the peer is told {} for each {} of ours, also where that is what it said itself",
+                entry.value,
+                theirs.as_str(),
+                ours.as_str()
+            );
+            let help = "use direction=in, or a second line that moves it the other way";
             options.context.findings.warning(
                 "rewrite-collision",
                 &entry.at,
@@ -320,7 +464,6 @@ fn states(options: &mut Options<'_, '_>, both: bool) -> Vec<(DeviceState, Device
                 Some(help.to_owned()),
             );
         }
-        list.push((theirs, ours));
     }
     list
 }

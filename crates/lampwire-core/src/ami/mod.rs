@@ -97,6 +97,10 @@ enum Asked {
     Modules,
     Settings,
     List,
+    /// The mailboxes that the sink wrote.
+    PutIn,
+    /// Its own, where it has app_voicemail.
+    Voicemail,
     Mailbox(String),
     Write(Write),
 }
@@ -108,6 +112,8 @@ struct Gathered {
     mailboxes: BTreeMap<Arc<str>, (u16, u16)>,
     /// Devices that the sink wrote, by others' names.
     written: BTreeMap<Arc<str>, DeviceState>,
+    /// Mailboxes that the sink wrote, where the Asterisk lists them.
+    put_in: Option<BTreeMap<Arc<str>, (u16, u16)>>,
     listed: bool,
 }
 
@@ -437,8 +443,10 @@ impl Link {
         let Some((id, asked)) = asked else {
             return Ok(());
         };
-        // A list goes on behind its answer.
-        if !matches!(asked, Asked::List) {
+        // A list goes on behind its answer, but for one that is empty and says so.
+        let listed = matches!(asked, Asked::PutIn | Asked::Voicemail);
+        let goes_on = listed && message.is_success() && message.get("EventList").is_some();
+        if !(goes_on || matches!(asked, Asked::List)) {
             self.asked.remove(&id);
         }
         self.take_answer(out, asked, &message)
@@ -513,6 +521,18 @@ impl Link {
                     format!("it does not list its devices: {}", why()),
                 ));
             }
+            Asked::PutIn if good => self.gathered.put_in = Some(BTreeMap::new()),
+            // Without the module it takes none, and has none.
+            Asked::PutIn => self.finish(),
+            Asked::Voicemail if good => self.finish(),
+            Asked::Voicemail => {
+                // It has none, or does not tell. What is named may be another's.
+                self.mailboxes = self.settings.mailboxes.iter().cloned().collect();
+                for _ in 0..limits::AMI_WRITES {
+                    self.ask_mailbox();
+                }
+                self.finish();
+            }
             Asked::Mailbox(mailbox) => {
                 let count = |name| {
                     let count: Option<u16> = message.get(name).and_then(|it| it.parse().ok());
@@ -574,6 +594,38 @@ impl Link {
                     self.finish();
                 }
             }
+            Some("MWIGet") => {
+                let count = |name| message.get(name).and_then(|it| it.parse().ok());
+                let mailbox = message.get("Mailbox");
+                let mailbox = mailbox.filter(|it| valid_name(it).is_ok() && !self.owns_mailbox(it));
+                if let (Some(mailbox), Some(put_in)) = (mailbox, &mut self.gathered.put_in) {
+                    // Counts beyond what can be said are none that were put in, and are put right.
+                    let counts = count("NewMessages").zip(count("OldMessages"));
+                    put_in.insert(mailbox.into(), counts.unwrap_or((u16::MAX, u16::MAX)));
+                }
+            }
+            Some("VoicemailUserEntry") => {
+                // Urgent messages are among the new ones.
+                let count = |name| message.get(name).and_then(|it| it.parse().ok());
+                let parts = message.get("VoiceMailbox").zip(message.get("VMContext"));
+                let mailbox = parts.map(|(name, context)| format!("{name}@{context}"));
+                let mailbox = mailbox.filter(|it| valid_name(it).is_ok() && self.owns_mailbox(it));
+                let counts = count("NewMessageCount").zip(count("OldMessageCount"));
+                if let (Some(mailbox), Some(counts)) = (mailbox, counts) {
+                    // What changed meanwhile is newer.
+                    let gathered = &mut self.gathered.mailboxes;
+                    gathered.entry(mailbox.into()).or_insert(counts);
+                }
+            }
+            Some("MWIGetComplete" | "VoicemailUserEntryComplete") => {
+                let id = message.action_id();
+                let lists =
+                    |id: &u64| matches!(self.asked.get(id), Some(Asked::PutIn | Asked::Voicemail));
+                if let Some(id) = id.filter(lists) {
+                    self.asked.remove(&id);
+                    self.finish();
+                }
+            }
             Some("MessageWaiting") => {
                 let count = |name| message.get(name).and_then(|it| it.parse().ok());
                 let mailbox = message
@@ -617,7 +669,9 @@ impl Link {
 
     fn check_gathered(&self) -> Result<(), Trouble> {
         let gathered = &self.gathered;
-        let count = gathered.devices.len() + gathered.mailboxes.len() + gathered.written.len();
+        let put_in = gathered.put_in.as_ref().map_or(0, BTreeMap::len);
+        let count =
+            gathered.devices.len() + gathered.mailboxes.len() + gathered.written.len() + put_in;
         match count <= limits::AMI_STATES as usize {
             true => Ok(()),
             false => Err(Trouble::Refused(
@@ -652,10 +706,14 @@ impl Link {
             self.ask(Asked::Settings, command("core show settings"));
         }
         self.ask(Asked::List, |id| Some(Action::new("DeviceStateList", id)));
-        self.mailboxes = self.settings.mailboxes.iter().cloned().collect();
-        for _ in 0..limits::AMI_WRITES {
-            self.ask_mailbox();
+        if self.sink.is_some() {
+            self.ask(Asked::PutIn, |id| {
+                Action::new("MWIGet", id).field("Mailbox", "/./").ok()
+            });
         }
+        self.ask(Asked::Voicemail, |id| {
+            Some(Action::new("VoicemailUsersList", id))
+        });
     }
 
     fn ask_mailbox(&mut self) {
@@ -673,7 +731,12 @@ impl Link {
         let open = |asked: &Asked| {
             matches!(
                 asked,
-                Asked::Modules | Asked::Settings | Asked::List | Asked::Mailbox(_)
+                Asked::Modules
+                    | Asked::Settings
+                    | Asked::List
+                    | Asked::PutIn
+                    | Asked::Voicemail
+                    | Asked::Mailbox(_)
             )
         };
         let Some(entity_id) = self.entity_id else {
@@ -686,11 +749,12 @@ impl Link {
             devices,
             mailboxes,
             written,
+            put_in,
             ..
         } = std::mem::take(&mut self.gathered);
         self.step = Step::Live;
         if let Some(sink) = &mut self.sink {
-            sink.begin(written.into_iter());
+            sink.begin(written.into_iter(), put_in);
         }
         self.facts.push_back(Fact::All {
             entity_id,

@@ -23,7 +23,7 @@ pub(crate) enum Wanted {
     Nothing,
 }
 
-/// A name of another node's, and of what it is one.
+/// A name of another node's, as the Asterisk has it, and of what it is one.
 pub(crate) type Subject = (Kind, Arc<str>);
 
 /// A write on its way.
@@ -40,6 +40,8 @@ pub(crate) struct Sink {
     prefix: String,
     /// What the Asterisk has confirmed; a name that is not here is not there.
     held: BTreeMap<Subject, Wanted>,
+    /// What it holds and nobody has spoken of over this connection: looked at when a node that has just begun could have heard of it.
+    unspoken: BTreeSet<Subject>,
     /// Names to be looked at.
     dirty: BTreeSet<Subject>,
     /// Names with a write on its way.
@@ -64,6 +66,7 @@ impl Sink {
         Self {
             prefix,
             held: BTreeMap::new(),
+            unspoken: BTreeSet::new(),
             dirty: BTreeSet::new(),
             busy: BTreeSet::new(),
             no_mailboxes: false,
@@ -78,21 +81,44 @@ impl Sink {
             .then(|| &device[self.prefix.len()..])
     }
 
-    /// A new connection: what it holds of devices is what it lists. Mailboxes cannot be listed, so all are written anew.
-    pub(crate) fn begin(&mut self, listed: impl Iterator<Item = (Arc<str>, DeviceState)>) {
+    /// A new connection: what it holds is what it lists. Where it does not list mailboxes (`None`), all are written anew.
+    pub(crate) fn begin(
+        &mut self,
+        devices: impl Iterator<Item = (Arc<str>, DeviceState)>,
+        mailboxes: Option<BTreeMap<Arc<str>, (u16, u16)>>,
+    ) {
         self.busy.clear();
+        self.unspoken.clear();
         (self.no_mailboxes, self.refused) = (false, false);
-        // Mailboxes that it may still hold from before are deleted there where nobody speaks of them any more.
-        self.held.retain(|(kind, _), _| *kind == Kind::Mailbox);
-        for (subject, value) in &mut self.held {
-            *value = Wanted::Nothing;
-            self.dirty.insert(subject.clone());
+        match mailboxes {
+            None => {
+                // Those that it may still hold from before are deleted there where nobody speaks of them any more.
+                self.held.retain(|(kind, _), _| *kind == Kind::Mailbox);
+                for (subject, value) in &mut self.held {
+                    *value = Wanted::Nothing;
+                    self.dirty.insert(subject.clone());
+                }
+            }
+            Some(mailboxes) => {
+                self.held.clear();
+                for (name, (new, old)) in mailboxes {
+                    self.hold((Kind::Mailbox, name), Wanted::Mailbox(new, old));
+                }
+            }
         }
-        for (name, state) in listed {
-            let subject = (Kind::Device, name);
-            self.dirty.insert(subject.clone());
-            self.held.insert(subject, Wanted::Device(state));
+        for (name, state) in devices {
+            self.hold((Kind::Device, name), Wanted::Device(state));
         }
+    }
+
+    fn hold(&mut self, subject: Subject, value: Wanted) {
+        self.unspoken.insert(subject.clone());
+        self.held.insert(subject, value);
+    }
+
+    /// Nobody has spoken of what is left, though there was time enough: it is taken out.
+    pub(crate) fn look_at_unspoken(&mut self) {
+        self.dirty.append(&mut self.unspoken);
     }
 
     /// One of its devices has changed there. What somebody else has made of it is put right.
@@ -104,14 +130,18 @@ impl Sink {
         // While a write is on its way, the answer to it says what to look at again.
         if held != Some(&state) && !is_gone && !full && !self.busy.contains(&subject) {
             self.held.insert(subject.clone(), state);
-            self.dirty.insert(subject);
+            if !self.unspoken.contains(&subject) {
+                self.dirty.insert(subject);
+            }
         }
     }
 
     /// A name may be another than the Asterisk has it.
-    pub(crate) fn note(&mut self, kind: Kind, name: &Arc<str>) {
+    pub(crate) fn note(&mut self, kind: Kind, name: Arc<str>) {
+        let subject = (kind, name);
+        self.unspoken.remove(&subject);
         if !(kind == Kind::Mailbox && self.no_mailboxes) {
-            self.dirty.insert((kind, Arc::clone(name)));
+            self.dirty.insert(subject);
         }
     }
 
@@ -184,7 +214,7 @@ impl Sink {
                 Wanted::Nothing => self.held.remove(&subject),
                 value => self.held.insert(subject.clone(), value),
             };
-            self.note(subject.0, &subject.1);
+            self.note(subject.0, subject.1);
             return (None, first.then_some(complaint));
         }
         let mut clean = None;
@@ -201,7 +231,7 @@ impl Sink {
         } else {
             self.held.insert(subject.clone(), value);
         }
-        self.note(subject.0, &subject.1);
+        self.note(subject.0, subject.1);
         (clean, None)
     }
 

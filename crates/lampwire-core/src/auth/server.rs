@@ -23,9 +23,10 @@ use crate::transaction::server::TransactionKey;
 
 /// The judge over credentials.
 pub(crate) struct Authenticator {
-    key: [u8; 32],
-    /// The same, ready to seal nonces.
+    /// Ready to seal nonces, with the key of this life.
     mac: Hmac<Sha256>,
+    /// Says which guise a user gets, in every life the same.
+    guise_key: [u8; 16],
     /// Challenges made: no two nonces are the same, even within a microsecond.
     made: u32,
     nonces: Nonces,
@@ -64,10 +65,12 @@ pub(crate) struct Claim<'a> {
 }
 
 impl Authenticator {
-    pub(crate) fn new(key: [u8; 32], config: &Config) -> Self {
+    /// `nonce_key` is of this life alone: the counts of nonces that were used are not known in another. `guise_key` may be kept.
+    pub(crate) fn new(nonce_key: [u8; 32], guise_key: [u8; 16], config: &Config) -> Self {
         let mut made = Self {
-            key,
-            mac: Hmac::new_from_slice(&key).expect("HMAC takes a key of any length (RFC 2104)"),
+            mac: Hmac::new_from_slice(&nonce_key)
+                .expect("HMAC takes a key of any length (RFC 2104)"),
+            guise_key,
             made: 0,
             nonces: Nonces::default(),
             longest: Duration::ZERO,
@@ -116,8 +119,7 @@ impl Authenticator {
         if self.guises.is_empty() {
             return &[];
         }
-        let (keys, _) = self.key.split_at(16);
-        let mut hasher = SipHasher13::new_with_key(keys.try_into().expect("16 of 32 bytes"));
+        let mut hasher = SipHasher13::new_with_key(&self.guise_key);
         hasher.write(from_user.as_bytes());
         let count = self.guises.len() as u64;
         let index = usize::try_from(hasher.finish() % count).expect("below a length");

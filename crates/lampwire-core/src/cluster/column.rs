@@ -10,7 +10,7 @@ use lampwire_sip::EntityId;
 
 use crate::limits;
 use crate::table::{Cell, CellId, Entry, Rev, Source, Table};
-use crate::time::{Time, WallTime};
+use crate::time::{Now, Time, WallTime};
 
 /// Something that is to be done in the bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ struct Flight {
     job: Job,
     /// The cell's revision that it tells.
     rev: Rev,
+    /// What had been read of the stream before: its place lies behind that, or in another stream.
+    read: u64,
 }
 
 /// What is known of the column in the bucket, and what is on its way there.
@@ -241,8 +243,10 @@ impl Column {
         self.acked_at
     }
 
-    /// The next thing to do, and its number; nothing where enough is on its way. `wall`: what has grown old by then is erased.
-    pub(crate) fn next(&mut self, now: Time, wall: WallTime, table: &Table) -> Option<(u64, Job)> {
+    /// The next thing to do, and its number; nothing where enough is on its way. `now`: what has grown old by then is erased; `read`: the last
+    /// message of the stream that was read.
+    pub(crate) fn next(&mut self, now: Now, table: &Table, read: u64) -> Option<(u64, Job)> {
+        let Now { at: now, wall } = now;
         if self.retry_at.is_some_and(|at| at > now) || self.flights.len() >= limits::BUS_IN_FLIGHT {
             return None;
         }
@@ -253,7 +257,7 @@ impl Column {
         if !matches!(job, Job::Pass(_)) {
             self.counters.put += 1;
             let job = job.clone();
-            self.flights.insert(self.number, Flight { job, rev });
+            self.flights.insert(self.number, Flight { job, rev, read });
         }
         Some((self.number, job))
     }
@@ -331,6 +335,12 @@ impl Column {
             let next = self.dump.map_or(live, |walk| walk.next.min(live));
             self.dump = Some(Walk { next, until: head });
         }
+    }
+
+    /// Whether a place is none that the stream could give any more: the one that was read is gone, and this is another.
+    pub(crate) fn is_of_another(&self, number: u64, at: u64) -> bool {
+        let flight = self.flights.get(&number);
+        flight.is_some_and(|flight| at <= flight.read && !matches!(flight.job, Job::Erase(..)))
     }
 
     /// The bucket has confirmed something, in its place of the stream; gives what it was.

@@ -74,7 +74,7 @@ pub(crate) struct Members {
     count: usize,
     /// Servers of whose ways one, or a node of one, has changed since this was last asked.
     changed: BTreeSet<EntityId>,
-    /// Servers that another node could not tell anything before.
+    /// Servers that another node may have told something that we do not know of.
     gained: BTreeSet<EntityId>,
 }
 
@@ -187,8 +187,13 @@ impl Members {
             return true;
         }
         let is_known = known.is_some();
-        let told = known.is_some_and(|way| way.tells);
-        if node != self.own && !told && way.as_ref().is_some_and(|way| way.tells) {
+        // One that has spoken since, or that is no more, may have told something before its last words here were read.
+        let before = known.map_or((false, 0), |way| (way.tells, way.speaker));
+        let may_have_told = match &way {
+            Some(way) => !before.0 && way.tells || way.speaker > before.1,
+            None => true,
+        };
+        if node != self.own && may_have_told {
             self.gained.insert(eid);
         }
         match way {
@@ -242,7 +247,7 @@ impl Members {
         std::mem::take(&mut self.changed)
     }
 
-    /// Servers that another node can tell something now, and could not before.
+    /// Servers that another node may have told something since this was last asked.
     pub(crate) fn take_gained(&mut self) -> BTreeSet<EntityId> {
         std::mem::take(&mut self.gained)
     }
@@ -332,12 +337,11 @@ impl Members {
         of_node.map(|(eid, _)| *eid).collect()
     }
 
-    /// The servers that others could tell something too, as they said last.
+    /// The servers that others are attached to too: while they were not seen they may have told them something, whatever they said before.
     pub(crate) fn told_elsewhere(&self) -> Vec<EntityId> {
-        let servers = self.ways.keys().copied();
-        servers
-            .filter(|eid| self.may_be_told_elsewhere(*eid))
-            .collect()
+        let others = |ways: &BTreeMap<EntityId, Way>| ways.keys().any(|node| *node != self.own);
+        let servers = self.ways.iter().filter(|(_, ways)| others(ways));
+        servers.map(|(eid, _)| *eid).collect()
     }
 
     fn note_node(&mut self, node: EntityId) {

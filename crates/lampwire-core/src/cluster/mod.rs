@@ -127,6 +127,8 @@ pub(crate) struct Site {
     pub(crate) read_at: Option<Time>,
     /// The round in which reading all of it began.
     pub(crate) round: u32,
+    /// It is being read from its beginning, also while that is broken off.
+    pub(crate) unfinished: bool,
     /// Since then: all that these have stamped up to a number stands in it, and was read.
     pub(crate) told: BTreeMap<EntityId, u64>,
     /// What stands in it of values of which something newer is known that did not stand there: it counts if nobody knows of that.
@@ -173,6 +175,7 @@ impl Site {
             read: None,
             read_at: None,
             round: 0,
+            unfinished: false,
             told: BTreeMap::new(),
             older: BTreeMap::new(),
             sweep_at: None,

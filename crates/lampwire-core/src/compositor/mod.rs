@@ -5,7 +5,7 @@
 mod tag;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use lampwire_conf::Config;
@@ -73,7 +73,8 @@ pub(crate) struct Compositor {
     of_endpoint: Vec<usize>,
 }
 
-/// A place for a publication. Its generation goes on rising over all publications that it holds, so no tag is given twice.
+/// A place for a publication. Its generation goes on rising over all publications that it holds in a life of the node, and tags say when theirs
+/// began, so none is given twice.
 #[derive(Debug)]
 struct Slot {
     generation: u32,
@@ -277,9 +278,9 @@ impl Compositor {
             publication.expires = checked.expires;
             publication.states += taken;
         }
-        let binding = self.binding(config, checked.endpoint, checked.resource, checked.event);
+        let publication = self.get(id).expect("it was found, or has just begun");
+        let tag = self.tag(config, id, publication);
         let slot = &mut self.slots[id.0 as usize];
-        let tag = EntityTag::seal(&self.key, id.0, slot.generation, binding);
         if let Some(publication) = &mut slot.publication {
             publication.newest = Some(tag);
         }
@@ -399,6 +400,16 @@ impl Compositor {
         rule.filter(|name| self.rules.contains_key(*name))
     }
 
+    /// Whether an endpoint has a publication here that came from this address.
+    pub(crate) fn knows(&self, endpoint: Option<usize>, source: IpAddr) -> bool {
+        endpoint.is_some_and(|endpoint| {
+            self.of_endpoint[endpoint] > 0
+                && self
+                    .iter()
+                    .any(|(_, it)| it.endpoint == endpoint && it.remote.ip() == source)
+        })
+    }
+
     /// Whether an endpoint may begin one more publication.
     pub(crate) fn has_room(&self, now: Time, endpoint: usize) -> bool {
         self.check_room(now, endpoint).is_ok()
@@ -502,23 +513,26 @@ impl Compositor {
     ) -> Result<(PublicationId, u32), Refusal> {
         let refused = |cause: &'static str| Refusal::new(412, "unknown-tag", cause);
         let tag = EntityTag::parse(text).ok_or_else(|| refused("not a tag of this node"))?;
-        // As a rule it is the one that was given last, and needs not be sealed again to be known.
-        let is_newest = |it: &Publication| {
-            (it.endpoint, it.resource, it.event) == (endpoint, resource, event)
-                && it.newest.is_some_and(|newest| newest.is_same(&tag))
-        };
-        let known = self
-            .get(PublicationId(tag.publication))
-            .is_some_and(is_newest);
-        if !known && !tag.is_sealed(&self.key, self.binding(config, endpoint, resource, event)) {
-            return Err(refused(
-                "a tag of another node, endpoint, resource or event",
-            ));
-        }
         let id = PublicationId(tag.publication);
         let publication = self
             .get(id)
             .ok_or_else(|| refused("a publication that has ended"))?;
+        let other = "a tag of another node, endpoint, resource, event or publication";
+        if (
+            publication.endpoint,
+            publication.resource,
+            publication.event,
+        ) != (endpoint, resource, event)
+        {
+            return Err(refused(other));
+        }
+        // As a rule it is the one that was given last, and needs not be sealed again to be known.
+        let newest = publication.newest;
+        if !newest.is_some_and(|newest| newest.is_same(&tag))
+            && !tag.is_sealed(&self.key, self.binding(config, publication))
+        {
+            return Err(refused(other));
+        }
         let generation = self.slots[id.0 as usize].generation;
         if generation != tag.generation && !(publication.restored && generation < tag.generation) {
             // A late copy, as a rule: its sender has gone on, or goes on now with a new publication.
@@ -592,31 +606,17 @@ impl Compositor {
     }
 
     fn tag(&self, config: &Config, id: PublicationId, publication: &Publication) -> EntityTag {
-        let binding = self.binding(
-            config,
-            publication.endpoint,
-            publication.resource,
-            publication.event,
-        );
-        EntityTag::seal(
-            &self.key,
-            id.0,
-            self.slots[id.0 as usize].generation,
-            binding,
-        )
+        let binding = self.binding(config, publication);
+        let generation = self.slots[id.0 as usize].generation;
+        EntityTag::seal(&self.key, id.0, generation, binding)
     }
 
-    fn binding<'a>(
-        &self,
-        config: &'a Config,
-        endpoint: usize,
-        resource: usize,
-        event: EventPackage,
-    ) -> Binding<'a> {
+    fn binding<'a>(&self, config: &'a Config, publication: &Publication) -> Binding<'a> {
         Binding {
-            endpoint: &config.endpoints[endpoint].name,
-            resource: &config.inbound_publications[resource].name,
-            event: event.as_str(),
+            endpoint: &config.endpoints[publication.endpoint].name,
+            resource: &config.inbound_publications[publication.resource].name,
+            event: publication.event.as_str(),
+            began: publication.created_at,
         }
     }
 }
@@ -660,4 +660,4 @@ fn check_expires(config: &Config, request: &Message<'_>) -> Result<u32, Refusal>
 }
 
 /// Seconds granted to a PUBLISH without Expires, as Asterisk grants.
-const DEFAULT_EXPIRES: u32 = 3600;
+pub(crate) const DEFAULT_EXPIRES: u32 = 3600;

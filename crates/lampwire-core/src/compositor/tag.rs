@@ -7,16 +7,20 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 use subtle::ConstantTimeEq;
 
 use crate::hex::{Hex, bytes_of};
+use crate::time::WallTime;
 
 /// The key with which tags are sealed.
 pub(crate) type TagKey = [u8; 16];
 
-/// What a tag is good for: a tag of one endpoint, resource or event is none of another.
+/// What a tag is good for: a tag of one endpoint, resource, event or publication is none of another.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Binding<'a> {
     pub(crate) endpoint: &'a str,
     pub(crate) resource: &'a str,
     pub(crate) event: &'static str,
+    /// When the publication began. Numbers and generations are given again in another life of the node, which does not know how far those of
+    /// publications went that had ended.
+    pub(crate) began: WallTime,
 }
 
 /// An entity tag. On the wire 48 hexadecimal digits.
@@ -38,6 +42,7 @@ impl EntityTag {
     ) -> Self {
         let mut hasher = SipHasher24::new_with_key(key);
         hasher.write(&(u64::from(publication) << 32 | u64::from(generation)).to_be_bytes());
+        hasher.write(&binding.began.as_millis().to_be_bytes());
         for part in [binding.endpoint, binding.resource, binding.event] {
             hasher.write(&(part.len() as u64).to_be_bytes());
             hasher.write(part.as_bytes());
@@ -100,6 +105,7 @@ mod tests {
         endpoint: "a",
         resource: "b",
         event: "asterisk-devicestate",
+        began: WallTime::from_millis(7),
     };
 
     #[test]
@@ -126,6 +132,10 @@ mod tests {
             },
             Binding {
                 event: "asterisk-mwi",
+                ..BINDING
+            },
+            Binding {
+                began: WallTime::from_millis(8),
                 ..BINDING
             },
         ] {

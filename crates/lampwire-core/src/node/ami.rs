@@ -1,10 +1,11 @@
 //! Asterisks that take part through their manager interface: what they say goes into the table like a peer's, and what others say is put into
 //! them.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use lampwire_conf::Filter;
+use lampwire_conf::{Config, Filter};
 use lampwire_sip::EntityId;
 
 use super::cluster::InShadow;
@@ -17,6 +18,7 @@ use crate::io::{FlowId, Level, Query};
 use crate::limits;
 use crate::peer::PeerId;
 use crate::random::Random;
+use crate::rewrite::Rewrites;
 use crate::sum;
 use crate::table::{Assertion, Change, Holder, Kind, MaxStates, Source, Table, Value};
 use crate::time::Now;
@@ -146,8 +148,23 @@ impl Node {
         for index in 0..self.amis.len() {
             let link = &mut self.amis[index];
             let other = link.entity_id() != Some(eid);
+            let peer = Some(link.peer);
             if let Some(sink) = link.sink.as_mut().filter(|_| other) {
-                sink.note(change.kind, &self.table.names.get(change.name).text);
+                let name = &self.table.names.get(change.name).text;
+                let theirs = self
+                    .rewrites
+                    .name_for(&self.config, peer, change.kind, name);
+                sink.note(change.kind, arc(name, theirs));
+                self.write_ami(now, index);
+            }
+        }
+    }
+
+    /// A node that began with nothing could have heard of everything by now.
+    pub(super) fn look_at_unspoken(&mut self, now: Now) {
+        for index in 0..self.amis.len() {
+            if let Some(sink) = &mut self.amis[index].sink {
+                sink.look_at_unspoken();
                 self.write_ami(now, index);
             }
         }
@@ -272,20 +289,48 @@ impl Node {
         (peer.away, peer.restored) = (false, false);
         self.turn_peer(now, id, was_there, false);
         self.look_at(now, eid);
+        // A node that knows nothing yet would darken every lamp.
+        let blank = now.at < self.blank_until;
+        let put = Put {
+            table: &self.table,
+            rewrites: &self.rewrites,
+            config: &self.config,
+            peer: id,
+            own: Some(entity_id),
+            read: self.config.amis[index].mailbox_state_filter.as_ref(),
+        };
         if let Some(sink) = &mut self.amis[index].sink {
             for kind in [Kind::Device, Kind::Mailbox] {
                 for (_, name) in self.table.names.after(kind, None) {
-                    sink.note(kind, &self.table.names.get(name).text);
+                    let name = &self.table.names.get(name).text;
+                    let theirs = arc(name, put.name(kind, name));
+                    if !blank || put.wanted(kind, &theirs) != Wanted::Nothing {
+                        sink.note(kind, theirs);
+                    }
                 }
+            }
+            match blank {
+                true => self.timers.set(Timer::Unspoken, self.blank_until),
+                false => sink.look_at_unspoken(),
             }
         }
         let count = devices.len();
         self.with_ami(now, index, |link, out, _| link.taken_over(out, count));
     }
 
-    fn ami_says(&mut self, now: Now, id: PeerId, kind: Kind, name: &str, value: Value) {
+    /// An Asterisk says something of one of its names.
+    fn ami_says(&mut self, now: Now, id: PeerId, kind: Kind, theirs: &str, value: Value) {
         let Some(eid) = self.peers.get(id).entity_id else {
             return;
+        };
+        // One whose name here would be too long is left out.
+        let Ok(ours) = self.rewrites.our_name(&self.config, id, kind, theirs) else {
+            return;
+        };
+        let name = ours.as_deref().unwrap_or(theirs);
+        let value = match kind {
+            Kind::Device => Value::device(self.rewrites.our_state(&self.config, id, value.state())),
+            Kind::Mailbox => value,
         };
         // Those of an endpoint are counted under its number; these follow.
         let index = self.peers.get(id).ami.map(usize::from);
@@ -332,6 +377,7 @@ impl Node {
         let Self {
             amis,
             table,
+            rewrites,
             config,
             outbox,
             timers,
@@ -341,25 +387,75 @@ impl Node {
         if link.sink.is_none() || !link.is_live() {
             return;
         }
-        let own = link.entity_id();
-        let read = config.amis[index].mailbox_state_filter.as_ref();
+        let put = Put {
+            table,
+            rewrites,
+            config,
+            peer: link.peer,
+            own: link.entity_id(),
+            read: config.amis[index].mailbox_state_filter.as_ref(),
+        };
         let mut out = Outlet {
             now: now.at,
             outbox,
             timers,
         };
-        link.write(&mut out, &|kind, name| wanted(table, own, read, kind, name));
+        link.write(&mut out, &|kind, theirs| put.wanted(kind, theirs));
     }
 }
 
-/// What the states of all others than `own` come to. `read` are the mailboxes that are its own to tell.
-fn wanted(
-    table: &Table,
+/// What others' states come to for one Asterisk.
+struct Put<'a> {
+    table: &'a Table,
+    rewrites: &'a Rewrites,
+    config: &'a Config,
+    peer: PeerId,
+    /// Its own entity id.
     own: Option<EntityId>,
-    read: Option<&Filter>,
-    kind: Kind,
-    name: &str,
-) -> Wanted {
+    /// The mailboxes that are its own to tell, by its names.
+    read: Option<&'a Filter>,
+}
+
+impl Put<'_> {
+    /// Its name for one of ours.
+    fn name<'n>(&self, kind: Kind, ours: &'n str) -> Cow<'n, str> {
+        self.rewrites
+            .name_for(self.config, Some(self.peer), kind, ours)
+    }
+
+    /// What it should hold under one of its names.
+    fn wanted(&self, kind: Kind, theirs: &str) -> Wanted {
+        if kind == Kind::Mailbox && self.read.is_none_or(|filter| filter.is_match(theirs)) {
+            return Wanted::Nothing;
+        }
+        if !self.rewrites.concern(self.peer) {
+            return wanted(self.table, self.own, kind, theirs);
+        }
+        let ours = self
+            .rewrites
+            .behind(self.config, self.peer, kind, theirs)
+            .into_iter();
+        let mut wanted = ours.map(|ours| wanted(self.table, self.own, kind, &ours));
+        match wanted.find(|wanted| *wanted != Wanted::Nothing) {
+            Some(Wanted::Device(state)) => {
+                let peer = Some(self.peer);
+                Wanted::Device(self.rewrites.state_for(self.config, peer, state))
+            }
+            wanted => wanted.unwrap_or(Wanted::Nothing),
+        }
+    }
+}
+
+/// A name that is known already where it is the same.
+fn arc(known: &Arc<str>, name: Cow<'_, str>) -> Arc<str> {
+    match name {
+        Cow::Borrowed(_) => Arc::clone(known),
+        Cow::Owned(name) => name.into(),
+    }
+}
+
+/// What the states of all others than `own` come to.
+fn wanted(table: &Table, own: Option<EntityId>, kind: Kind, name: &str) -> Wanted {
     let Some(id) = table.names.find(kind, name) else {
         return Wanted::Nothing;
     };
@@ -374,7 +470,6 @@ fn wanted(
                 None => Wanted::Nothing,
             }
         }
-        Kind::Mailbox if read.is_none_or(|filter| filter.is_match(name)) => Wanted::Nothing,
         Kind::Mailbox => {
             // The owner's on a hub, as others are told; else the last word, as on an Asterisk.
             let told = table.mailbox(id);

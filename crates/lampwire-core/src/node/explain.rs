@@ -18,6 +18,8 @@ use crate::view::{AnswerView, DeviceView, MailboxView};
 pub struct DeviceExplanation {
     /// The device; without entities where nothing is kept of it.
     pub device: DeviceView,
+    /// Those of its entities that are known to be Lampwires.
+    pub lampwires: Vec<EntityId>,
     /// Where its values come from and go to.
     pub trail: Trail,
 }
@@ -27,8 +29,12 @@ pub struct DeviceExplanation {
 pub struct MailboxExplanation {
     /// Its name.
     pub mailbox: String,
-    /// What each entity says, newest first. The first is what is shown.
+    /// What each entity says: what is shown, then the others, newest first.
     pub entities: Vec<MailboxView>,
+    /// What is shown is its owner's, as on a hub, and not the last writer's.
+    pub owned: bool,
+    /// Those of them that are known to be Lampwires.
+    pub lampwires: Vec<EntityId>,
     /// Where its values come from and go to.
     pub trail: Trail,
 }
@@ -172,7 +178,12 @@ impl Node {
             },
         };
         let something = !device.entities.is_empty() || trail.has_something();
-        something.then_some(DeviceExplanation { device, trail })
+        let lampwires = self.lampwires(device.entities.iter().map(|entity| entity.eid));
+        something.then_some(DeviceExplanation {
+            device,
+            lampwires,
+            trail,
+        })
     }
 
     /// Why a mailbox shows what it shows; `None` where nothing is known of it.
@@ -183,14 +194,31 @@ impl Node {
             .into_iter()
             .flat_map(|known| self.table.entities(known))
             .collect();
-        cells.sort_by_key(|cell| std::cmp::Reverse(cell.rev));
+        let shown = known.and_then(|known| self.table.mailbox(known));
+        let shown = shown.map(|cell| cell.rev);
+        let owner = known
+            .filter(|_| self.config.lampwire.relay)
+            .and_then(|known| self.table.names.get(known).owner);
+        cells.sort_by_key(|cell| (Some(cell.rev) != shown, std::cmp::Reverse(cell.rev)));
         let entities: Vec<MailboxView> = cells.iter().map(|cell| self.mailbox_view(cell)).collect();
         let something = !entities.is_empty() || trail.has_something();
         something.then_some(MailboxExplanation {
             mailbox: name.to_owned(),
+            lampwires: self.lampwires(entities.iter().map(|entity| entity.eid)),
             entities,
+            owned: owner.is_some_and(|owner| !self.table.cell(owner).dead),
             trail,
         })
+    }
+
+    /// Those of these entities that are peers of this node which have said that they are Lampwires.
+    fn lampwires(&self, entities: impl Iterator<Item = EntityId>) -> Vec<EntityId> {
+        let is_one = |eid: &EntityId| {
+            self.peers
+                .iter()
+                .any(|(_, peer)| peer.life.is_some() && peer.entity_id == Some(*eid))
+        };
+        entities.filter(is_one).collect()
     }
 
     /// Which asterisk-publications would take a device (or else a mailbox) of this name, whether or not it is known.

@@ -1,9 +1,12 @@
 //! The hub: who hears of whom, when a node is lost and what then becomes of its states.
 
+use std::time::Duration;
+
 use lampwire_conf::RetractAs;
-use lampwire_sip::{DeviceState, EntityId, EventPackage, Extras, StateChange, Version};
+use lampwire_sip::{DeviceState, EntityId, EventPackage, Extras, Message, StateChange, Version};
 
 use super::Node;
+use crate::compositor::DEFAULT_EXPIRES;
 use crate::io::Level;
 use crate::lease::{Life, Turn};
 use crate::limits;
@@ -76,7 +79,7 @@ impl Node {
         } else if self.leases.note_hub(now.at, version.by) {
             self.table
                 .meet_stamper(version.by, self.leases.hub_life(version.by))?;
-            self.wait_for_hubs(now);
+            self.wait_for_hubs();
         }
         if let Some(known) = self.table.known(kind, name, eid) {
             // Of the same version, what stands in for a value is less than the value.
@@ -187,6 +190,15 @@ impl Node {
         Ok(())
     }
 
+    /// A peer's server has left this entity id for another: it is not by that peer that it is heard any more.
+    pub(super) fn leave(&mut self, now: Now, peer: PeerId, eid: EntityId) {
+        if let Some(eid) = self.table.eid_id(eid) {
+            self.leases.leave(eid, peer);
+            self.table.forget_first_hand(eid, peer);
+            self.look_at(now, eid);
+        }
+    }
+
     /// A peer says what is known already. Whoever told it first may have restarted since and not have it any more.
     fn said_again(&mut self, now: Now, peer: PeerId, known: &KnownValue) {
         if known.version.by == self.entity_id {
@@ -251,6 +263,18 @@ impl Node {
         self.go_on_retelling(now);
     }
 
+    /// A hub does not hear a node any more, and soon takes it to be lost. If the node is heard here at first hand, what that hub has stamped of it
+    /// is ours to say from now on, so that it has nothing to take back.
+    fn take_over_from(&mut self, now: Now, by: EntityId, eid: EntityId) {
+        let (Some(eid), Some(stamper)) = (self.table.eid_id(eid), self.table.stamper(by)) else {
+            return;
+        };
+        if let Some(peer) = self.leases.open_way(eid) {
+            self.retell(Anew::Taken(eid, stamper, peer));
+            self.go_on_retelling(now);
+        }
+    }
+
     /// A beat of a hub's goes on to all that know what one is, but for the one that it came from.
     ///
     /// With it comes up to which number the teller has told all that it knows of what that hub has stamped.
@@ -279,6 +303,10 @@ impl Node {
             return;
         }
         self.say_hub(from, beat);
+        self.leases.note_held(beat.by, &extras.held);
+        for eid in &extras.held {
+            self.take_over_from(now, beat.by, *eid);
+        }
         if self.config.lampwire.relay {
             let complete = self.leases.complete(beat.by);
             let told = self.leases.told(beat.by, from);
@@ -295,7 +323,7 @@ impl Node {
         }
         // Whoever had fallen silent is heard again.
         self.look_at_hub(now, beat.by);
-        self.wait_for_hubs(now);
+        self.wait_for_hubs();
     }
 
     /// The time of our own beat.
@@ -376,16 +404,35 @@ impl Node {
             Turn::Kept => {}
             Turn::Lost | Turn::Back => self.retell(Anew::Hub(stamper)),
         }
-        if turn == Turn::Lost && !self.config.lampwire.relay {
-            // Another may say the same.
-            self.ask_hubs(now);
+        if turn == Turn::Lost {
+            self.leave_to_another(now, by);
+            if !self.config.lampwire.relay {
+                // Another may say the same.
+                self.ask_hubs(now);
+            }
         }
         self.wait_for_losses();
         self.go_on_retelling(now);
     }
 
-    pub(super) fn wait_for_hubs(&mut self, now: Now) {
-        if let Some(next) = self.leases.next_silence(now.at) {
+    /// What a hub that is lost had told of others is for another to say from now on, or to be gone.
+    fn leave_to_another(&mut self, now: Now, by: EntityId) {
+        let lost = self.table.eid_id(by).and_then(|by| self.table.owner_of(by));
+        let Some(lost) = lost else {
+            return;
+        };
+        let heir = self.peers.iter().find(|(id, peer)| {
+            *id != lost && peer.life.is_some() && peer.is_there() && self.leases.tells_all(*id)
+        });
+        if let Some((heir, _)) = heir
+            && self.table.leave_to(lost, heir)
+        {
+            self.begin_sweep(now, heir);
+        }
+    }
+
+    pub(super) fn wait_for_hubs(&mut self) {
+        if let Some(next) = self.leases.next_silence() {
             self.timers.set(Timer::Hubs, next);
         }
     }
@@ -402,7 +449,14 @@ impl Node {
         let Some(turn) = self.leases.look(now.at, eid, now.at + hold) else {
             return;
         };
-        self.report_turn(self.table.eid(eid), turn);
+        let name = self.table.eid(eid);
+        if turn == Turn::Lost && !self.table.is_stamped_here(eid) {
+            let text =
+                format!("{name} is not heard here any more; what is known of it is another's word");
+            self.outbox.notice(Level::Info, "node-elsewhere", text);
+        } else {
+            self.report_turn(name, turn);
+        }
         match turn {
             Turn::Held(_) => {}
             Turn::Kept | Turn::Back => self.take_over(now, eid),
@@ -479,13 +533,17 @@ impl Node {
             .tell_anew(which, next, limits::TELL_ANEW_BUDGET, |change| {
                 changes.push(change);
             });
-        if let Anew::Back(_, peer) = which
+        if let Anew::Back(_, peer) | Anew::Taken(_, _, peer) = which
             && !changes.is_empty()
         {
             // It may not have all of this any more.
             self.begin_sweep(now, peer);
         }
+        let by_loss = matches!(which, Anew::Lost(_) | Anew::Hub(_));
         for change in changes {
+            if by_loss && self.table.is_lost(self.table.cell(change.cell)) {
+                self.counters.retracted_lost += u64::from(change.kind == Kind::Device);
+            }
             self.fan_out(now, change);
         }
         if let Some(next) = rest {
@@ -558,7 +616,34 @@ impl Node {
         }
     }
 
+    /// A peer has asked to begin a publication with nothing to say. So a stock Asterisk keeps on whose keep-alive came too late, until some state
+    /// changes: it is there for as long as it would have been by that publication.
+    pub(super) fn knocked(&mut self, now: Now, request: &Message<'_>, uri: &str) {
+        let Some(id) = self.peer_meant(request, uri) else {
+            return;
+        };
+        let asked = request.expires().ok().flatten();
+        let granted = asked
+            .unwrap_or(DEFAULT_EXPIRES)
+            .min(self.config.lampwire.expires_max);
+        let until = now.at + Duration::from_secs(u64::from(granted)) + limits::TAG_GRACE;
+        self.peers.get_mut(id).heard(now);
+        self.peers.get_mut(id).knocks_until = Some(until);
+        self.peer_spoke(now, id);
+        self.timers.set(Timer::Knock(id.0), until);
+    }
+
+    /// A peer that held no publication has not asked for another in its time.
+    pub(super) fn knocked_last(&mut self, now: Now, id: PeerId) {
+        if self.peers.get_mut(id).knocks_until.take().is_some() {
+            self.publication_ended(now, id);
+        }
+    }
+
     fn holds_publication(&self, id: PeerId) -> bool {
+        if self.peers.get(id).knocks_until.is_some() {
+            return true;
+        }
         self.compositor.iter().any(|(_, publication)| {
             let rule = &self.config.asterisk_publications[publication.rule].name;
             self.peers.of_asterisk_publication(rule) == Some(id)
@@ -739,7 +824,9 @@ impl Node {
         if self.note_life(now, id, extras.life) {
             return; // what was said since it was asked may be of its earlier life
         }
-        if let (Some(round), Some(complete)) = (round, extras.complete) {
+        // What was asked again since may have been said before that by another.
+        let asked = self.peers.get(id).sweep.map_or(0, |sweep| sweep.round);
+        if let (Some(round), Some(complete)) = (round.filter(|it| *it >= asked), extras.complete) {
             self.told_of_itself(now, id, round, complete, extras.partial);
         }
         let refused = self.refusals_of(id);
@@ -880,20 +967,40 @@ impl Node {
 
     // ---- mailboxes
 
-    /// A peer has published a mailbox's value: whose value counts now. `first_hand`: it is that peer's own.
-    pub(super) fn settle_owner(&mut self, now: Now, peer: PeerId, mailbox: &str, first_hand: bool) {
-        let Some(name) = self.table.names.find(Kind::Mailbox, mailbox) else {
-            return;
-        };
+    /// A peer has published a mailbox's value, its own or not (`first_hand`): whose value counts now. `before`: whose did until then. Gives the
+    /// value of a configured owner that counts again.
+    pub(super) fn settle_owner(
+        &mut self,
+        now: Now,
+        (peer, first_hand): (PeerId, bool),
+        mailbox: &str,
+        before: Option<CellId>,
+    ) -> Option<CellId> {
+        let name = self.table.names.find(Kind::Mailbox, mailbox)?;
+        let mut again = None;
         if let Some(configured) = self.configured_owner(mailbox)
             && let Some(cell) = self.table.told_by(name, configured)
+            // One that is lost gives way to whoever reports messages.
+            && !self.table.is_lost(self.table.cell(cell))
         {
             self.table.set_owner(cell);
+            again = before.filter(|before| *before != cell).map(|_| cell);
         }
         let owner = self.table.names.get(name).owner;
         let owned = owner.is_some_and(|owner| self.table.cell(owner).peer == Some(peer));
         if first_hand && !owned {
             self.restore_mailbox(now, peer, mailbox);
+        }
+        again
+    }
+
+    /// What the owner says is told as it is, and what it had said (`owned`) is where others were told another's meanwhile.
+    pub(super) fn say_owned(&mut self, now: Now, owned: Option<CellId>, applied: Option<Change>) {
+        if let Some(owned) = owned
+            && applied.is_none_or(|applied| applied.cell != owned)
+        {
+            let again = self.table.tell_again(owned);
+            self.fan_out(now, again);
         }
     }
 
@@ -999,14 +1106,14 @@ impl Node {
         if before == life {
             return false;
         }
-        self.peers.get_mut(id).sweep = None;
+        let asked = self.peers.get_mut(id).sweep.take().is_some();
         self.leases.forget_told(id);
         self.each_publisher(now, |publisher, _| {
             if publisher.peer == Some(id) {
                 publisher.forget_claims();
             }
         });
-        let tells = self.leases.tells(id);
+        let tells = self.leases.tells(id) || asked;
         if tells {
             self.begin_sweep(now, id);
         }
@@ -1031,6 +1138,7 @@ impl Node {
             cluster.ways_due = true;
         }
         self.peers.get_mut(id).known_since = self.table.begin_round();
+        self.rules_changed();
         if self.config.lampwire.relay {
             self.each_publisher(now, |publisher, ctx| publisher.own_learned(ctx, id, eid));
         }

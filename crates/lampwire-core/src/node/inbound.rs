@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use lampwire_conf::{CertificateName, Config, RequestFacts, Rule};
 use lampwire_sip::{
     BodyError, Defect, EntityId, EventPackage, Extras, HeaderName, Message, Method, ParseError,
-    Scheme, StartLine, StateChange, Uri, Writer,
+    Scheme, StartLine, StateChange, Uri, Version, Writer,
 };
 
 use super::Node;
@@ -15,6 +15,7 @@ use super::many::{self, brings_many};
 use crate::auth::server::{Authenticator, Claim, Verdict};
 use crate::compositor::{Accepted, Checked, Intent};
 use crate::counters::Answered;
+use crate::entity::{Finding, Said, TooMany};
 use crate::hex::Hex;
 use crate::io::{Event, FlowId, Level, TransportId};
 use crate::late::Leave;
@@ -24,7 +25,7 @@ use crate::peer::PeerId;
 use crate::publisher::request::{names, user_agent};
 use crate::publisher::{Publisher, PublisherId};
 use crate::refusal::{Refusal, RefusalHeader};
-use crate::strangers::Reception;
+use crate::strangers::{Caller, Reception};
 use crate::table::{
     Assertion, Change, Holder, Kind, MaxStates, Source, TableFull, Value, newest_possible,
 };
@@ -180,10 +181,10 @@ impl Node {
             Ok(Granted::Nothing) => {}
             Ok(Granted::Again(accepted)) => {
                 self.counters.retransmissions += 1;
-                self.reply_accepted(arrival, None, &accepted);
+                self.reply_accepted(arrival, Sender::default(), &accepted);
             }
             Ok(Granted::Options) => {
-                self.reply(arrival, sender.endpoint, 200, "", |writer, _, _| {
+                self.reply(arrival, sender, 200, "", |writer, _, _| {
                     writer
                         .text(HeaderName::Allow, ALLOW)
                         .text(HeaderName::Accept, MEDIA_TYPE)
@@ -198,7 +199,7 @@ impl Node {
                 began,
             }) => {
                 self.counters.accepted += 1;
-                self.reply_accepted(arrival, sender.endpoint, &accepted);
+                self.reply_accepted(arrival, sender, &accepted);
                 for change in change.into_iter().chain(changes) {
                     self.fan_out(arrival.now, change);
                 }
@@ -217,8 +218,11 @@ impl Node {
                 }
             }
             Err(refusal) if sender.proven => {
-                self.refuse(arrival, sender.endpoint, &refusal);
+                self.refuse(arrival, sender, &refusal);
                 self.note_refused(arrival.now, arrival.request, arrival.uri, &refusal);
+                if refusal.code == "empty-initial" {
+                    self.knocked(arrival.now, arrival.request, arrival.uri);
+                }
             }
             Err(refusal) => self.refuse_stranger(arrival, sender, refusal),
         }
@@ -228,23 +232,57 @@ impl Node {
     fn refuse_stranger(&mut self, arrival: &Arrival<'_>, sender: Sender, refusal: Refusal) {
         let (now, source) = (arrival.now, arrival.remote.ip());
         let of_peer = self.is_of_a_peer(source);
-        let reception = self.strangers.receive(now.at, source, of_peer);
+        if self.awaits_names.is_some_and(|until| now.at < until)
+            && refusal.status == 401
+            && !of_peer
+            && !self.compositor.knows(sender.endpoint, source)
+        {
+            // Challenged, a stock Asterisk that is known by a name would be silent until its restart. It sends copies, and is asked for what it
+            // gives up meanwhile.
+            self.counters.awaiting_names += 1;
+            let cause = "names of the configuration have not been answered yet";
+            let text = format!(
+                "{} {} from {} is not answered: {cause}",
+                arrival.method.as_str(),
+                arrival.uri,
+                arrival.remote
+            );
+            self.outbox.notice(Level::Warn, "names-awaited", text);
+            let unheard = Refusal::new(503, "names-awaited", cause);
+            self.note_refused(now, arrival.request, arrival.uri, &unheard);
+            return;
+        }
+        let caller = Caller {
+            source,
+            of_peer,
+            // A stock Asterisk begins each request so. Whoever guesses passwords is a stranger.
+            endpoint: sender.endpoint.filter(|_| asks_for_challenge(&refusal)),
+        };
+        let reception = self.strangers.receive(now.at, caller);
         if let Some(next) = self.strangers.next_prune(now.at) {
             self.timers.set_if_unset(Timer::Strangers, next);
         }
         match reception {
             Reception::Answer => {
-                self.refuse(arrival, sender.endpoint, &refusal);
-                if of_peer && refusal.status == 401 {
-                    self.note_challenged(now, arrival.request, arrival.uri);
+                self.refuse(arrival, sender, &refusal);
+                if refusal.status == 401 && (of_peer || sender.endpoint.is_some()) {
+                    self.note_challenged(now, arrival.request, arrival.uri, of_peer);
                 }
                 return;
             }
             Reception::Busy => {
-                let cause = format!("too many unproven requests; this one: {}", refusal.cause);
-                let retry = RefusalHeader::RetryAfter(self.strangers.retry_after());
-                let busy = Refusal::new(503, "too-many-unproven", cause).with(retry);
-                self.refuse(arrival, sender.endpoint, &busy);
+                let busy = self.busy(&refusal);
+                self.refuse(arrival, sender, &busy);
+            }
+            Reception::Later => {
+                let busy = self.busy(&refusal);
+                match arrival.origin.flow {
+                    // Over a connection no copy comes.
+                    Some(_) => self.refuse(arrival, sender, &busy),
+                    None => self.counters.unanswered += 1,
+                }
+                self.note_refused(now, arrival.request, arrival.uri, &busy);
+                return;
             }
             Reception::Silence => self.counters.unanswered += 1,
         }
@@ -252,6 +290,12 @@ impl Node {
             let (flows, mut out) = self.lend_flows(now);
             flows.end(&mut out, flow, "too many unproven requests");
         }
+    }
+
+    fn busy(&self, instead_of: &Refusal) -> Refusal {
+        let cause = format!("too many unproven requests; this one: {}", instead_of.cause);
+        let retry = RefusalHeader::RetryAfter(self.strangers.retry_after());
+        Refusal::new(503, "too-many-unproven", cause).with(retry)
     }
 
     /// The stages of a request, in order. Everything up to the comment reads only, so a refusal leaves no trace.
@@ -369,10 +413,8 @@ impl Node {
         };
 
         // entity id: may this endpoint speak for it?
-        if let Some(change) = change {
-            self.check_entity_id(endpoint, change.eid())?;
-        }
-        if let Some(extras) = extras {
+        if let (Some(change), Some(extras)) = (change, extras) {
+            self.check_entity_ids(endpoint, [(change, extras)])?;
             check_numbers(now, extras)?;
         }
 
@@ -386,6 +428,11 @@ impl Node {
         match (change, extras) {
             (Some(StateChange::Refresh { eid }), Some(extras)) => {
                 self.counters.refreshes_received += 1;
+                if *eid == self.entity_id {
+                    self.report_own_entity_id(arrival, &checked);
+                } else {
+                    self.reported.remove(&(endpoint, self.entity_id));
+                }
                 if let Some(peer) = peer {
                     self.asked_by(now, peer, checked.event, *eid, extras);
                     refresh = self.peers.get(peer).publisher(checked.event);
@@ -402,6 +449,7 @@ impl Node {
                 // The version of a beat is that of the hub whose it is.
                 let beat = extras.version.filter(|beat| beat.by == *eid);
                 if let (Some(peer), Some(beat)) = (peer, beat) {
+                    self.speakers.brought_beat(endpoint, beat.by);
                     self.take_beat(now, peer, beat, extras);
                 }
             }
@@ -428,12 +476,9 @@ impl Node {
                         | StateChange::Canary { .. }
                 )
         }) {
-            self.note_entity_id(
-                now,
-                endpoint,
-                change,
-                extras.is_some_and(|it| it.version.is_some()),
-            );
+            let version = extras.and_then(|it| it.version);
+            let begins = checked.intent == Intent::Initial;
+            self.note_entity_id(now, (endpoint, peer), change, version, begins);
         }
         let states = matches!(
             change,
@@ -465,6 +510,8 @@ impl Node {
             self.peer_spoke(now, id);
             let peer = self.peers.get_mut(id);
             peer.heard(now);
+            peer.knocks_until = None;
+            peer.challenged = None;
             if states {
                 peer.said_at = now.at;
                 if peer.unswept.is_some() {
@@ -494,17 +541,7 @@ impl Node {
         change: &StateChange<'_>,
         extras: &Extras<'_>,
     ) -> Result<Option<Change>, Refusal> {
-        let full = |full: TableFull| {
-            Refusal::new(503, "table-full", full.to_string()).with(RefusalHeader::RetryAfter(60))
-        };
-        let max = self.max_states(endpoint);
-        let assertion = Assertion {
-            peer,
-            holder: Holder::of_endpoint(endpoint).map(|holder| (holder, max)),
-            version: extras.version,
-            lost: extras.lost && extras.version.is_some(),
-            ..assertion(change, now)
-        };
+        let assertion = self.assertion_of(now, endpoint, peer, change, extras);
         self.table.check_room(&assertion).map_err(full)?;
         if let Some(id) = peer
             && self.peers.get(id).entity_id.is_none()
@@ -535,6 +572,12 @@ impl Node {
                 }
             }
         }
+        let owner = match change {
+            StateChange::Mailbox { uniqueid, .. } if self.config.lampwire.relay => {
+                self.table.owner_of_mailbox(uniqueid)
+            }
+            _ => None,
+        };
         let mut applied = self.table.apply(&assertion).map_err(full)?;
         if extras.version.is_some()
             && let Some(change) = applied
@@ -553,9 +596,29 @@ impl Node {
         if self.config.lampwire.relay
             && let (Some(peer), StateChange::Mailbox { uniqueid, .. }) = (peer, change)
         {
-            self.settle_owner(now, peer, uniqueid, extras.version.is_none());
+            let owned = self.settle_owner(now, (peer, extras.version.is_none()), uniqueid, owner);
+            self.say_owned(now, owned, applied);
         }
         Ok(applied)
+    }
+
+    /// A state as an endpoint says it.
+    pub(super) fn assertion_of<'a>(
+        &self,
+        now: Now,
+        endpoint: usize,
+        peer: Option<PeerId>,
+        change: &'a StateChange<'_>,
+        extras: &Extras<'_>,
+    ) -> Assertion<'a> {
+        let max = self.max_states(endpoint);
+        Assertion {
+            peer,
+            holder: Holder::of_endpoint(endpoint).map(|holder| (holder, max)),
+            version: extras.version,
+            lost: extras.lost && extras.version.is_some(),
+            ..assertion(change, now)
+        }
     }
 
     /// The answer that a copy of a request gets.
@@ -679,7 +742,10 @@ impl Node {
                 }
                 let source = arrival.remote.ip();
                 let of_peer = self.is_of_a_peer(source);
-                self.strangers.proven(source, of_peer);
+                if self.strangers.proven(endpoint, source, of_peer) {
+                    let missed = Refusal::new(503, "too-many-unproven", "before it proved itself");
+                    self.note_refused(arrival.now, arrival.request, arrival.uri, &missed);
+                }
                 Ok(())
             }
             Verdict::Stale => refused("stale-nonce", "credentials with an old nonce", true),
@@ -697,42 +763,87 @@ impl Node {
         }
     }
 
-    /// Whether an endpoint may speak for an entity id: by its `@allowed_eids`, and because it does not speak for too many.
-    pub(super) fn check_entity_id(&self, endpoint: usize, eid: EntityId) -> Result<(), Refusal> {
+    /// Whether an endpoint may say all this: by its `@allowed_eids`, and because it does not speak for too many.
+    pub(super) fn check_entity_ids<'a>(
+        &self,
+        endpoint: usize,
+        said: impl IntoIterator<Item = (&'a StateChange<'a>, &'a Extras<'a>)> + Clone,
+    ) -> Result<(), Refusal> {
         let configured = &self.config.endpoints[endpoint];
         let allowed = &configured.allowed_eids;
-        if !allowed.is_empty() && !allowed.iter().any(|pattern| pattern.matches(eid)) {
-            let cause = format!(
-                "entity id {eid} is not among @allowed_eids of endpoint {:?}",
-                configured.name
-            );
-            return Err(
-                Refusal::new(403, "entity-id-not-allowed", cause).saying("Not for this entity id")
-            );
+        let is_allowed =
+            |eid| allowed.is_empty() || allowed.iter().any(|pattern| pattern.matches(eid));
+        for (change, _) in said.clone() {
+            let eid = change.eid();
+            if !is_allowed(eid) {
+                let cause = format!(
+                    "entity id {eid} is not among @allowed_eids of endpoint {:?}",
+                    configured.name
+                );
+                return Err(Refusal::new(403, "entity-id-not-allowed", cause)
+                    .saying("Not for this entity id"));
+            }
         }
-        self.speakers.check(endpoint, eid).map_err(|_| {
-            let cause = format!(
-                "endpoint {:?} speaks for too many entity ids",
-                configured.name
-            );
-            Refusal::new(503, "too-many-entity-ids", cause).with(RefusalHeader::RetryAfter(60))
+        // What is remembered of the entity id that it says: all but that of beats and the like.
+        let spoken = |(change, _): (&StateChange<'_>, &Extras<'_>)| match change {
+            StateChange::Device { .. }
+            | StateChange::Mailbox { .. }
+            | StateChange::Refresh { .. } => Some(change.eid()),
+            StateChange::Dumped { .. } | StateChange::Beat { .. } | StateChange::Canary { .. } => {
+                None
+            }
+        };
+        let stamped = |(change, extras): (&StateChange<'_>, &Extras<'_>)| match change {
+            StateChange::Device { .. } | StateChange::Mailbox { .. } | StateChange::Beat { .. } => {
+                extras.version.map(|version| version.by)
+            }
+            StateChange::Refresh { .. }
+            | StateChange::Dumped { .. }
+            | StateChange::Canary { .. } => None,
+        };
+        let others = |eid: &EntityId| *eid != self.entity_id;
+        let eids = said.clone().into_iter().filter_map(spoken).filter(others);
+        let hubs = said.into_iter().filter_map(stamped).filter(others);
+        let too_many = self.speakers.check(endpoint, eids, hubs);
+        too_many.map_err(|too_many| {
+            let (code, what) = match too_many {
+                TooMany::EntityIds => ("too-many-entity-ids", "speaks for too many entity ids"),
+                TooMany::Hubs => ("too-many-hubs", "brings the words of too many hubs"),
+            };
+            let cause = format!("endpoint {:?} {what}", configured.name);
+            Refusal::new(503, code, cause).with(RefusalHeader::RetryAfter(60))
         })
     }
 
-    /// Remembers that an endpoint speaks for an entity id, and reports what is wrong about it.
+    /// Remembers that an endpoint speaks for an entity id, and reports what is wrong about it. `begins`: with that it began a publication.
     pub(super) fn note_entity_id(
         &mut self,
         now: Now,
-        endpoint: usize,
+        (endpoint, peer): (usize, Option<PeerId>),
         change: &StateChange<'_>,
-        relayed: bool,
+        version: Option<Version>,
+        begins: bool,
     ) {
         let eid = change.eid();
+        let by = version.map(|version| version.by);
+        self.speakers
+            .brought(endpoint, eid, by.filter(|by| *by != self.entity_id));
         let finding = match change {
-            _ if relayed => None,
-            StateChange::Refresh { .. } => self.speakers.is(now.at, &self.config, endpoint, eid),
+            _ if by.is_some() => None,
+            StateChange::Refresh { .. } => {
+                let who = (endpoint, peer);
+                self.speakers.is(now.at, &self.config, who, eid)
+            }
             StateChange::Device { .. } | StateChange::Mailbox { .. } => {
-                self.speakers.said(now.at, endpoint, eid)
+                // Another Lampwire says by its `refresh` which is its own.
+                let lampwire = peer.is_some_and(|peer| self.peers.get(peer).life.is_some());
+                let said = Said {
+                    eid,
+                    peer,
+                    device: matches!(change, StateChange::Device { .. }),
+                    begins: begins && !lampwire,
+                };
+                self.speakers.said(now.at, endpoint, said)
             }
             StateChange::Dumped { .. } | StateChange::Beat { .. } | StateChange::Canary { .. } => {
                 None
@@ -742,9 +853,12 @@ impl Node {
             *self.counters.findings.entry(finding.code()).or_default() += 1;
             self.outbox
                 .notice(Level::Warn, finding.code(), finding.text(&self.config));
-            if let Some(next) = self.speakers.next_left() {
-                self.timers.set_if_unset(Timer::EntityIdsLeft, next);
+            if let (Finding::Changed { from, .. }, Some(peer)) = (finding, peer) {
+                self.leave(now, peer, from);
             }
+        }
+        if let Some(next) = self.speakers.next_left() {
+            self.timers.set_if_unset(Timer::EntityIdsLeft, next);
         }
     }
 
@@ -810,11 +924,21 @@ impl Node {
         if !self.reported.insert((checked.endpoint, self.entity_id)) {
             return;
         }
+        *self.counters.findings.entry("own-entity-id").or_default() += 1;
         let text = format!(
-            "endpoint {} ({}) sends states under our own entity id {}: give each server its own; such states are dropped",
-            self.config.endpoints[checked.endpoint].name, arrival.remote, self.entity_id
+            "{} ({})",
+            self.claims_ours(checked.endpoint),
+            arrival.remote
         );
         self.outbox.notice(Level::Error, "own-entity-id", text);
+    }
+
+    /// What is told of an endpoint that speaks under our entity id.
+    pub(super) fn claims_ours(&self, endpoint: usize) -> String {
+        format!(
+            "endpoint {} speaks under our own entity id {}: give each server its own; its states under that are dropped",
+            self.config.endpoints[endpoint].name, self.entity_id
+        )
     }
 
     /// Writes the publication's new state, and remembers the answer where a copy of the request could not be known by it.
@@ -884,14 +1008,9 @@ impl Node {
         }
     }
 
-    fn reply_accepted(
-        &mut self,
-        arrival: &Arrival<'_>,
-        endpoint: Option<usize>,
-        accepted: &Accepted,
-    ) {
+    fn reply_accepted(&mut self, arrival: &Arrival<'_>, sender: Sender, accepted: &Accepted) {
         let first = arrival.request.if_match().is_none();
-        self.reply(arrival, endpoint, 200, "", |writer, _, _| {
+        self.reply(arrival, sender, 200, "", |writer, _, _| {
             writer
                 .text(HeaderName::SipETag, accepted.tag.digits().as_str())
                 .number(HeaderName::Expires, accepted.expires);
@@ -901,14 +1020,14 @@ impl Node {
         });
     }
 
-    fn refuse(&mut self, arrival: &Arrival<'_>, endpoint: Option<usize>, refusal: &Refusal) {
+    fn refuse(&mut self, arrival: &Arrival<'_>, sender: Sender, refusal: &Refusal) {
         *self.counters.refused.entry(refusal.code).or_default() += 1;
         let level = match refusal.code {
             // The first half of every authenticated request.
-            "no-credentials" | "stale-nonce" | "nonce-used-up" => Level::Debug,
+            _ if asks_for_challenge(refusal) => Level::Debug,
             _ => Level::Warn,
         };
-        let who = match endpoint {
+        let who = match sender.endpoint {
             Some(endpoint) => format!("endpoint {}", self.config.endpoints[endpoint].name),
             None => "nobody we know".to_owned(),
         };
@@ -924,14 +1043,14 @@ impl Node {
         let number = self.authenticator.number();
         self.reply(
             arrival,
-            endpoint,
+            sender,
             refusal.status,
             &refusal.reason,
             |writer, config, authenticator| {
                 match &refusal.header {
                     RefusalHeader::None => writer,
                     RefusalHeader::Challenge { stale } => {
-                        let auths = match endpoint {
+                        let auths = match sender.endpoint {
                             Some(endpoint) => authenticator.auths_of(endpoint),
                             None => {
                                 let user = arrival.user_of_from().unwrap_or_default();
@@ -962,18 +1081,18 @@ impl Node {
     }
 
     /// Sends an answer to where the request came from: over its connection, else to its address (RFC 3581 4, as with Asterisk's force_rport
-    /// even where Via has no rport). To an endpoint that asks faster than its rate it goes later.
+    /// even where Via has no rport). To an endpoint that has proven itself and asks faster than its rate it goes later.
     fn reply(
         &mut self,
         arrival: &Arrival<'_>,
-        endpoint: Option<usize>,
+        sender: Sender,
         status: u16,
         reason: &str,
         headers: impl FnOnce(&mut Writer<'_>, &Config, &Authenticator),
     ) {
         let event = arrival.request.event().ok().flatten();
         let event = event.map(|event| event.package);
-        let answered = Answered::new(endpoint, arrival.method, event, status);
+        let answered = Answered::new(sender.endpoint, arrival.method, event, status);
         *self.counters.answered.entry(answered).or_default() += 1;
         let (config, authenticator) = (&self.config, &self.authenticator);
         let write = |out: &mut Vec<u8>| {
@@ -987,6 +1106,8 @@ impl Node {
             writer.text(HeaderName::Server, user_agent(config));
             writer.finish();
         };
+        // What is not proven may be anybody's, and is counted elsewhere.
+        let endpoint = sender.endpoint.filter(|_| sender.proven);
         let leave = endpoint.map_or(Leave::Now, |endpoint| {
             self.late.charge(arrival.now.at, endpoint)
         });
@@ -1038,6 +1159,14 @@ const ALLOW_EVENTS: &str = "asterisk-devicestate, asterisk-mwi";
 
 /// The media type that is understood, for Accept.
 const MEDIA_TYPE: &str = "application/json";
+
+/// Whether a refusal only asks for the second half of an authenticated request.
+fn asks_for_challenge(refusal: &Refusal) -> bool {
+    matches!(
+        refusal.code,
+        "no-credentials" | "stale-nonce" | "nonce-used-up"
+    )
+}
 
 /// A request as credentials see it.
 fn claim<'a>(arrival: &Arrival<'a>) -> Claim<'a> {
@@ -1113,6 +1242,11 @@ pub(super) fn check_numbers(now: Now, extras: &Extras<'_>) -> Result<(), Refusal
         limits::CLOCKS_APART.as_secs() / (365 * 86_400)
     );
     Err(Refusal::new(403, "version-ahead", cause).saying("Version ahead of the clock"))
+}
+
+/// There is no room in the table.
+pub(super) fn full(full: TableFull) -> Refusal {
+    Refusal::new(503, "table-full", full.to_string()).with(RefusalHeader::RetryAfter(60))
 }
 
 pub(super) fn bad_body(error: BodyError) -> Refusal {

@@ -6,11 +6,13 @@ use lampwire_conf::OutboundPublish;
 use lampwire_sip::EntityId;
 
 use super::Node;
+use super::terms::KeptRules;
 use crate::io::Level;
 use crate::limits;
+use crate::peer::PeerId;
 use crate::publisher::PublisherId;
 use crate::store::{Batch, KeptLane, KeptPublication, KeptState, KeptValue, Record};
-use crate::table::{CellId, Kind, Restored, Rev, Source, Value};
+use crate::table::{CellId, Holder, Kind, Restored, Rev, Source, Value};
 use crate::time::Now;
 use crate::timers::Timer;
 
@@ -23,11 +25,14 @@ pub(super) struct Kept {
     saved: Rev,
     /// Publications that have changed since they were given.
     pub(super) publications: BTreeSet<u32>,
+    /// Cells of which something has changed since they were given that is no value.
+    cells: BTreeSet<CellId>,
     /// Each lane as it was given: its tag and what is confirmed.
     lanes: BTreeMap<(u16, u16), (Option<String>, Rev)>,
     /// Lanes that were given and are no more: publish, server_uri and number.
     ended: Vec<(String, String, u16)>,
     peers: BTreeMap<String, EntityId>,
+    pub(super) rules: KeptRules,
     life: u64,
 }
 
@@ -39,6 +44,7 @@ impl Node {
     pub fn restore(&mut self, now: Now, records: Vec<Record>) {
         let mut states = Vec::new();
         let mut lanes = Vec::new();
+        let (mut terms, mut takings) = (Vec::new(), Vec::new());
         let mut closed = false;
         for record in records {
             match record {
@@ -62,18 +68,23 @@ impl Node {
                     }
                 }
                 Record::Closed(yes) => closed = yes,
-                Record::PublicationGone(_) => {}
+                Record::Terms(kept) => terms.push(kept),
+                Record::Taking(kept) => takings.push(kept),
+                Record::PublicationGone(_) | Record::TermsGone(_) => {}
             }
         }
+        self.restore_speakers();
         states.sort_by_key(|state: &KeptState| state.rev);
         let count = states.iter().filter(|state| !state.gone).count();
         self.table.names.expect(count.min(limits::CELLS));
+        let holders = self.holders();
         for state in &states {
-            self.restore_state(now, state);
+            self.restore_state(now, state, &holders);
         }
         self.timers
             .set(Timer::Tombstones, now.at + limits::TOMBSTONE_SWEEP);
         self.restore_lanes(now, &lanes, closed);
+        self.restore_rules(&terms, takings);
         self.kept.saved = self.table.head();
         self.kept.life = 0;
         self.restored = Some(closed);
@@ -87,7 +98,28 @@ impl Node {
         }
     }
 
-    fn restore_state(&mut self, now: Now, state: &KeptState) {
+    /// The endpoints of peers are known to be theirs: of those whose entity ids are kept.
+    fn restore_speakers(&mut self) {
+        let mut known = Vec::new();
+        for (_, publication) in self.compositor.iter() {
+            let rule = &self.config.asterisk_publications[publication.rule].name;
+            known.push((publication.endpoint, rule));
+        }
+        for (_, peer) in self.peers.iter() {
+            if let [only] = &*peer.endpoints
+                && let Some(endpoint) = self.config.endpoints.iter().position(|it| it.name == *only)
+            {
+                known.push((endpoint, &peer.name));
+            }
+        }
+        for (endpoint, peer) in known {
+            if let Some(eid) = self.kept.peers.get(peer) {
+                self.speakers.was(endpoint, *eid);
+            }
+        }
+    }
+
+    fn restore_state(&mut self, now: Now, state: &KeptState, holders: &BTreeMap<PeerId, Holder>) {
         let peer = state
             .peer
             .as_deref()
@@ -103,6 +135,7 @@ impl Node {
             value,
             source: state.source,
             peer,
+            holder: peer.and_then(|id| holders.get(&id).copied()),
             version: state.version,
             lost: state.lost,
             owner: state.owner,
@@ -140,6 +173,26 @@ impl Node {
         }
     }
 
+    /// For whom the states of each peer count until he says them again: the endpoint that holds a publication as that peer, or may; or the
+    /// manager interface by which it is read.
+    fn holders(&self) -> BTreeMap<PeerId, Holder> {
+        let endpoints = &self.config.endpoints;
+        let mut holders = BTreeMap::new();
+        for (id, peer) in self.peers.iter() {
+            let mut named = peer.endpoints.iter();
+            let named = || named.find_map(|name| endpoints.iter().position(|it| it.name == *name));
+            let place = peer.ami.map(|index| endpoints.len() + usize::from(index));
+            let holder = place.or_else(named).and_then(Holder::of_endpoint);
+            holders.extend(holder.map(|holder| (id, holder)));
+        }
+        for (_, publication) in self.compositor.iter() {
+            let rule = &self.config.asterisk_publications[publication.rule].name;
+            let peer = self.peers.of_asterisk_publication(rule);
+            holders.extend(peer.zip(Holder::of_endpoint(publication.endpoint)));
+        }
+        holders
+    }
+
     fn restore_publication(&mut self, now: Now, kept: &KeptPublication) {
         let left = kept
             .expires_at
@@ -153,6 +206,10 @@ impl Node {
             let forgotten = ends + limits::TAG_GRACE;
             let timer = Timer::Publication(id.0);
             self.timers.set(timer, forgotten);
+            if let Some(publication) = self.compositor.get(id) {
+                let (endpoint, remote) = (publication.endpoint, publication.remote);
+                self.strangers.know(endpoint, remote.ip());
+            }
         }
     }
 
@@ -170,6 +227,29 @@ impl Node {
             self.publishers[index].restore(now, &kept, head, closed);
             self.publishers[index].doubt_own(&self.table.names, &own, head);
         }
+        self.forget_publishes(lanes);
+    }
+
+    /// Publishes that told something in an earlier life, and which the configuration no longer has as they were.
+    fn forget_publishes(&mut self, lanes: &[KeptLane]) {
+        let mut gone = BTreeSet::new();
+        for lane in lanes {
+            let mut publishes = self.config.outbound_publishes.iter();
+            let goes_on =
+                publishes.any(|it| (&it.name, &it.server_uri) == (&lane.publish, &lane.server_uri));
+            if goes_on || lane.tag.is_none() && lane.confirmed == 0 {
+                continue;
+            }
+            let ended = (lane.publish.clone(), lane.server_uri.clone(), lane.lane);
+            self.kept.ended.push(ended);
+            if gone.insert((&lane.publish, &lane.server_uri)) {
+                let text = format!(
+                    "publish {}: {} is not published to any more since the restart, so what it was told is not taken back there",
+                    lane.publish, lane.server_uri
+                );
+                self.outbox.notice(Level::Warn, "not-retracted", text);
+            }
+        }
     }
 
     /// What is to be kept and has not been given yet: at most about `limit` states. A node that is never asked keeps nothing back for it.
@@ -180,6 +260,7 @@ impl Node {
             self.kept.life = self.table.life();
             batch.records.push(Record::Life(self.kept.life));
             batch.records.push(Record::Closed(false));
+            self.rules_changed();
         }
         let from = self.kept.saved.next();
         let mut until = self.table.head();
@@ -199,12 +280,18 @@ impl Node {
         if batch.more {
             return batch;
         }
+        for cell in std::mem::take(&mut self.kept.cells) {
+            if self.table.cell(cell).rev <= self.kept.saved {
+                batch.records.extend(self.kept_cell(cell));
+            }
+        }
         // Only now, with every state that came under their tags.
         for id in std::mem::take(&mut self.kept.publications) {
             batch.records.push(self.kept_publication(now, id));
         }
         self.keep_lanes(now, &mut batch.records);
         self.keep_peers(&mut batch.records);
+        self.keep_rules(&mut batch.records);
         batch
     }
 
@@ -217,6 +304,7 @@ impl Node {
     pub fn unkept(&mut self) {
         self.kept.on = false;
         self.kept.publications.clear();
+        self.kept.cells.clear();
     }
 
     /// Everything that is to be kept, a page at a time: from a cell number (0 at first) on, at most `limit` cells. The number to go on
@@ -228,6 +316,7 @@ impl Node {
                 self.kept.on = true;
                 self.kept.saved = self.table.head();
                 self.kept.publications.clear();
+                self.kept.cells.clear();
             }
             records.push(Record::Life(self.table.life()));
             records.push(Record::Closed(false));
@@ -239,6 +328,7 @@ impl Node {
             self.kept.peers.clear();
             self.keep_lanes(now, &mut records);
             self.keep_peers(&mut records);
+            self.keep_all_rules(&mut records);
         }
         let end = from.saturating_add(limit).min(self.table.cell_count());
         for index in from..end {
@@ -253,6 +343,13 @@ impl Node {
         let mut batch = self.unsaved(now, usize::MAX - 1);
         batch.records.push(Record::Closed(true));
         batch.records
+    }
+
+    /// Of a cell something has changed that is no value. Without a keeper nothing is remembered for it.
+    pub(super) fn note_unkept(&mut self, cell: Option<CellId>) {
+        if self.kept.on || self.restored.is_some() {
+            self.kept.cells.extend(cell);
+        }
     }
 
     /// The change up to which everything is kept: what was deleted stays until then.
@@ -319,6 +416,7 @@ impl Node {
             let (name, uri) = (publish.name.clone(), publish.server_uri.clone());
             kept.ended.push((name, uri, key.1));
         }
+        self.unkeep_terms(id, &publish.name);
     }
 
     fn keep_lanes(&mut self, now: Now, records: &mut Vec<Record>) {

@@ -4,7 +4,7 @@
 use lampwire_sip::{Message, parse_states};
 
 use super::Node;
-use super::inbound::{Arrival, bad_body, check_numbers};
+use super::inbound::{Arrival, bad_body, check_numbers, full};
 use crate::compositor::Checked;
 use crate::peer::PeerId;
 use crate::refusal::Refusal;
@@ -19,8 +19,8 @@ pub(super) fn brings_many(request: &Message<'_>) -> bool {
 }
 
 impl Node {
-    /// Takes the states of a request whose body holds many: the changes that others are to hear of, and how many states it told. A refusal for want of room is no reason not
-    /// to tell them what was taken before it.
+    /// Takes the states of a request whose body holds many: the changes that others are to hear of, and how many states it told. There is room for
+    /// all or none is taken. What is taken may lead to a value of another's that finds none; then others are told what was taken before that.
     pub(super) fn take_many(
         &mut self,
         arrival: &Arrival<'_>,
@@ -36,17 +36,23 @@ impl Node {
                 *change = ours.map_err(bad_body)?;
             }
         }
-        for (change, extras) in &states {
-            self.check_entity_id(endpoint, change.eid())?;
+        let said = states.iter().map(|(change, extras)| (change, extras));
+        self.check_entity_ids(endpoint, said)?;
+        for (_, extras) in &states {
             check_numbers(now, extras)?;
         }
+
+        let count = u64::try_from(states.len()).unwrap_or(u64::MAX);
+        states.retain(|(change, _)| self.is_wanted(arrival, checked, change));
+        let room = states
+            .iter()
+            .map(|(change, extras)| self.assertion_of(now, endpoint, peer, change, extras));
+        let room: Vec<_> = room.collect();
+        self.table.check_room_for_all(&room).map_err(full)?;
 
         // ---- the first write ----
         let (mut changes, mut known) = (Vec::new(), None);
         for (change, extras) in &states {
-            if !self.is_wanted(arrival, checked, change) {
-                continue;
-            }
             match self.take(now, endpoint, peer, change, extras) {
                 Ok(change) => changes.extend(change),
                 Err(refusal) => {
@@ -56,11 +62,11 @@ impl Node {
                     return Err(refusal);
                 }
             }
-            let relayed = extras.version.is_some();
-            if known.replace((change.eid(), relayed)) != Some((change.eid(), relayed)) {
-                self.note_entity_id(now, endpoint, change, relayed);
+            let by = extras.version.map(|version| version.by);
+            if known.replace((change.eid(), by)) != Some((change.eid(), by)) {
+                self.note_entity_id(now, (endpoint, peer), change, extras.version, false);
             }
         }
-        Ok((changes, u64::try_from(states.len()).unwrap_or(u64::MAX)))
+        Ok((changes, count))
     }
 }

@@ -5,7 +5,7 @@ use lampwire_sip::{Message, Method, StartLine};
 
 use super::Node;
 use crate::limits;
-use crate::peer::{Missed, PeerId, Until};
+use crate::peer::{Challenged, Missed, PeerId, Until};
 use crate::refusal::Refusal;
 use crate::time::{Now, Time};
 use crate::timers::Timer;
@@ -19,13 +19,18 @@ impl Node {
         uri: &str,
         refusal: &Refusal,
     ) {
-        let Some(until) = until(refusal).filter(|_| is_publish(request)) else {
+        if !is_publish(request) {
             return;
-        };
+        }
         let Some(id) = self.peer_meant(request, uri) else {
             return;
         };
         let peer = self.peers.get_mut(id);
+        // It has answered what it was challenged by.
+        peer.challenged = None;
+        let Some(until) = until(refusal) else {
+            return;
+        };
         peer.refusals += 1;
         let before = peer.missed;
         peer.missed = Some(Missed {
@@ -34,6 +39,8 @@ impl Node {
             code: refusal.code,
             at: now.wall,
             until: before.map_or(until, |missed| missed.until.max(until)),
+            too_many_entity_ids: before.is_some_and(|missed| missed.too_many_entity_ids)
+                || matches!(refusal.code, "too-many-entity-ids" | "too-many-hubs"),
         });
         if before.is_none() {
             self.peers.note_change(id);
@@ -41,10 +48,22 @@ impl Node {
         self.plan_to_ask(now, id);
     }
 
-    /// A request that came from a peer's address was challenged: a stock Asterisk that cannot answer that is silent from now on.
-    pub(super) fn note_challenged(&mut self, now: Now, request: &Message<'_>, uri: &str) {
+    /// A request that came from a peer's address, or in its name, was challenged: a stock Asterisk that cannot answer that is silent from
+    /// now on.
+    pub(super) fn note_challenged(
+        &mut self,
+        now: Now,
+        request: &Message<'_>,
+        uri: &str,
+        from_its_address: bool,
+    ) {
         if let Some(id) = self.peer_meant(request, uri) {
-            self.peers.get_mut(id).challenged.get_or_insert(now.wall);
+            let challenged = &mut self.peers.get_mut(id).challenged;
+            let challenged = challenged.get_or_insert(Challenged {
+                at: now.wall,
+                from_its_address,
+            });
+            challenged.from_its_address |= from_its_address;
         }
     }
 
@@ -74,6 +93,18 @@ impl Node {
         }
     }
 
+    /// The configuration is another: what was refused for what the peer is or says may be taken now.
+    pub(super) fn ask_after_reload(&mut self, now: Now) {
+        let missing = self.peers.iter().filter(|(_, peer)| peer.missed.is_some());
+        let missing: Vec<PeerId> = missing.map(|(id, _)| id).collect();
+        for id in missing {
+            if let Some(missed) = &mut self.peers.get_mut(id).missed {
+                missed.until = missed.until.max(Until::Room);
+            }
+            self.plan_to_ask(now, id);
+        }
+    }
+
     /// Sets the time at which the peer is asked: soon, since refusals come in swarms, but not within a minute of the last time.
     fn plan_to_ask(&mut self, now: Now, id: PeerId) {
         let peer = self.peers.get(id);
@@ -93,20 +124,32 @@ impl Node {
     }
 
     /// Whether there is room for what a peer may say: below every bound that a refusal of its may have met.
-    fn has_room(&self, now: Time, id: PeerId) -> bool {
-        let names = &self.peers.get(id).endpoints;
+    fn has_room(&mut self, now: Time, id: PeerId) -> bool {
+        let peer = self.peers.get(id);
+        let names = &peer.endpoints;
         let endpoints = names
             .iter()
             .filter_map(|name| self.config.endpoints.iter().position(|it| it.name == *name));
+        let endpoints: Vec<usize> = endpoints.collect();
+        if peer.missed.is_some_and(|missed| missed.too_many_entity_ids) {
+            // What it spoke for once, and nothing is left of, is no reason to keep others out.
+            let live = self.table.live_entity_ids();
+            for endpoint in &endpoints {
+                self.speakers.forget_but(*endpoint, &live);
+            }
+        }
         self.table.has_room()
             && endpoints.into_iter().all(|endpoint| {
                 self.table.has_room_for(endpoint, self.max_states(endpoint))
                     && self.compositor.has_room(now, endpoint)
+                    && (self.peers.get(id).missed).is_none_or(|it| {
+                        !it.too_many_entity_ids || self.speakers.has_room(endpoint)
+                    })
             })
     }
 
     /// The peer that a request is for, by its resource and event.
-    fn peer_meant(&self, request: &Message<'_>, uri: &str) -> Option<PeerId> {
+    pub(super) fn peer_meant(&self, request: &Message<'_>, uri: &str) -> Option<PeerId> {
         let rule = self.compositor.rule_meant(&self.config, request, uri)?;
         self.peers.of_asterisk_publication(rule)
     }

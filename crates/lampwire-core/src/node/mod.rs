@@ -4,6 +4,7 @@
 //! `poll_event`, and asks `poll_timeout` when to come again.
 
 mod ami;
+mod behind;
 mod census;
 mod cluster;
 mod explain;
@@ -18,6 +19,7 @@ mod reload;
 mod renewal;
 mod silenced;
 mod streams;
+mod terms;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -32,7 +34,7 @@ use crate::cluster::Cluster;
 use crate::compositor::{Compositor, Expiry, PublicationId};
 use crate::counters::Counters;
 use crate::directory::{Directory, Known};
-use crate::entity::Speakers;
+use crate::entity::{Due, Speakers};
 use crate::filters::{FilterId, Filters};
 use crate::flow::Flows;
 use crate::io::{Answer, Event, FlowId, Level, Outbox, Query, Transmit, TransportId};
@@ -52,6 +54,7 @@ use crate::time::{Now, Time};
 use crate::timers::{Timer, Timers};
 use crate::transaction::server::ServerTransactions;
 
+pub use self::behind::Behind;
 pub use self::census::Census;
 pub use self::explain::{
     ChangeView, DeliveryView, DeviceExplanation, DroppedView, MailboxExplanation, Said, TakenView,
@@ -74,7 +77,7 @@ pub struct Setup {
     pub entity_id: EntityId,
     /// All randomness of the node: another for each life.
     pub seed: [u8; 32],
-    /// What tags and nonces are sealed with. A node that keeps what it knows over a restart keeps this too, or its old tags are none.
+    /// What tags are sealed with. A node that keeps what it knows over a restart keeps this too, or its old tags are none.
     pub secret: [u8; 32],
 }
 
@@ -106,6 +109,8 @@ pub struct Node {
     identifier: Identifier,
     /// What the DNS says of the names in `identify` sections and on the way to peers.
     directory: Directory,
+    /// Until when unproven requests of unknown addresses are not answered because names were never answered; `None`: all were.
+    awaits_names: Option<Time>,
     flows: Flows,
     /// Asterisks that are reached by their manager interface, in the order of their sections.
     amis: Vec<Link>,
@@ -138,6 +143,8 @@ pub struct Node {
     last_beat: u64,
     /// When the node started.
     started_at: Time,
+    /// It began with nothing: until then it may not have heard of all that others have.
+    blank_until: Time,
     /// What this node stamped in an earlier life and nobody has told since is gone.
     settled: bool,
     /// Endpoints (by index) and the entity id under which they may not speak, as it was reported.
@@ -179,8 +186,11 @@ impl Node {
         let (names_key, transactions_key) = (pair(), pair());
         let mut tag_key = [0; 16];
         secrets.fill(&mut tag_key);
+        let mut guise_key = [0; 16];
+        secrets.fill(&mut guise_key);
+        // Which counts of a nonce are used is not kept, so no nonce may be good in another life.
         let mut nonce_key = [0; 32];
-        secrets.fill(&mut nonce_key);
+        Random::new(&seed, "nonces").fill(&mut nonce_key);
         let mut filters = Filters::default();
         let taken = taken(&config, &mut filters);
         let ids = (0..config.outbound_publishes.len()).filter_map(|it| u16::try_from(it).ok());
@@ -200,7 +210,7 @@ impl Node {
         let mut node = Self {
             compositor: Compositor::new(&config, tag_key),
             transactions: ServerTransactions::new(transactions_key),
-            authenticator: Authenticator::new(nonce_key, &config),
+            authenticator: Authenticator::new(nonce_key, guise_key, &config),
             identifier: Identifier::new(&config),
             table: Table::new(
                 names_key,
@@ -218,7 +228,7 @@ impl Node {
             publisher_at: Vec::new(),
             senders: Senders::default(),
             speakers: Speakers::new(&config),
-            strangers: Strangers::new(&config.global),
+            strangers: Strangers::new(&config),
             late: LateAnswers::new(&config),
             leases: Leases::default(),
             rewrites,
@@ -229,8 +239,10 @@ impl Node {
             renewals: Renewals::default(),
             last_beat: 0,
             started_at: now.at,
+            blank_until: now.at,
             settled: false,
             directory: Directory::default(),
+            awaits_names: None,
             flows: Flows::new(config.global.keep_alive_interval),
             amis,
             next_ami,
@@ -258,6 +270,9 @@ impl Node {
         self.bound = bound.iter().copied().collect();
         self.life = Life::Running;
         self.started_at = now.at;
+        if self.table.len() == 0 {
+            self.blank_until = now.at + self.config.lampwire.hold_time;
+        }
         self.identify_names();
         self.start_cluster(now);
         let round = self.table.begin_round();
@@ -284,7 +299,10 @@ impl Node {
         if self.config.lampwire.relay {
             self.beat(now);
         }
+        self.take_by_other_rules(now);
+        self.take_back_of_clients(now);
         self.connect_amis(now);
+        self.await_names(now);
         self.settle(now);
     }
 
@@ -345,16 +363,35 @@ impl Node {
         self.identify_names();
         self.each_publisher(now, Publisher::locate);
         self.connect_amis(now);
+        self.awaits_names = self.awaits_names.filter(|_| self.directory.awaits_any());
         self.settle(now);
     }
 
-    /// Takes back what was said under entity ids that their servers have left for others.
+    /// Whoever is nobody may be known by a name whose first answer has not come: until then he is not challenged.
+    fn await_names(&mut self, now: Now) {
+        let until = now.at + limits::NAMES_AWAITED;
+        self.awaits_names = self.directory.awaits_any().then_some(until);
+    }
+
+    /// Takes back the devices that were said under entity ids that their servers have left for others. Mailboxes stay, as those of whoever is lost.
     fn take_back_left(&mut self, now: Now) {
         let (left, next) = self.speakers.take_left(now.at);
-        for eid in left {
-            let names = self.table.names_under(eid);
+        for Due {
+            eid,
+            successor,
+            peer,
+        } in left
+        {
+            // One that sends no `refresh` was known by its first state.
+            if let Some(peer) = peer.filter(|peer| self.peers.has(*peer))
+                && self.peers.get(peer).entity_id == Some(eid)
+            {
+                self.learn_own(now, peer, successor);
+            }
+            let mut names = self.table.names_under(eid);
+            names.retain(|(kind, _)| *kind == Kind::Device);
             let text = format!(
-                "{} states under {eid} are taken back: its server speaks under another entity id now",
+                "{} devices under {eid} are taken back: its server speaks under another entity id now",
                 names.len()
             );
             self.outbox.notice(Level::Info, "entity-id-left", text);
@@ -408,13 +445,13 @@ impl Node {
                 Timer::LateAnswers => self.send_late_answers(now),
                 Timer::Missed(peer) => self.ask_for_missed(now, PeerId(peer)),
                 Timer::Peer(peer) => self.review_peer(now, PeerId(peer)),
+                Timer::Knock(peer) => self.knocked_last(now, PeerId(peer)),
                 Timer::Sweep(peer) => self.go_on_sweeping(now, PeerId(peer)),
                 Timer::Beat => self.beat(now),
-                Timer::Hubs => {
+                Timer::Hubs | Timer::Losses => {
                     self.look_at_all(now);
-                    self.wait_for_hubs(now);
+                    self.wait_for_hubs();
                 }
-                Timer::Losses => self.look_at_all(now),
                 Timer::Retelling => self.go_on_retelling(now),
                 Timer::Renewals => self.take_back_expired(now),
                 Timer::Tombstones => self.sweep(now),
@@ -431,6 +468,7 @@ impl Node {
                 Timer::Cluster => self.tick_cluster(now),
                 Timer::Column => self.pump_column(now),
                 Timer::Shadows => self.say_overdue(now),
+                Timer::Unspoken => self.look_at_unspoken(now),
                 Timer::Shutdown => self.life = Life::Over,
             }
         }
@@ -500,6 +538,10 @@ impl Node {
 
     /// A change that is real goes to whoever is to hear of it.
     fn fan_out(&mut self, now: Now, change: Change) {
+        let heir = match change.kind {
+            Kind::Mailbox => self.table.inherit(change.name),
+            Kind::Device => None,
+        };
         self.filters.remember(&mut self.table.names, change.name);
         self.remember_change(now, &change);
         self.tell_watchers(change);
@@ -522,6 +564,9 @@ impl Node {
             self.timers
                 .set(Timer::Tombstones, now.at + limits::TOMBSTONE_SWEEP);
         }
+        if let Some(heir) = heir {
+            self.fan_out(now, heir);
+        }
     }
 
     fn tell_watchers(&mut self, change: Change) {
@@ -535,11 +580,17 @@ impl Node {
                 eid,
                 previous: change.previous.map(|value| value.state()),
             },
-            Kind::Mailbox => Event::Mailbox {
-                mailbox: self.mailbox_view(self.table.cell(change.cell)),
-                eid,
-                previous: change.previous.map(|value| value.counts()),
-            },
+            Kind::Mailbox => {
+                let said = self.table.cell(change.cell);
+                let shown = self.table.mailbox(change.name);
+                Event::Mailbox {
+                    shown: shown.map(|cell| self.mailbox_view(cell)),
+                    eid,
+                    said: self.mailbox_view(said),
+                    taken_back: said.dead,
+                    previous: change.previous.map(|value| value.counts()),
+                }
+            }
         };
         self.outbox.event(event);
     }
@@ -567,7 +618,9 @@ impl Node {
         let _ = self.peers.take_changed();
         for id in changed {
             if self.watched {
-                let peer = self.peer_view(now, id, self.peers.get(id));
+                let behind = self.behind_of_peer(id, limits::BEHIND_IN_EVENT);
+                let held = self.held_by(now, id);
+                let peer = self.peer_view(now, id, &held, behind);
                 self.outbox.event(Event::Peer { peer });
             }
         }
@@ -584,7 +637,9 @@ impl Node {
             .chain(self.told_cluster(head))
             .min()
             .unwrap_or(head);
-        self.table.free_dead(confirmed);
+        let told = self.publishers.iter().filter_map(Publisher::told).min();
+        self.table
+            .free_dead(confirmed, told.unwrap_or(head), now.wall);
         if self.table.dead() > 0 {
             self.timers
                 .set(Timer::Tombstones, now.at + limits::TOMBSTONE_SWEEP);

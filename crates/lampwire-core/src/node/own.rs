@@ -6,6 +6,7 @@ use std::time::Duration;
 use lampwire_sip::{DeviceState, EntityId, valid_name};
 
 use super::Node;
+use crate::io::Level;
 use crate::publisher::Publisher;
 use crate::table::{Assertion, Kind, Source, TableFull, Value};
 use crate::time::Now;
@@ -52,6 +53,17 @@ pub enum SetValue {
 }
 
 impl SetValue {
+    /// Whether it stays, and is not told once only.
+    pub(super) const fn is_kept(self) -> bool {
+        !matches!(
+            self,
+            Self::Device {
+                cachable: false,
+                ..
+            }
+        )
+    }
+
     const fn kind(self) -> Kind {
         match self {
             Self::Device { .. } => Kind::Device,
@@ -70,6 +82,12 @@ pub enum SetError {
     /// This node has set no such state.
     #[error("this node has not set {0:?}; only the node that set a state can take it back")]
     NotOurs(String),
+    /// What is not cachable is told once, so there is nothing that would be taken back.
+    #[error("{0:?} is not cachable: it is told once and kept nowhere, so it takes no ttl")]
+    Passing(String),
+    /// Nobody speaks under that entity id here.
+    #[error("{0} is neither this node's own entity id nor that of an api-client of it")]
+    Foreign(EntityId),
     /// One list has a name twice.
     #[error("{0:?} stands twice in the list")]
     Twice(String),
@@ -162,7 +180,8 @@ impl Node {
         self.unset(now, Kind::Mailbox, mailbox, eid.unwrap_or(self.entity_id))
     }
 
-    /// Sets states under an entity id that is spoken for here (`None`: the node's own): all of them, or none. What it did, in their order.
+    /// Sets states under an entity id that is spoken for here, which is the node's own (`None`) or that of an api-client: all of them, or none.
+    /// What it did, in their order.
     ///
     /// # Errors
     /// The place of the first that cannot be set, and why. Nothing is changed then.
@@ -176,6 +195,9 @@ impl Node {
             return Err((0, SetError::Stopping));
         }
         let eid = eid.unwrap_or(self.entity_id);
+        if !self.speaks_under(eid) {
+            return Err((0, SetError::Foreign(eid)));
+        }
         let mut names = BTreeSet::new();
         for (index, setting) in settings.iter().enumerate() {
             let first = names.insert((setting.value.kind(), setting.name.as_str()));
@@ -183,8 +205,13 @@ impl Node {
                 .map_err(|error| (index, error))?;
         }
         // One alone was looked at above.
-        if settings.len() > 1 && !self.table.has_room_for_more(settings.len()) {
-            return Err((0, TableFull::Cells.into()));
+        if settings.len() > 1 {
+            let new = settings
+                .iter()
+                .filter(|setting| self.table.is_new(&local(now, eid, setting)));
+            if !self.table.has_room_for_more(new.count()) {
+                return Err((0, TableFull::Cells.into()));
+            }
         }
         let mut outcomes = Vec::with_capacity(settings.len());
         for (index, setting) in settings.iter().enumerate() {
@@ -258,6 +285,9 @@ impl Node {
         if !first {
             return Err(SetError::Twice(name.to_owned()));
         }
+        if setting.ttl.is_some() && !setting.value.is_kept() {
+            return Err(SetError::Passing(name.to_owned()));
+        }
         Ok(self.table.check_room(&local(now, eid, setting))?)
     }
 
@@ -276,14 +306,48 @@ impl Node {
         if self.is_ending() {
             return Err(SetError::Stopping);
         }
-        let change = self
-            .table
-            .delete(kind, name, eid, now.wall)
-            .ok_or_else(|| SetError::NotOurs(name.to_owned()))?;
-        self.renewals.forget(kind, name, eid);
-        self.fan_out(now, change);
+        if !self.table.is_local(kind, name, eid) || !self.take_back_own(now, kind, name, eid) {
+            return Err(SetError::NotOurs(name.to_owned()));
+        }
         self.settle(now);
         Ok(())
+    }
+
+    /// A state that was set here is gone; false where there is none.
+    fn take_back_own(&mut self, now: Now, kind: Kind, name: &str, eid: EntityId) -> bool {
+        let Some(change) = self.table.delete(kind, name, eid, now.wall) else {
+            return false;
+        };
+        self.renewals.forget(kind, name, eid);
+        self.fan_out(now, change);
+        true
+    }
+
+    /// Whether states may be set here under an entity id.
+    fn speaks_under(&self, eid: EntityId) -> bool {
+        let mut clients = self.config.api_clients.iter();
+        eid == self.entity_id || clients.any(|client| client.eid == Some(eid))
+    }
+
+    /// Takes back what was set under entity ids of api-clients that are no more: nobody could renew it or take it back. Gives what to say of
+    /// it.
+    pub(super) fn take_back_of_clients(&mut self, now: Now) -> Vec<String> {
+        let mut texts = Vec::new();
+        for (eid, names) in self.table.local_of_others(self.entity_id) {
+            if self.speaks_under(eid) {
+                continue;
+            }
+            let text = format!(
+                "{} states that were set under {eid} are taken back: no api-client has that entity id any more",
+                names.len()
+            );
+            self.outbox.notice(Level::Warn, "client-gone", text.clone());
+            texts.push(text);
+            for (kind, name) in names {
+                self.take_back_own(now, kind, &name, eid);
+            }
+        }
+        texts
     }
 }
 

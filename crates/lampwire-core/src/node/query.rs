@@ -1,18 +1,20 @@
 //! What the node shows of itself. Nothing here changes anything.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use lampwire_sip::EntityId;
 
-use super::Node;
+use super::{Behind, Node};
 use crate::ami::Link;
 use crate::compositor::{Publication, PublicationId};
 use crate::counters::Counters;
 use crate::limits;
-use crate::peer::{Peer, PeerId, Until};
+use crate::peer::{Challenged, Peer, PeerId, Until};
 use crate::publisher::Publisher;
 use crate::table::{Cell, Kind, NameId};
 use crate::time::Now;
 use crate::view::{
-    DeviceView, EntityView, MailboxView, Page, PeerStatus, PeerView, PublicationView,
+    DeviceView, EntityView, MailboxView, Page, PeerCounts, PeerStatus, PeerView, PublicationView,
     PublisherStatus, PublisherView,
 };
 
@@ -64,16 +66,43 @@ impl Node {
         Some(self.mailbox_view(cell))
     }
 
-    /// All peers, in the order of the configuration.
+    /// All peers, in the order of the configuration. How far they are behind is counted at once, however long it takes.
     pub fn peers(&self, now: Now) -> Vec<PeerView> {
-        self.peers
-            .iter()
-            .map(|(id, peer)| self.peer_view(now, id, peer))
-            .collect()
+        self.peers_with(now, &self.behind())
     }
 
-    /// All outbound-publishes, in the order of the configuration.
+    /// The same with what was counted of how far they are behind.
+    pub fn peers_with(&self, now: Now, behind: &Behind) -> Vec<PeerView> {
+        let held = self.held(now);
+        let view = |(id, _): (PeerId, &Peer)| {
+            let held = held.get(&id).map_or(&[][..], Vec::as_slice);
+            let of_publishers = self.publishers_of(id).map(|it| behind.of(it.id));
+            self.peer_view(now, id, held, of_publishers.sum())
+        };
+        self.peers.iter().map(view).collect()
+    }
+
+    /// Peers by their status: what can be told at any time.
+    pub fn peer_counts(&self, now: Now) -> PeerCounts {
+        let held = self.held(now);
+        let mut counts = PeerCounts::default();
+        for (id, _) in self.peers.iter() {
+            match self.peer_status(now, id, held.contains_key(&id)) {
+                PeerStatus::Up => counts.up += 1,
+                PeerStatus::Down => counts.down += 1,
+                PeerStatus::Unknown => counts.unknown += 1,
+            }
+        }
+        counts
+    }
+
+    /// All outbound-publishes, in the order of the configuration. How far their peers are behind is counted at once, however long it takes.
     pub fn publishers(&self, now: Now) -> Vec<PublisherView> {
+        self.publishers_with(now, &self.behind())
+    }
+
+    /// The same with what was counted of how far their peers are behind.
+    pub fn publishers_with(&self, now: Now, behind: &Behind) -> Vec<PublisherView> {
         let views = self.publishers.iter().zip(&self.config.outbound_publishes);
         views
             .map(|(publisher, publish)| PublisherView {
@@ -84,7 +113,7 @@ impl Node {
                 target: publisher.target().map(|target| target.remote),
                 status: publisher.status(),
                 lanes: publisher.lanes(now),
-                behind: publisher.behind(&self.table, &self.filters),
+                behind: behind.of(publisher.id),
                 sent: publisher.counters.sent,
                 confirmed: publisher.counters.confirmed,
                 refused: publisher.counters.refused,
@@ -105,6 +134,11 @@ impl Node {
             .iter()
             .map(|(id, publication)| self.publication_view(now, id, publication))
             .collect()
+    }
+
+    /// How many publications peers hold here.
+    pub fn publication_count(&self) -> usize {
+        self.compositor.iter().count()
     }
 
     /// What the node has counted since it was made.
@@ -203,77 +237,120 @@ impl Node {
         }
     }
 
-    pub(super) fn peer_view(&self, now: Now, id: PeerId, peer: &Peer) -> PeerView {
-        let publications: Vec<&Publication> = self
-            .compositor
-            .iter()
-            .map(|(_, publication)| publication)
-            .filter(|publication| publication.expires_at > now.at)
-            .filter(|publication| {
-                let rule = &self.config.asterisk_publications[publication.rule].name;
-                self.peers.of_asterisk_publication(rule) == Some(id)
+    /// The live publications of each peer.
+    fn held(&self, now: Now) -> BTreeMap<PeerId, Vec<&Publication>> {
+        let rules = self.config.asterisk_publications.iter();
+        let peers: Vec<Option<PeerId>> = rules
+            .map(|rule| self.peers.of_asterisk_publication(&rule.name))
+            .collect();
+        let mut held: BTreeMap<PeerId, Vec<&Publication>> = BTreeMap::new();
+        for (_, publication) in self.compositor.iter() {
+            if publication.expires_at > now.at
+                && let Some(peer) = peers[publication.rule]
+            {
+                held.entry(peer).or_default().push(publication);
+            }
+        }
+        held
+    }
+
+    /// The live publications of one peer.
+    pub(super) fn held_by(&self, now: Now, id: PeerId) -> Vec<&Publication> {
+        self.held(now).remove(&id).unwrap_or_default()
+    }
+
+    /// How far a peer is behind, with `budget` changes of each publisher looked at.
+    pub(super) fn behind_of_peer(&self, id: PeerId, budget: usize) -> u64 {
+        self.publishers_of(id)
+            .map(|it| {
+                let oldest = it.oldest_unconfirmed(&self.table);
+                let part = it.behind(&self.table, &self.filters, oldest, budget);
+                part.count
             })
-            .collect();
-        let publishers: Vec<&Publisher> = self
-            .publishers
-            .iter()
-            .filter(|publisher| publisher.peer == Some(id))
-            .collect();
-        let mut endpoints = peer.endpoints.clone();
-        endpoints.extend(
-            publications
-                .iter()
-                .map(|it| self.config.endpoints[it.endpoint].name.clone()),
-        );
-        endpoints.sort_unstable();
-        endpoints.dedup();
-        let in_trouble = publishers
-            .iter()
-            .any(|publisher| publisher.status() == PublisherStatus::BackOff);
-        // A publication outlives its server by an hour. Who does not answer and has sent nothing since is not there.
-        let is_silent = publishers
-            .iter()
-            .filter_map(|publisher| publisher.away_since())
-            .any(|since| peer.last_heard <= Some(now.wall_at(since)));
-        let link = peer.ami.and_then(|index| self.amis.get(usize::from(index)));
-        let status = if let Some(link) = link {
-            match (link.is_live(), link.is_in_trouble()) {
+            .sum()
+    }
+
+    fn publishers_of(&self, id: PeerId) -> impl Iterator<Item = &Publisher> {
+        let all = self.publishers.iter();
+        all.filter(move |publisher| publisher.peer == Some(id))
+    }
+
+    /// Whether a peer is there; `holds`: it has a live publication here.
+    fn peer_status(&self, now: Now, id: PeerId, holds: bool) -> PeerStatus {
+        let peer = self.peers.get(id);
+        if let Some(link) = self.link_of(peer) {
+            return match (link.is_live(), link.is_in_trouble()) {
                 (true, _) => PeerStatus::Up,
                 (false, true) => PeerStatus::Down,
                 (false, false) => PeerStatus::Unknown,
-            }
-        } else if is_silent {
+            };
+        }
+        let in_trouble = self
+            .publishers_of(id)
+            .any(|publisher| publisher.status() == PublisherStatus::BackOff);
+        // A publication outlives its server by an hour. Who does not answer and has sent nothing since is not there.
+        let is_silent = self
+            .publishers_of(id)
+            .filter_map(Publisher::away_since)
+            .any(|since| peer.last_heard <= Some(now.wall_at(since)));
+        if is_silent {
             PeerStatus::Down
-        } else if !publications.is_empty() || (peer.last_heard.is_some() && !in_trouble) {
+        } else if holds || (peer.last_heard.is_some() && !in_trouble) {
             PeerStatus::Up
         } else if in_trouble {
             PeerStatus::Down
         } else {
             PeerStatus::Unknown
-        };
+        }
+    }
+
+    fn link_of(&self, peer: &Peer) -> Option<&Link> {
+        peer.ami.and_then(|index| self.amis.get(usize::from(index)))
+    }
+
+    /// `publications`: its live ones here; `behind`: over all its publishers.
+    pub(super) fn peer_view(
+        &self,
+        now: Now,
+        id: PeerId,
+        publications: &[&Publication],
+        behind: u64,
+    ) -> PeerView {
+        let peer = self.peers.get(id);
+        let publishers: Vec<&Publisher> = self.publishers_of(id).collect();
+        let speaking: BTreeSet<usize> = publications.iter().map(|it| it.endpoint).collect();
+        let mut endpoints = peer.endpoints.clone();
+        endpoints.extend(
+            speaking
+                .into_iter()
+                .map(|it| self.config.endpoints[it].name.clone()),
+        );
+        endpoints.sort_unstable();
+        endpoints.dedup();
         let configured =
             |name: &String| self.config.endpoints.iter().position(|it| it.name == *name);
         let found = endpoints
             .iter()
             .filter_map(configured)
             .flat_map(|it| self.speakers.findings(it));
-        let mut notes = notes(now, peer, &publishers, &publications);
+        let mut notes = notes(now, peer, &publishers, publications);
         notes.extend(found.map(|finding| finding.text(&self.config)));
+        let claiming = endpoints
+            .iter()
+            .filter_map(configured)
+            .filter(|it| self.reported.contains(&(*it, self.entity_id)));
+        notes.extend(claiming.map(|it| self.claims_ours(it)));
         PeerView {
             name: peer.name.clone(),
             entity_id: peer.entity_id,
-            status,
+            status: self.peer_status(now, id, !publications.is_empty()),
             endpoints,
             publishers: publishers.iter().map(|it| it.name().to_owned()).collect(),
             publications: publications.len(),
             last_heard: peer.last_heard,
             round_trip: peer.round_trip,
             canary: peer.canary,
-            behind: publishers
-                .iter()
-                .map(|it| it.behind(&self.table, &self.filters))
-                .chain(link.map(Link::behind))
-                .sum(),
+            behind: behind + self.link_of(peer).map_or(0, Link::behind),
             notes,
         }
     }
@@ -299,14 +376,20 @@ fn notes(
             }
             (true, Until::Now) => "it will be asked for all it has",
             (true, Until::Room) => "it will be asked for all it has when there is room",
-            (true, Until::Changed) => "once the reason is mended, ask it by `lampwire refresh`",
+            (true, Until::Changed) => {
+                "it will be asked after a reload that changes anything; mended elsewhere, ask it by `lampwire refresh`"
+            }
         };
         notes.push(format!(
             "incomplete: refused {} requests, the last at {} with {} ({}); {what_next}",
             missed.states, missed.at, missed.status, missed.code
         ));
     }
-    if let Some(at) = peer.challenged
+    if let Some(Challenged {
+        at,
+        from_its_address,
+    }) = peer.challenged
+        && (from_its_address || publications.is_empty())
         && now.wall.as_millis().saturating_sub(at.as_millis()) > limits::CHALLENGE_ANSWERED_MS
     {
         notes.push(format!(

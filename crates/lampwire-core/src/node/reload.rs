@@ -73,7 +73,7 @@ impl RelationTurn {
 /// Something that an operator should know of a reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReloadWarning {
-    /// A stable word for programs: `peer-silenced`, `publication-ended`, `not-retracted`.
+    /// A stable word for programs: `peer-silenced`, `publication-ended`, `not-retracted`, `client-gone`.
     pub code: &'static str,
     /// The peer that it is about.
     pub peer: Option<String>,
@@ -198,11 +198,15 @@ impl Node {
         self.renew_places(&before, &gone);
         self.identify_names();
         self.renew_publishers(now, &before, &matched, &ids, &mut report);
-        self.renew_links(now, &mut report);
+        let at_peers = report.relations.iter().map(|it| it.retracted);
+        self.counters.retracted_by_reload +=
+            u64::try_from(at_peers.sum::<usize>()).unwrap_or(u64::MAX);
+        self.renew_links(now, &before, &mut report);
         for id in gone {
             self.forget_peer(now, id);
         }
         self.renew_what_is_taken(now, &before);
+        self.rules_changed();
         for id in left {
             if self.peers.has(id) {
                 self.publication_ended(now, id);
@@ -218,8 +222,20 @@ impl Node {
             self.peers.get_mut(id).entity_id = own.get(&id).copied().flatten();
             self.learn_own(now, id, eid);
         }
+        let of_clients = self.take_back_of_clients(now);
+        report
+            .warnings
+            .extend(of_clients.into_iter().map(|text| ReloadWarning {
+                code: "client-gone",
+                peer: None,
+                text,
+            }));
         self.start_waiting(now);
+        if !report.difference.changes.is_empty() {
+            self.ask_after_reload(now);
+        }
         self.connect_amis(now);
+        self.await_names(now);
         self.settle(now);
         Ok(report)
     }
@@ -378,7 +394,7 @@ impl Node {
         self.identifier = identifier(new, &self.directory);
         self.speakers.renew(new, endpoint);
         self.late.renew(new, endpoint);
-        self.strangers.renew(&new.global);
+        self.strangers.renew(new, endpoint);
         self.flows.set_keep_alive(new.global.keep_alive_interval);
         self.next_hops = next_hops(new);
         let reported = std::mem::take(&mut self.reported).into_iter();
@@ -550,8 +566,8 @@ impl Node {
         }
     }
 
-    /// Connections to manager interfaces: those whose sections are as they were go on.
-    fn renew_links(&mut self, now: Now, report: &mut ReloadReport) {
+    /// Connections to manager interfaces: those whose sections are as they were, and whose names, go on.
+    fn renew_links(&mut self, now: Now, before: &Before, report: &mut ReloadReport) {
         let config = Arc::clone(&self.config);
         let mut former = std::mem::take(&mut self.amis);
         let numbers: Vec<u16> = former.iter().map(|link| link.index).collect();
@@ -560,7 +576,13 @@ impl Node {
             let peer = self.peers.iter().find(|(_, peer)| peer.ami == Some(place));
             let Some((peer, _)) = peer else { continue };
             let known = former.iter().position(|link| link.name() == ami.name);
-            match known.filter(|_| report.difference.leaves("ami", &ami.name)) {
+            let same_names = || {
+                let (old, new) = (&before.rewrites, &self.rewrites);
+                old.heard(&before.config, peer) == new.heard(&config, peer)
+                    && old.told(&before.config, Some(peer)) == new.told(&config, Some(peer))
+            };
+            let same = || report.difference.leaves("ami", &ami.name) && same_names();
+            match known.filter(|_| same()) {
                 Some(index) => links.push(former.remove(index)),
                 None => {
                     // Not soon again the number of another: what is left of its connection would be taken for this one's.
@@ -610,7 +632,12 @@ impl Node {
     fn forget_peer(&mut self, now: Now, id: PeerId) {
         self.take_back(now, id, "that is configured no more", |_, _| true);
         self.table.forget_peer(id);
-        for timer in [Timer::Missed(id.0), Timer::Peer(id.0), Timer::Sweep(id.0)] {
+        for timer in [
+            Timer::Missed(id.0),
+            Timer::Peer(id.0),
+            Timer::Knock(id.0),
+            Timer::Sweep(id.0),
+        ] {
             self.timers.clear(timer);
         }
         let former = self.peers.get_mut(id);
@@ -647,25 +674,43 @@ impl Node {
                 && text(&before.filters, old_devices) == text(&self.filters, devices);
             let same_mailboxes = old.mailbox_state == rule.mailbox_state
                 && text(&before.filters, old_mailboxes) == text(&self.filters, mailboxes);
-            if !same_devices {
-                let takes = rule.device_state;
-                self.take_back(now, id, "that are not wanted any more", |filters, name| {
-                    !(takes && filters.matches(devices, name))
-                });
-            }
-            if !(same_devices && same_mailboxes) {
-                self.leases.forget_complete();
-                // What is told in answer to an earlier question was chosen by the old filter.
-                let since = self.table.begin_round();
-                let peer = self.peers.get_mut(id);
-                (peer.told_of_itself, peer.known_since) = (None, since);
-            }
             let heard_before = before.rewrites.heard(&before.config, id);
-            if heard_before != self.rewrites.heard(&config, id) {
-                self.begin_sweep(now, id);
-            } else if !(same_devices && same_mailboxes) {
-                self.ask_peer(now, id);
-            }
+            let same_names = heard_before == self.rewrites.heard(&config, id);
+            self.renew_taking(now, index, same_devices, same_mailboxes, same_names);
+        }
+    }
+
+    /// The asterisk-publication at this place takes its peer's devices or mailboxes by other rules than before, or under other names, where
+    /// these are not the same.
+    pub(super) fn renew_taking(
+        &mut self,
+        now: Now,
+        index: usize,
+        same_devices: bool,
+        same_mailboxes: bool,
+        same_names: bool,
+    ) {
+        let rule = &self.config.asterisk_publications[index];
+        let Some(id) = self.peers.of_asterisk_publication(&rule.name) else {
+            return;
+        };
+        let (takes, (devices, _)) = (rule.device_state, self.taken[index]);
+        if !same_devices {
+            self.take_back(now, id, "that are not wanted any more", |filters, name| {
+                !(takes && filters.matches(devices, name))
+            });
+        }
+        if !(same_devices && same_mailboxes) {
+            self.leases.forget_complete();
+            // What is told in answer to an earlier question was chosen by the old filter.
+            let since = self.table.begin_round();
+            let peer = self.peers.get_mut(id);
+            (peer.told_of_itself, peer.known_since) = (None, since);
+        }
+        if !same_names {
+            self.begin_sweep(now, id);
+        } else if !(same_devices && same_mailboxes) {
+            self.ask_peer(now, id);
         }
     }
 
@@ -691,6 +736,7 @@ impl Node {
         );
         self.outbox.notice(Level::Info, "devices-gone", text);
         for (eid, name) in devices {
+            self.counters.retracted_by_reload += 1;
             if let Some(change) = self.table.delete(Kind::Device, &name, eid, now.wall) {
                 self.fan_out(now, change);
             }

@@ -23,23 +23,25 @@ pub(super) struct Renewals {
 }
 
 impl Renewals {
-    /// A state lives for that long from now on.
-    pub(super) fn set(&mut self, key: Key, ttl: Duration, ends: Time) {
-        if let Some((_, before)) = self.of.insert(key.clone(), (ttl, ends)) {
+    /// A state lives for that long from now on. For how long it lived since it was set before.
+    pub(super) fn set(&mut self, key: Key, ttl: Duration, ends: Time) -> Option<Duration> {
+        let before = self.of.insert(key.clone(), (ttl, ends));
+        if let Some((_, before)) = before {
             self.due.remove(&(before, key.clone()));
         }
         self.due.insert((ends, key));
+        before.map(|(ttl, _)| ttl)
     }
 
-    /// A state stays, or is gone.
-    pub(super) fn forget(&mut self, kind: Kind, name: &str, eid: EntityId) {
+    /// A state stays, or is gone. For how long it lived since it was set before.
+    pub(super) fn forget(&mut self, kind: Kind, name: &str, eid: EntityId) -> Option<Duration> {
         if self.of.is_empty() {
-            return;
+            return None;
         }
         let key = (kind, Arc::from(name), eid);
-        if let Some((_, ends)) = self.of.remove(&key) {
-            self.due.remove(&(ends, key));
-        }
+        let (ttl, ends) = self.of.remove(&key)?;
+        self.due.remove(&(ends, key));
+        Some(ttl)
     }
 
     /// For how long a state lives since it was set.
@@ -69,16 +71,25 @@ impl Node {
             SetValue::Device { .. } => Kind::Device,
             SetValue::Mailbox { .. } => Kind::Mailbox,
         };
-        match setting.ttl {
+        if !setting.value.is_kept() {
+            return; // what is kept of the name beside it lives on as it did
+        }
+        let before = match setting.ttl {
             None => self.renewals.forget(kind, &setting.name, eid),
             Some(ttl) => self.let_live(now, (kind, setting.name.as_str().into(), eid), ttl),
+        };
+        if before != setting.ttl {
+            // The value may be the same, and then is nothing that the journal would tell the keeper of.
+            let cell = self.table.kept_cell(kind, &setting.name, eid);
+            self.note_unkept(cell);
         }
     }
 
-    /// A state lives for that long from now on.
-    pub(super) fn let_live(&mut self, now: Now, key: Key, ttl: Duration) {
-        self.renewals.set(key, ttl, now.at + ttl);
+    /// A state lives for that long from now on. For how long it lived since it was set before.
+    pub(super) fn let_live(&mut self, now: Now, key: Key, ttl: Duration) -> Option<Duration> {
+        let before = self.renewals.set(key, ttl, now.at + ttl);
         self.wait_for_renewals();
+        before
     }
 
     /// Takes back what was not renewed in time.

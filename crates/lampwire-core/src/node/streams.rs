@@ -9,6 +9,7 @@ use super::{Life, Node, Origin};
 use crate::ami::Link;
 use crate::flow::{Care, Flows, Outlet};
 use crate::io::{Certificate, FlowCommand, FlowId, Level, TransportId};
+use crate::strangers::counted_as;
 use crate::time::Now;
 
 /// A ping and its answer (RFC 5626 3.5.1).
@@ -32,14 +33,16 @@ impl Node {
         if self.life == Life::Made {
             return None;
         }
+        let source = remote.ip();
+        let counted_as = counted_as(source, self.is_of_a_peer(source));
         let accepted = {
             let (flows, mut out) = self.lend_flows(now);
-            flows.accept(&mut out, transport, remote, certificate)
+            flows.accept(&mut out, transport, (remote, counted_as), certificate)
         };
         if accepted.is_none() {
             self.counters.connections_refused += 1;
             let text = format!(
-                "a connection from {remote} is closed at once: there are too many, of its address or in all"
+                "a connection from {remote} is closed at once: there are too many, of its address or network or in all"
             );
             self.outbox
                 .notice(Level::Warn, "too-many-connections", text);

@@ -77,6 +77,7 @@ impl Publisher {
             Some(_) | None => None,
         };
         if is_first {
+            lane.opened_at = Some(ctx.now.wall);
             lane.takes_many = offers_many(response);
             lane.fresh_until = ctx.now.at + limits::FRESH_PUBLICATION;
         } else {

@@ -11,7 +11,7 @@ use crate::limits;
 use crate::publisher::Settings;
 use crate::random::Random;
 use crate::table::{CellId, Entry, Rev, Table, Value};
-use crate::time::Time;
+use crate::time::{Time, WallTime};
 use crate::transaction::client::ClientTransaction;
 
 /// One publication of a publisher, and what it still has to say. Each name belongs to one lane, so its values leave in order.
@@ -22,6 +22,8 @@ pub(crate) struct Lane {
     pub(crate) cseq: u32,
     /// The tag for the next request; `None`: the next request begins a publication.
     pub(crate) tag: Option<String>,
+    /// When the publication began, where that was in this life.
+    pub(crate) opened_at: Option<WallTime>,
     pub(crate) expires_at: Time,
     pub(crate) refresh_at: Time,
     /// Until then the publication is so new that a stock Asterisk may answer 412 to it: it lets its 200 out before the publication can
@@ -161,6 +163,7 @@ impl Lane {
             call_id,
             cseq,
             tag: None,
+            opened_at: None,
             expires_at: now,
             refresh_at: now,
             fresh_until: now,
@@ -238,6 +241,7 @@ impl Lane {
     /// The publication is over; the next request begins another (RFC 3903 4.1: under a Call-ID of its own).
     pub(crate) fn begin_anew(&mut self, random: &mut Random) {
         self.tag = None;
+        self.opened_at = None;
         self.takes_many = false;
         self.call_id = request::call_id(random);
         self.cseq = request::first_cseq(random);

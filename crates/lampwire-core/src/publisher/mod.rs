@@ -47,7 +47,7 @@ use crate::table::{Cell, CellId, Entry, Kind, NameId, Names, Rev, Source, Table}
 use crate::time::{Now, Time};
 use crate::timers::{Timer, Timers};
 use crate::transaction::client::{ClientTransaction, Due};
-use crate::view::{AnswerView, LaneView, PublisherStatus};
+use crate::view::{self, AnswerView, LaneView, PublisherStatus};
 
 /// A publisher's number. It keeps it for as long as it lives, wherever its section stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,7 +87,7 @@ impl Context<'_> {
 }
 
 /// What of the configuration decides which values a publisher sends.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) kind: Kind,
     pub(crate) lanes: u16,
@@ -719,7 +719,7 @@ impl Publisher {
         };
         self.last_answer = Some(AnswerView {
             status,
-            reason: reason.chars().take(128).collect(),
+            reason: view::in_print(reason),
             at: ctx.now.wall,
         });
         self.heard = ctx.now.at;
@@ -1355,21 +1355,45 @@ impl Publisher {
             .unwrap_or(head)
     }
 
-    /// States that the peer should hold and has not confirmed; counted up to the bound of the change log.
-    pub(crate) fn behind(&self, table: &Table, filters: &Filters) -> u64 {
-        let head = table.head();
-        let mut behind = 0;
-        let oldest = self.confirmed(head).next();
-        for entry in table.entries_from(oldest).take(limits::CHANGE_LOG_ENTRIES) {
+    /// The change up to which the peer has been told everything, by this node or by who speaks instead; `None`: this one speaks.
+    pub(crate) fn told(&self) -> Option<Rev> {
+        self.muted.map(Rev::before)
+    }
+
+    /// From which change on the peer may not have confirmed all.
+    pub(crate) fn oldest_unconfirmed(&self, table: &Table) -> Rev {
+        self.confirmed(table.head()).next()
+    }
+
+    /// States that the peer should hold and has not confirmed, among `budget` changes from this one on.
+    pub(crate) fn behind(
+        &self,
+        table: &Table,
+        filters: &Filters,
+        from: Rev,
+        budget: usize,
+    ) -> PartBehind {
+        let mut part = PartBehind {
+            count: 0,
+            looked_at: 0,
+            next: None,
+        };
+        let mut next = from;
+        for entry in table.entries_from(from).take(budget) {
+            part.looked_at += 1;
+            next = entry.rev.next();
             let Some(index) = self.lane_for(table, filters, &entry) else {
                 continue;
             };
             let lane = &self.lanes[usize::from(index)];
             if table.is_newest(&entry) && !lane.has_confirmed(&entry) {
-                behind += 1;
+                part.count += 1;
             }
         }
-        behind
+        if part.looked_at == budget {
+            part.next = Some(next);
+        }
+        part
     }
 
     pub(crate) fn status(&self) -> PublisherStatus {
@@ -1396,6 +1420,7 @@ impl Publisher {
             (lane.tag.is_some() || lane.flight.is_some()).then(|| LaneView {
                 index,
                 open: lane.tag.is_some(),
+                opened_at: lane.opened_at.filter(|_| lane.tag.is_some()),
                 expires_at: lane.tag.as_ref().map(|_| now.wall_at(lane.expires_at)),
                 in_flight: lane.flight.is_some(),
             })
@@ -1410,6 +1435,15 @@ impl Publisher {
     pub(crate) fn target(&self) -> Option<Target> {
         self.place.target()
     }
+}
+
+/// A part of what a peer is behind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PartBehind {
+    pub(crate) count: u64,
+    pub(crate) looked_at: usize,
+    /// Where to go on; `None`: that was all.
+    pub(crate) next: Option<Rev>,
 }
 
 /// When a publication is refreshed: a minute before its end, so that a request may take its whole 32 s; a short one at half its time.

@@ -157,11 +157,13 @@ impl Publisher {
         if let (State::Up, Some(preferred)) = (self.state, self.place.preferred()) {
             return Some((last + limits::RETURN_AFTER, preferred, true));
         }
-        let has_publication = self
+        // A publication proves itself and the peer with it, but where it is told not to (`@probe=0`).
+        let proves = !self.settings.probe.is_zero();
+        let asks = self
             .lanes
             .iter()
-            .any(|lane| lane.tag.is_some() || lane.flight.is_some());
-        if self.probe.frequency.is_zero() || has_publication {
+            .any(|lane| lane.flight.is_some() || proves && lane.tag.is_some());
+        if self.probe.frequency.is_zero() || asks {
             return None;
         }
         match self.state {

@@ -305,6 +305,24 @@ impl Publisher {
         done
     }
 
+    /// Makes the changes that other rules than in an earlier life mean for the peer; before the start. Gives how many devices are taken back,
+    /// and how many states are added.
+    pub(crate) fn tell_otherwise(&mut self, changes: Changes) -> (usize, usize) {
+        self.change(changes)
+    }
+
+    /// The peer is told everything, whatever it has confirmed in an earlier life; before the start.
+    pub(crate) fn tell_anew(&mut self, table: &Table) {
+        for lane in &mut self.lanes {
+            lane.say_all(table.head());
+        }
+    }
+
+    /// Devices are still to be taken back from its peer.
+    pub(crate) fn takes_back(&self) -> bool {
+        self.lanes.iter().any(|lane| !lane.retractions.is_empty())
+    }
+
     /// Ends: devices are taken back, then its publications are ended. A peer that does not take anything is left as it is; gives how many
     /// devices are taken back, if any can be.
     pub(crate) fn retire(&mut self, ctx: &mut Context<'_>, changes: Changes) -> Option<usize> {

@@ -5,13 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use lampwire_conf::{Config, OutboundPublish, Protocol};
 use lampwire_sip::{
-    DeviceState, EventPackage, Extras, HeaderName, Method, Names, STATES_MEDIA_TYPE, StateChange,
-    States, Told, Uri, Writer,
+    DeviceState, EntityId, EventPackage, Extras, HeaderName, Method, Names, STATES_MEDIA_TYPE,
+    StateChange, States, Told, Uri, Writer,
 };
 
 use super::lane::Job;
 use super::{Beat, Context, Retraction};
 use crate::auth::client::ClientAuth;
+use crate::limits;
 use crate::locate::Target;
 use crate::peer::PeerId;
 use crate::random::Random;
@@ -301,6 +302,7 @@ fn body(ctx: &Context<'_>, parts: &Parts<'_>) -> Vec<u8> {
                     .beat
                     .and_then(|beat| beat.complete)
                     .is_some_and(|it| !it.1),
+                held: held(ctx, eid),
                 ..Extras::default()
             };
             StateChange::Beat { eid }.write_with_extras(&extras, &mut body);
@@ -315,6 +317,22 @@ fn body(ctx: &Context<'_>, parts: &Parts<'_>) -> Vec<u8> {
         Some(Job::KeepAlive | Job::Close) | None => {}
     }
     body
+}
+
+/// What a hub says that it soon holds to be lost: ourselves some at a time, all in turn.
+fn held(ctx: &Context<'_>, by: EntityId) -> Vec<EntityId> {
+    if by != ctx.entity_id {
+        return ctx.leases.held_by(by).to_vec();
+    }
+    let soon = (ctx.config.lampwire.hold_time / 2).max(limits::HELD_TOLD);
+    let held = ctx.leases.lost_before(ctx.now.at + soon);
+    let turns = held.len().div_ceil(Extras::HELD).max(1);
+    let beats = ctx.now.at.as_micros() / 1_000_000 / limits::HUB_BEAT.as_secs();
+    let turn = usize::try_from(beats).unwrap_or(0) % turns;
+    let part = held.into_iter().skip(turn * Extras::HELD);
+    part.take(Extras::HELD)
+        .map(|eid| ctx.table.eid(eid))
+        .collect()
 }
 
 /// The filter on what is taken of the peer that a publish leads to, as another Lampwire is told; empty: everything.

@@ -164,6 +164,11 @@ pub(crate) struct MaxStates {
 }
 
 impl MaxStates {
+    const ANY: Self = Self {
+        devices: u32::MAX,
+        mailboxes: u32::MAX,
+    };
+
     const fn of(self, kind: Kind) -> u32 {
         match kind {
             Kind::Device => self.devices,
@@ -268,6 +273,8 @@ pub(crate) enum Anew {
     Lost(EidId),
     /// Of an entity id that this peer tells of again: what was lost, and what a hub has stamped that is not heard.
     Back(EidId, PeerId),
+    /// What this hub has stamped of an entity id that it does not hear any more, and this peer tells of.
+    Taken(EidId, StamperId, PeerId),
     /// What a hub has stamped that is lost, or back.
     Hub(StamperId),
     /// What this node has stamped below a number that an earlier life of it had given.
@@ -283,6 +290,8 @@ pub(crate) struct Restored<'a> {
     pub(crate) value: Value,
     pub(crate) source: Source,
     pub(crate) peer: Option<PeerId>,
+    /// For whom it counts, however many he may hold by now.
+    pub(crate) holder: Option<Holder>,
     pub(crate) version: Version,
     pub(crate) lost: bool,
     pub(crate) gone: bool,
@@ -444,13 +453,81 @@ impl Table {
         }
     }
 
+    /// Whether a value would take a cell of its own that is not there yet.
+    pub(crate) fn is_new(&self, assertion: &Assertion<'_>) -> bool {
+        let known = self.names.find(assertion.kind, assertion.name);
+        let Some((name, eid)) = known.zip(self.eid_ids.get(&assertion.eid)) else {
+            return true;
+        };
+        let (kept, passing) = self.cells_of(name, *eid);
+        let own = if assertion.cachable { kept } else { passing };
+        own.is_none()
+    }
+
     /// Whether a value would fit, so that nothing is touched where it does not.
     pub(crate) fn check_room(&self, assertion: &Assertion<'_>) -> Result<(), TableFull> {
         let name = self.names.find(assertion.kind, assertion.name);
         self.check_room_of(assertion, name)
     }
 
-    /// The same, of a name that has been looked up.
+    /// Whether all of these would fit together.
+    pub(crate) fn check_room_for_all(&self, all: &[Assertion<'_>]) -> Result<(), TableFull> {
+        let (mut cells, mut eids, mut stampers) =
+            (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut of_name: BTreeMap<(Kind, &str), usize> = BTreeMap::new();
+        let mut of_holder: BTreeMap<(usize, Kind), u32> = BTreeMap::new();
+        for assertion in all {
+            let (kind, name) = (assertion.kind, assertion.name);
+            let known = self.names.find(kind, name);
+            self.check_room_of(assertion, known)?;
+            let eid = self.eid_ids.get(&assertion.eid);
+            if eid.is_none() {
+                eids.insert(assertion.eid);
+            }
+            let by = assertion.version.map(|version| version.by);
+            stampers.extend(by.filter(|by| !self.stamper_ids.contains_key(by)));
+            let own = known.zip(eid).and_then(|(name, eid)| {
+                let (kept, passing) = self.cells_of(name, *eid);
+                if assertion.cachable { kept } else { passing }
+            });
+            let is_new =
+                own.is_none() && cells.insert((kind, name, assertion.eid, assertion.cachable));
+            if !is_new {
+                continue;
+            }
+            let others = of_name
+                .entry((kind, name))
+                .or_insert_with(|| known.map_or(0, |name| self.chain(name).count()));
+            *others += 1;
+            if *others > limits::ENTITIES_OF_A_NAME {
+                return Err(TableFull::EntitiesOfAName);
+            }
+            if let Some((holder, max)) = assertion.holder {
+                let endpoint = holder.endpoint();
+                let held = of_holder.entry((endpoint, kind)).or_insert_with(|| {
+                    self.held
+                        .get(endpoint)
+                        .map_or(0, |held| held[kind as usize])
+                });
+                *held += 1;
+                if *held > max.of(kind) {
+                    return Err(TableFull::OfTheEndpoint);
+                }
+            }
+        }
+        if !self.has_room_for_more(cells.len()) {
+            return Err(TableFull::Cells);
+        }
+        if self.eids.len() + eids.len() > limits::ENTITY_IDS {
+            return Err(TableFull::EntityIds);
+        }
+        if !stampers.is_empty() && self.stampers.len() + stampers.len() > limits::HUBS + 1 {
+            return Err(TableFull::Stampers);
+        }
+        Ok(())
+    }
+
+    /// The same as for one, of a name that has been looked up.
     fn check_room_of(
         &self,
         assertion: &Assertion<'_>,
@@ -651,6 +728,40 @@ impl Table {
         self.names.get_mut(name).owner = Some(id);
     }
 
+    /// The value that counts of a mailbox.
+    pub(crate) fn owner_of_mailbox(&self, mailbox: &str) -> Option<CellId> {
+        let name = self.names.find(Kind::Mailbox, mailbox)?;
+        self.names.get(name).owner
+    }
+
+    /// Others are told a value as if it were news: what they were told since was another's.
+    pub(crate) fn tell_again(&mut self, id: CellId) -> Change {
+        let Cell {
+            value, updated_at, ..
+        } = *self.cell(id);
+        self.change(id, value, updated_at, Some(value))
+    }
+
+    /// A mailbox whose owner's value is deleted goes to whoever reported messages last of those that still have any; one whose node is lost only
+    /// where no other has. The change that others are to hear instead of the deletion.
+    pub(crate) fn inherit(&mut self, name: NameId) -> Option<Change> {
+        let owner = self.names.get(name).owner?;
+        if !self.owners || !self.cell(owner).dead {
+            return None;
+        }
+        let has_some = |id: &CellId| {
+            let cell = self.cell(*id);
+            !cell.dead && cell.value != Value::mailbox(0, 0)
+        };
+        let heirs = self.chain(name).filter(has_some);
+        let heir = heirs.max_by_key(|id| {
+            let cell = self.cell(*id);
+            (!self.is_lost(cell), cell.rev)
+        })?;
+        self.set_owner(heir);
+        Some(self.tell_again(heir))
+    }
+
     /// Whether a value is the one that others are told of its name: each entity's of a device, one owner's of a mailbox.
     pub(crate) fn is_told(&self, id: CellId) -> bool {
         let name = self.names.get(self.cell(id).name);
@@ -825,6 +936,18 @@ impl Table {
         (cell.peer, cell.said) = (peer, round);
     }
 
+    /// What a peer has told, and others have stamped, counts as told by another from now on; true if there is any.
+    pub(crate) fn leave_to(&mut self, peer: PeerId, heir: PeerId) -> bool {
+        let mut any = false;
+        for cell in &mut self.cells {
+            if cell.peer == Some(peer) && cell.stamper != StamperId::HERE && cell.is_live() {
+                cell.peer = Some(heir);
+                any = true;
+            }
+        }
+        any
+    }
+
     // ---- the cluster
 
     /// What stands in our column of the bucket is not known any more.
@@ -973,6 +1096,11 @@ impl Table {
         }
     }
 
+    /// A peer speaks for an entity id no more.
+    pub(crate) fn forget_first_hand(&mut self, eid: EidId, peer: PeerId) {
+        self.eids[eid.index()].told_by.retain(|it| *it != peer);
+    }
+
     /// Whether a peer speaks for an entity id at first hand.
     pub(crate) fn is_first_hand(&self, eid: EidId, peer: PeerId) -> bool {
         self.eids[eid.index()].told_by.contains(&peer)
@@ -1034,9 +1162,14 @@ impl Table {
             Anew::Back(eid, peer) if before.eid == eid && !here && (before.lost || !heard) => {
                 (true, false, Some(peer))
             }
+            Anew::Taken(eid, stamper, peer) if before.eid == eid && before.stamper == stamper => {
+                (true, false, Some(peer))
+            }
             Anew::Hub(stamper) if before.stamper == stamper => (false, before.lost, before.peer),
             Anew::Below if here && before.seq <= self.first => (true, before.lost, before.peer),
-            Anew::Lost(_) | Anew::Back(..) | Anew::Hub(_) | Anew::Below => return None,
+            Anew::Lost(_) | Anew::Back(..) | Anew::Taken(..) | Anew::Hub(_) | Anew::Below => {
+                return None;
+            }
         };
         if stamp {
             let seq = self.next_seq(before.seq);
@@ -1063,6 +1196,13 @@ impl Table {
         self.stamp(id, StamperId::HERE, seq, false);
         self.cells[id.index()].source = Source::Publication;
         self.change(id, value, at, Some(before.value))
+    }
+
+    /// Whether anything that peers have told of an entity id is stamped here.
+    pub(crate) fn is_stamped_here(&self, eid: EidId) -> bool {
+        let here = |cell: &Cell| cell.stamper == StamperId::HERE && cell.source != Source::Local;
+        let mut live = self.cells.iter().filter(|cell| cell.is_live());
+        live.any(|cell| cell.eid == eid && here(cell))
     }
 
     /// What this node has stamped is stamped anew, above everything.
@@ -1154,7 +1294,7 @@ impl Table {
             cachable: true,
             source: restored.source,
             peer: restored.peer,
-            holder: None,
+            holder: restored.holder.map(|holder| (holder, MaxStates::ANY)),
             version: Some(restored.version),
             lost: restored.lost,
             at: restored.at,
@@ -1188,6 +1328,40 @@ impl Table {
             .iter()
             .filter(|cell| cell.source == Source::Local && cell.cachable && cell.is_live());
         own.map(|cell| (cell.name, cell.rev)).collect()
+    }
+
+    /// Whether a name has a value under an entity id that was set on this node.
+    pub(crate) fn is_local(&self, kind: Kind, name: &str, eid: EntityId) -> bool {
+        let (name, eid) = (self.names.find(kind, name), self.eid_ids.get(&eid));
+        let (Some(name), Some(eid)) = (name, eid) else {
+            return false;
+        };
+        let mut cells = self.chain(name).map(|id| self.cell(id));
+        cells.any(|cell| cell.eid == *eid && cell.source == Source::Local && cell.is_live())
+    }
+
+    /// What was set on this node under other entity ids than its own.
+    pub(crate) fn local_of_others(
+        &self,
+        own: EntityId,
+    ) -> BTreeMap<EntityId, Vec<(Kind, Arc<str>)>> {
+        let mut found: BTreeMap<EntityId, Vec<(Kind, Arc<str>)>> = BTreeMap::new();
+        let local = self.cells.iter();
+        for cell in local.filter(|cell| cell.source == Source::Local && cell.is_live()) {
+            let eid = self.eid(cell.eid);
+            if eid != own {
+                let name = self.names.get(cell.name);
+                let entry = (name.kind, Arc::clone(&name.text));
+                found.entry(eid).or_default().push(entry);
+            }
+        }
+        found
+    }
+
+    /// The cell of a name under an entity id that is kept.
+    pub(crate) fn kept_cell(&self, kind: Kind, name: &str, eid: EntityId) -> Option<CellId> {
+        self.cells_of(self.names.find(kind, name)?, *self.eid_ids.get(&eid)?)
+            .0
     }
 
     /// A cell that is to be kept, or was.
@@ -1285,12 +1459,14 @@ impl Table {
         }
     }
 
-    /// Frees what was deleted and stands at or before `confirmed`, the revision up to which every peer has been told.
-    pub(crate) fn free_dead(&mut self, confirmed: Rev) {
+    /// Frees what was deleted and stands at or before `confirmed`, the revision up to which every peer has been told. What lies behind `told` waits
+    /// for a day: it may become this node's to tell.
+    pub(crate) fn free_dead(&mut self, confirmed: Rev, told: Rev, now: WallTime) {
         let mut dead = std::mem::take(&mut self.dead);
         dead.retain(|&id| {
             let cell = *self.cell(id);
-            let waits = cell.dead && cell.rev > confirmed;
+            let untold = cell.rev > told && cell.updated_at + limits::GONE_KEPT > now;
+            let waits = cell.dead && (cell.rev > confirmed || untold);
             if !waits {
                 self.cells[id.index()].listed = false;
                 if cell.dead {
@@ -1349,12 +1525,24 @@ impl Table {
         )
     }
 
-    /// The cell whose value a mailbox's lamp shows: the owner's on a hub, else as on an Asterisk the last writer's.
+    /// The cell whose value a mailbox's lamp shows: the owner's on a hub, else as on an Asterisk the last writer's. An owner that has
+    /// taken back what it said owns nothing.
     pub(crate) fn mailbox(&self, mailbox: NameId) -> Option<&Cell> {
-        if let Some(owner) = self.names.get(mailbox).owner.filter(|_| self.owners) {
-            return Some(self.cell(owner)).filter(|cell| !cell.dead);
+        let owner = self.names.get(mailbox).owner.filter(|_| self.owners);
+        owner
+            .map(|owner| self.cell(owner))
+            .filter(|cell| !cell.dead)
+            .or_else(|| self.entities(mailbox).max_by_key(|cell| cell.rev))
+    }
+
+    /// The entity ids under which there is any value.
+    pub(crate) fn live_entity_ids(&self) -> BTreeSet<EntityId> {
+        let mut live = vec![false; self.eids.len()];
+        for cell in self.cells.iter().filter(|cell| cell.is_live()) {
+            live[cell.eid.index()] = true;
         }
-        self.entities(mailbox).max_by_key(|cell| cell.rev)
+        let live = self.eids.iter().zip(live).filter(|(_, live)| *live);
+        live.map(|(eid, _)| eid.id).collect()
     }
 
     /// The names that have a value under an entity id.
@@ -1541,5 +1729,44 @@ impl Table {
     fn supersede(&mut self, rev: Rev) {
         let Self { journal, cells, .. } = self;
         journal.supersede(rev, |entry| cells[entry.cell.index()].rev == entry.rev);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn only_what_has_no_cell_needs_one() {
+        let id = EntityId::from([2, 0, 0, 0, 0, 1]);
+        let mut table = Table::new((1, 2), (id, 1), Rules::default());
+        let assertion = |name, cachable| Assertion {
+            kind: Kind::Device,
+            name,
+            eid: id,
+            value: Value::device(DeviceState::InUse),
+            cachable,
+            source: Source::Local,
+            peer: None,
+            holder: None,
+            version: None,
+            lost: false,
+            at: WallTime::from_millis(1),
+        };
+        assert!(table.is_new(&assertion("a", true)));
+        table.apply(&assertion("a", true)).unwrap();
+        for (name, cachable, new) in [("a", true, false), ("a", false, true), ("b", true, true)] {
+            assert_eq!(table.is_new(&assertion(name, cachable)), new, "{name}");
+        }
+        let other = Assertion {
+            eid: EntityId::from([2, 0, 0, 0, 0, 2]),
+            ..assertion("a", true)
+        };
+        assert!(table.is_new(&other));
+        // What was deleted has its cell until everybody has been told.
+        let at = WallTime::from_millis(2);
+        table.delete(Kind::Device, "a", id, at).unwrap();
+        assert!(!table.is_new(&assertion("a", true)));
     }
 }

@@ -20,6 +20,8 @@ struct Asterisk {
     database: BTreeMap<String, String>,
     /// Of app_voicemail, and of the module for others'.
     counts: BTreeMap<String, (u16, u16)>,
+    /// It lists those of app_voicemail.
+    lists_mailboxes: bool,
     external: Option<BTreeMap<String, (u16, u16)>>,
     exchange: bool,
     booted: bool,
@@ -49,6 +51,7 @@ impl Asterisk {
             devices: devices.collect(),
             database: BTreeMap::new(),
             counts: BTreeMap::new(),
+            lists_mailboxes: false,
             external: None,
             exchange: false,
             booted: true,
@@ -219,6 +222,24 @@ impl Asterisk {
                 ));
                 good("EventList: start\r\n")
             }
+            "VoicemailUsersList" if !self.lists_mailboxes => {
+                bad("Invalid/unknown command: VoicemailUsersList. Use Action: ListCommands")
+            }
+            "VoicemailUsersList" if self.counts.is_empty() => {
+                good("Message: There are no voicemail users currently defined.\r\n")
+            }
+            "VoicemailUsersList" => {
+                for (mailbox, (new, old)) in &self.counts {
+                    let (name, context) = mailbox.split_once('@').unwrap();
+                    events.push_str(&format!(
+                        "Event: VoicemailUserEntry\r\nActionID: {id}\r\nVMContext: {context}\r\nVoiceMailbox: {name}\r\nFullname: A B\r\nPager: \r\nNewMessageCount: {new}\r\nOldMessageCount: {old}\r\n\r\n"
+                    ));
+                }
+                events.push_str(&format!(
+                    "Event: VoicemailUserEntryComplete\r\nActionID: {id}\r\nEventList: Complete\r\n\r\n"
+                ));
+                good("EventList: start\r\nMessage: Voicemail user list will follow\r\n")
+            }
             "MailboxCount" => {
                 let (new, old) = self
                     .counts
@@ -244,6 +265,21 @@ impl Asterisk {
                 ));
                 good("Message: Variable Set\r\n")
             }
+            "MWIGet" => match &self.external {
+                None => bad("Invalid/unknown command: MWIGet. Use Action: ListCommands"),
+                Some(external) => {
+                    assert_eq!(field("Mailbox"), "/./");
+                    for (mailbox, (new, old)) in external {
+                        events.push_str(&format!(
+                            "Event: MWIGet\r\nMailbox: {mailbox}\r\nOldMessages: {old}\r\nNewMessages: {new}\r\nActionID: {id}\r\n\r\n"
+                        ));
+                    }
+                    events.push_str(&format!(
+                        "Event: MWIGetComplete\r\nActionID: {id}\r\nEventList: Complete\r\n\r\n"
+                    ));
+                    good("EventList: start\r\nMessage: Mailboxes will follow\r\n")
+                }
+            },
             "DBDel" => {
                 self.database.remove(&field("Key"));
                 good("Message: Key deleted successfully\r\n")
@@ -375,7 +411,8 @@ fn its_states_are_told_as_its_own() {
         [
             "Command module show like res_pjsip_publish_asterisk",
             "Command core show settings",
-            "DeviceStateList"
+            "DeviceStateList",
+            "VoicemailUsersList"
         ]
     );
 }
@@ -564,6 +601,7 @@ fn others_states_are_put_in_as_custom_devices() {
         .insert("remote-PJSIP/7".into(), "INUSE".into());
     asterisk.database.insert("door".into(), "INUSE".into());
     let mut bench = node("sink=yes\n", &mut asterisk);
+    pass(&mut bench, &mut asterisk, Duration::from_secs(61));
     told(&mut bench, &mut asterisk);
     assert_eq!(
         asterisk.database(),
@@ -735,7 +773,7 @@ fn an_asterisk_without_the_module_is_told_no_mailboxes() {
     let written = asterisk
         .asked()
         .into_iter()
-        .filter(|it| it.starts_with("MWI"))
+        .filter(|it| it.starts_with("MWIU") || it.starts_with("MWID"))
         .count();
     assert_eq!(written, 1);
 }
@@ -905,4 +943,220 @@ fn a_reload_leaves_its_connection_alone_unless_its_section_is_another() {
     said.sort();
     assert_eq!(said, ["PJSIP/1 INVALID 16", "SIP/3 INVALID 16"]);
     assert_eq!(bench.lamp("PJSIP/1"), None);
+}
+
+/// What the Asterisk was made to hold by an earlier life of a node.
+fn held_before() -> Asterisk {
+    let mut asterisk = Asterisk::new(&[("PJSIP/1", "INUSE")]);
+    for name in ["PJSIP/1", "PJSIP/7", "PJSIP/8"] {
+        let key = format!("remote-{name}");
+        asterisk.database.insert(key, "INUSE".into());
+    }
+    let mailboxes = ["5@default", "6@default", "9@office"];
+    asterisk.external = Some(mailboxes.map(|name| (name.to_owned(), (4, 1))).into());
+    asterisk
+}
+
+fn written(asterisk: &mut Asterisk) -> Vec<String> {
+    let mut asked = asterisk.asked();
+    asked.retain(|it| ["Setv", "MWIU", "MWID"].contains(&&it[..4]));
+    asked
+}
+
+#[test]
+fn a_node_that_knows_nothing_yet_leaves_lamps_as_they_are_until_it_could_have_heard() {
+    let mut asterisk = held_before();
+    let mut bench = node("sink=yes\n", &mut asterisk);
+    assert_eq!(written(&mut asterisk), [""; 0]);
+    // Somebody speaks of one as it is, of one otherwise, and takes one back.
+    peer_says(&mut bench, &mut asterisk, "PJSIP/7", "INUSE");
+    bench
+        .node
+        .set_mailbox(bench.now, "5@default", 4, 1)
+        .unwrap();
+    asterisk.run(&mut bench);
+    assert_eq!(written(&mut asterisk), [""; 0]);
+    bench.set("PJSIP/8", DeviceState::Busy);
+    asterisk.run(&mut bench);
+    assert_eq!(
+        written(&mut asterisk),
+        ["Setvar DEVICE_STATE(Custom:remote-PJSIP/8) BUSY"]
+    );
+    bench.node.unset_device(bench.now, "PJSIP/8").unwrap();
+    asterisk.run(&mut bench);
+    assert_eq!(
+        written(&mut asterisk),
+        ["Setvar DEVICE_STATE(Custom:remote-PJSIP/8) INVALID"]
+    );
+    // Another connection within the time changes nothing of that.
+    asterisk.end(&mut bench);
+    pass(&mut bench, &mut asterisk, Duration::from_secs(57));
+    assert_eq!(written(&mut asterisk), [""; 0]);
+    pass(&mut bench, &mut asterisk, Duration::from_secs(4));
+    assert_eq!(
+        written(&mut asterisk),
+        [
+            "Setvar DEVICE_STATE(Custom:remote-PJSIP/1) INVALID",
+            "MWIDelete 6@default"
+        ]
+    );
+    // Of its own mailboxes none is taken out.
+    let external = asterisk.external.clone().unwrap();
+    let left: Vec<_> = external.keys().map(String::as_str).collect();
+    assert_eq!(left, ["5@default", "9@office"]);
+}
+
+#[test]
+fn what_was_taken_back_while_a_node_was_down_is_taken_out_when_it_is_up() {
+    let config = format!("{RELATION}{SOURCE}sink=yes\n");
+    let mut asterisk = held_before();
+    let mut bench = Bench::new(&config);
+    bench.set("PJSIP/8", DeviceState::InUse);
+    bench
+        .node
+        .set_mailbox(bench.now, "5@default", 4, 1)
+        .unwrap();
+    let mut bench = bench.restarted(&config, true);
+    asterisk.run(&mut bench);
+    let mut expected = [
+        "MWIDelete 6@default",
+        "Setvar DEVICE_STATE(Custom:remote-PJSIP/1) INVALID",
+        "Setvar DEVICE_STATE(Custom:remote-PJSIP/7) INVALID",
+    ];
+    let mut said = written(&mut asterisk);
+    said.sort();
+    expected.sort_unstable();
+    assert_eq!(said, expected);
+}
+
+const NAMES: &str = "[names]\ntype=rewrite\npeer=office\ndevice=PJSIP/* -> Office/*\nmailbox=*@office -> *@hq\n\
+    mailbox=*@else -> *@default\nstate=UNAVAILABLE -> NOT_INUSE\n";
+
+/// The Asterisk calls its extensions otherwise than everybody else does.
+#[test]
+fn names_are_rewritten_both_ways() {
+    let mut asterisk = Asterisk::new(&[("PJSIP/1", "INUSE"), ("PJSIP/2", "UNAVAILABLE")]);
+    asterisk.external = Some(BTreeMap::new());
+    asterisk.counts.insert("1@office".into(), (2, 1));
+    let more = format!("sink=yes\nmailboxes=1@office\n{NAMES}");
+    let mut bench = node(&more, &mut asterisk);
+    // What is read has our names, and passes the filter by its own.
+    assert_eq!(bench.lamp("Office/1"), Some("INUSE"));
+    assert_eq!(bench.lamp("PJSIP/1"), None);
+    assert_eq!(bench.lamp("Office/2"), Some("NOT_INUSE"));
+    let counts = |bench: &Bench, name: &str| bench.node.mailbox(name).map(|it| (it.new, it.old));
+    assert_eq!(counts(&bench, "1@hq"), Some((2, 1)));
+    assert_eq!(
+        told(&mut bench, &mut asterisk),
+        ["Office/1 INUSE 16", "Office/2 NOT_INUSE 16"]
+    );
+    asterisk.set(&mut bench, "PJSIP/1", "RINGING");
+    asterisk.count(&mut bench, "1@office", (3, 0));
+    assert_eq!(told(&mut bench, &mut asterisk), ["Office/1 RINGING 16"]);
+    assert_eq!(counts(&bench, "1@hq"), Some((3, 0)));
+    // What is put in has the Asterisk's names.
+    peer_says(&mut bench, &mut asterisk, "Office/1", "BUSY");
+    peer_says(&mut bench, &mut asterisk, "Custom:x", "NOT_INUSE");
+    let now = bench.now;
+    for (mailbox, new) in [("5@default", 4), ("1@hq", 9), ("6@elsewhere", 1)] {
+        bench.node.set_mailbox(now, mailbox, new, 0).unwrap();
+    }
+    asterisk.run(&mut bench);
+    assert_eq!(
+        asterisk.database(),
+        [
+            ("remote-Custom:x", "UNAVAILABLE"),
+            ("remote-PJSIP/1", "BUSY")
+        ]
+    );
+    let external = |asterisk: &Asterisk| -> Vec<(String, (u16, u16))> {
+        asterisk.external.clone().unwrap().into_iter().collect()
+    };
+    // `1@hq` is its own there.
+    assert_eq!(
+        external(&asterisk),
+        [
+            ("5@else".to_owned(), (4, 0)),
+            ("6@elsewhere".to_owned(), (1, 0))
+        ]
+    );
+    // It is found again over another connection, and taken out.
+    asterisk.asked();
+    asterisk.end(&mut bench);
+    pass(&mut bench, &mut asterisk, Duration::from_secs(2));
+    assert_eq!(written(&mut asterisk), [""; 0]);
+    peer_says(&mut bench, &mut asterisk, "Office/1", "INVALID");
+    bench.node.unset_mailbox(bench.now, "5@default").unwrap();
+    asterisk.run(&mut bench);
+    let mut said = written(&mut asterisk);
+    said.sort();
+    assert_eq!(
+        said,
+        [
+            "MWIDelete 5@else",
+            "Setvar DEVICE_STATE(Custom:remote-PJSIP/1) INVALID"
+        ]
+    );
+}
+
+#[test]
+fn another_rewrite_after_a_reload_counts_on_both_sides() {
+    let plain = format!("{RELATION}{SOURCE}sink=yes\n");
+    let mut asterisk = Asterisk::new(&[("PJSIP/1", "INUSE")]);
+    let mut bench = node("sink=yes\n", &mut asterisk);
+    peer_says(&mut bench, &mut asterisk, "Office/7", "BUSY");
+    told(&mut bench, &mut asterisk);
+    assert_eq!(asterisk.database(), [("remote-Office/7", "BUSY")]);
+    bench.reload(&format!("{plain}{NAMES}")).unwrap();
+    asterisk.run(&mut bench);
+    pass(&mut bench, &mut asterisk, Duration::from_secs(61));
+    let mut said = told(&mut bench, &mut asterisk);
+    said.sort();
+    assert_eq!(said, ["Office/1 INUSE 16", "PJSIP/1 INVALID 16"]);
+    assert_eq!(asterisk.database(), [("remote-PJSIP/7", "BUSY")]);
+    // The same once more touches nothing.
+    let connections = asterisk.connections;
+    bench
+        .reload(&format!("; the same\n{plain}{NAMES}"))
+        .unwrap();
+    asterisk.run(&mut bench);
+    assert_eq!(asterisk.connections, connections);
+}
+
+#[test]
+fn mailboxes_are_listed_where_the_asterisk_can() {
+    let mut asterisk = Asterisk::new(&[]);
+    asterisk.lists_mailboxes = true;
+    for (mailbox, counts) in [
+        ("1@office", (2, 1)),
+        ("2@office", (0, 0)),
+        ("3@else", (1, 1)),
+    ] {
+        asterisk.counts.insert(mailbox.into(), counts);
+    }
+    // What is named is among them, or is not asked for.
+    let mut bench = node("mailboxes=9@office\n", &mut asterisk);
+    let counts = |bench: &Bench, name: &str| bench.node.mailbox(name).map(|it| (it.new, it.old));
+    assert_eq!(counts(&bench, "1@office"), Some((2, 1)));
+    assert_eq!(counts(&bench, "2@office"), Some((0, 0)));
+    assert_eq!(counts(&bench, "3@else"), None, "the filter keeps it out");
+    assert_eq!(counts(&bench, "9@office"), None);
+    assert!(
+        !asterisk
+            .asked()
+            .iter()
+            .any(|it| it.starts_with("MailboxCount"))
+    );
+    asterisk.count(&mut bench, "2@office", (1, 0));
+    assert_eq!(counts(&bench, "2@office"), Some((1, 0)));
+    // What changed while the connection was cut is seen by the next.
+    asterisk.end(&mut bench);
+    asterisk.counts.insert("1@office".into(), (0, 3));
+    pass(&mut bench, &mut asterisk, Duration::from_secs(2));
+    assert_eq!(counts(&bench, "1@office"), Some((0, 3)));
+    // One without any is no less there.
+    let mut asterisk = Asterisk::new(&[("PJSIP/1", "INUSE")]);
+    asterisk.lists_mailboxes = true;
+    let bench = node("", &mut asterisk);
+    assert_eq!(bench.lamp("PJSIP/1"), Some("INUSE"));
 }

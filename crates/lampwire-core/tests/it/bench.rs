@@ -38,12 +38,14 @@ server_uri=sip:node@127.0.0.2
 event=asterisk-devicestate
 @lanes=1
 @probe=0
+@qualify_frequency=0
 [peer-mwi]
 type=outbound-publish
 server_uri=sip:node@127.0.0.2
 event=asterisk-mwi
 @lanes=1
 @probe=0
+@qualify_frequency=0
 [peer]
 type=inbound-publication
 event_asterisk-devicestate=peer

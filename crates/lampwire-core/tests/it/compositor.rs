@@ -333,7 +333,7 @@ fn every_case_has_its_answer() {
 }
 
 #[test]
-fn an_empty_initial_of_a_known_endpoint_is_a_sign_of_life_at_most() {
+fn an_empty_initial_is_refused_and_begins_nothing() {
     let mut bench = Bench::new(TAKES_ONLY);
     let answer = bench.ask(&Request {
         content_type: None,

@@ -210,6 +210,34 @@ fn an_old_or_foreign_nonce_is_stale_where_the_rest_is_right() {
 }
 
 #[test]
+fn what_was_captured_in_one_life_is_worth_nothing_in_the_next() {
+    let config = TAKES_ONLY.replace(
+        "[peer]\ntype=endpoint",
+        "[peer]\ntype=endpoint\nauth=secret",
+    );
+    let config = format!("{config}{AUTH}");
+    let mut bench = guarded();
+    let challenge = challenges(&bench.ask(&Request::new()))[2].to_owned();
+    let captured = Request::saying("Custom:x1", "INUSE");
+    let line = credentials(
+        &challenge,
+        "ann",
+        "light",
+        URI,
+        Some(Qop::Auth),
+        &captured.body,
+    );
+    let captured = captured.extra(&line);
+    assert_eq!(bench.ask(&captured).status(), 200);
+    assert_eq!(bench.ask(&captured).status(), 401, "in the same life");
+    // The keys of tags go on, the clock does too, and what was counted does not.
+    let mut bench = bench.restarted(&config, true);
+    let answer = bench.ask(&captured);
+    assert_eq!(answer.status(), 401);
+    assert!(answer.0.contains("stale=true"), "{}", answer.0);
+}
+
+#[test]
 fn a_challenge_is_answered_with_the_topmost_algorithm_that_we_have() {
     let config = RELATION.replace(
         "event=asterisk-devicestate\n@lanes",

@@ -380,6 +380,7 @@ fn a_node_that_is_lost_leaves_no_lamp_lit_and_comes_back_as_it_was() {
         "its mailbox stays"
     );
     assert_eq!(bench.lamp("x"), Some("NOT_INUSE"));
+    assert_eq!(bench.node.counters().retracted_lost, 1, "no mailbox");
     let view = bench.node.device("x").unwrap();
     let lost: Vec<_> = view.entities.iter().map(|it| (it.state, it.lost)).collect();
     assert_eq!(
@@ -437,6 +438,56 @@ fn a_peer_that_does_not_answer_is_lost_after_the_hold_and_back_with_its_answer()
 }
 
 #[test]
+fn an_asterisk_that_has_lost_its_publication_and_says_so_is_there() {
+    // Its keep-alive came too late, and it has nothing to say: it sends an empty initial PUBLISH each hour, until some state changes.
+    let mut bench = acquainted("");
+    let (first, _) = say(&mut bench, A, device(A.2, "x", "INUSE", ""));
+    tell(&mut bench, B, device(B.2, "y", "INUSE", ""));
+    let end = of(A, String::new()).tag(first.tag()).expires("0");
+    assert_eq!(bench.ask(&end).status(), 200);
+    pass(&mut bench, 3600);
+    let knock = |bench: &mut Bench, expires: &str| {
+        let knock = of(A, String::new()).expires(expires);
+        assert_eq!(bench.ask(&knock).status(), 400);
+        let peers = bench.node.peers(bench.now);
+        assert_eq!(peers[0].last_heard, Some(bench.now.wall));
+    };
+    let everybody_else = |bench: &mut Bench| {
+        tell(bench, B, device(B.2, "y", "INUSE", ""));
+        tell(bench, C, device(C.2, "z", "INUSE", ""));
+    };
+    // Its last publication (that of its `refresh`) has ended, and it is held.
+    everybody_else(&mut bench);
+    pass(&mut bench, 64 + 30);
+    knock(&mut bench, "3600");
+    assert_eq!(pass(&mut bench, 3300), []);
+    everybody_else(&mut bench);
+    assert_eq!(pass(&mut bench, 250), []);
+    knock(&mut bench, "600");
+    assert_eq!(pass(&mut bench, 600 + 64 + 58), []);
+    assert_eq!(bench.lamp("x"), Some("INUSE"));
+    // Nobody knocks any more.
+    let heard = pass(&mut bench, 4);
+    assert_eq!(
+        heard,
+        told(&[("b", "x INVALID 0a lost"), ("c", "x INVALID 0a lost")])
+    );
+    knock(&mut bench, "600");
+    let heard = settle(&mut bench);
+    assert!(heard.contains(&("b", "x INUSE 0a".to_owned())), "{heard:?}");
+    assert_eq!(bench.node.counters().refused["empty-initial"], 3);
+    // It begins a publication, and ends that: it was stopped.
+    let (again, _) = say(&mut bench, A, device(A.2, "x", "BUSY", ""));
+    let end = of(A, String::new()).tag(again.tag()).expires("0");
+    assert_eq!(bench.ask(&end).status(), 200);
+    let heard = pass(&mut bench, 62);
+    assert!(
+        heard.contains(&("b", "x INVALID 0a lost".to_owned())),
+        "{heard:?}"
+    );
+}
+
+#[test]
 fn what_stands_in_is_as_configured() {
     for (option, expected) in [
         ("retract_as=UNAVAILABLE", Some("x UNAVAILABLE 0a lost")),
@@ -463,6 +514,25 @@ fn what_stands_in_is_as_configured() {
 }
 
 #[test]
+fn a_server_that_goes_by_another_entity_id_is_not_heard_as_the_former_one() {
+    let mut bench = acquainted("");
+    tell(&mut bench, A, device(A.2, "x", "INUSE", ""));
+    tell(&mut bench, A, mailbox(A.2, "100", 3, 0));
+    // It has another entity id now, and nothing to say under it.
+    let now = ("a", A.1, "02:00:00:00:00:1a");
+    refresh(&mut bench, now, "");
+    assert_eq!(pass(&mut bench, 58), [], "held");
+    let heard = pass(&mut bench, 4);
+    assert_eq!(
+        heard,
+        told(&[("b", "x INVALID 0a lost"), ("c", "x INVALID 0a lost")])
+    );
+    // The former one is another server, as far as anybody knows: it may be that of another peer.
+    let heard = tell(&mut bench, B, device(A.2, "x", "BUSY", ""));
+    assert!(heard.contains(&("a", "x BUSY 0a".to_owned())), "{heard:?}");
+}
+
+#[test]
 fn closing_lanes_loses_nothing() {
     let mut bench = acquainted("");
     let (first, _) = say(&mut bench, A, device(A.2, "x", "INUSE", ""));
@@ -475,6 +545,71 @@ fn closing_lanes_loses_nothing() {
     );
     assert_eq!(pass(&mut bench, 200), []);
     assert_eq!(bench.lamp("x"), Some("INUSE"));
+}
+
+/// A beat of hub c's that says what it soon holds to be lost.
+fn holding_beat(number: u64, held: &str) -> String {
+    format!(
+        r#"{{"type":"beat","eid":"{}","by":"{}","seq":{number}{held}}}"#,
+        C.2, C.2
+    )
+}
+
+#[test]
+fn what_another_hub_does_not_hear_any_more_and_we_do_is_ours_to_say() {
+    let mut bench = acquainted("");
+    // The other hub heard it first, and stamped it; we hear the same.
+    let seq = NEWER - 1000;
+    tell(&mut bench, C, device(A.2, "x", "INUSE", &stamped(seq)));
+    assert_eq!(tell(&mut bench, A, device(A.2, "x", "INUSE", "")), []);
+    assert_eq!(
+        tell(&mut bench, C, holding_beat(seq + 1, "")),
+        [],
+        "nobody else knows what a beat is"
+    );
+    let held = |eid: &str| format!(r#","held":"{D},{eid}""#);
+    assert_eq!(tell(&mut bench, C, holding_beat(seq + 2, &held(B.2))), []);
+    let heard = tell(&mut bench, C, holding_beat(seq + 3, &held(A.2)));
+    assert_eq!(heard, told(&[("b", "x INUSE 0a"), ("c", "x INUSE 0a")]));
+    assert_eq!(tell(&mut bench, C, holding_beat(seq + 4, &held(A.2))), []);
+    // Its word that it is lost comes too late, if it comes.
+    let lost = stamped(seq + 5) + r#","lost":true"#;
+    tell(&mut bench, C, device(A.2, "x", "INVALID", &lost));
+    assert_eq!(bench.lamp("x"), Some("INUSE"));
+}
+
+#[test]
+fn a_node_that_another_hub_still_hears_is_not_lost_here() {
+    let mut bench = acquainted("");
+    let (answer, _) = say(&mut bench, A, device(A.2, "x", "INUSE", ""));
+    let end = of(A, String::new()).tag(answer.tag()).expires("0");
+    assert_eq!(bench.ask(&end).status(), 200);
+    pass(&mut bench, 3600);
+    for peer in [B, C] {
+        tell(&mut bench, peer, device(peer.2, "alive", "INUSE", ""));
+    }
+    // Held from now on; half of that time is over before anybody else is bothered.
+    let mut held = Vec::new();
+    for second in 0..(64 + 45) {
+        bench.pass(Duration::from_secs(1));
+        for request in bench.requests() {
+            if request.body().contains("\"held\"") {
+                held.push((second, request.to, request.body().to_owned()));
+            }
+            bench.grant(&request, "tag");
+        }
+    }
+    let (first, to, body) = held.first().expect("it is told");
+    assert!((64 + 30..64 + 36).contains(first), "{held:?}");
+    assert_eq!(*to, C.1.parse().unwrap());
+    assert!(body.ends_with(r#","held":"02:00:00:00:00:0a"}"#), "{body}");
+    // The other hub hears it, and takes it over.
+    let theirs = device(A.2, "x", "INUSE", &stamped(NEWER));
+    tell(&mut bench, C, theirs);
+    assert_eq!(pass(&mut bench, 30), []);
+    assert_eq!(bench.lamp("x"), Some("INUSE"));
+    assert_eq!(bench.node.counters().losses, 0);
+    assert!(bench.notices().contains(&"node-elsewhere"));
 }
 
 #[test]
@@ -912,6 +1047,29 @@ fn a_mailbox_has_one_owner_and_an_empty_one_elsewhere_does_not_take_it() {
 }
 
 #[test]
+fn a_mailbox_whose_owners_value_is_deleted_goes_to_the_next_that_has_messages() {
+    let mut bench = acquainted("");
+    tell(&mut bench, A, mailbox(A.2, "100", 3, 0));
+    tell(&mut bench, B, mailbox(B.2, "100", 0, 0));
+    bench.node.set_mailbox(bench.now, "100", 7, 1).unwrap();
+    let everybody = |what| told(&[("a", what), ("b", what), ("c", what)]);
+    assert_eq!(settle(&mut bench), everybody("100 7/1 01"));
+    bench.node.unset_mailbox(bench.now, "100").unwrap();
+    assert_eq!(
+        settle(&mut bench),
+        told(&[("b", "100 3/0 0a"), ("c", "100 3/0 0a")]),
+        "and not that it is empty before"
+    );
+    assert_eq!(bench.node.mailbox("100").unwrap().new, 3);
+    // Nobody else has any: it is empty.
+    tell(&mut bench, A, mailbox(A.2, "200", 0, 0));
+    bench.node.set_mailbox(bench.now, "200", 1, 0).unwrap();
+    settle(&mut bench);
+    bench.node.unset_mailbox(bench.now, "200").unwrap();
+    assert_eq!(settle(&mut bench), everybody("200 0/0 01"));
+}
+
+#[test]
 fn the_owner_of_a_mailbox_can_be_configured() {
     let config = config("").replacen("@lanes=1", "@mailbox_owner=^100 a\n@lanes=1", 1);
     let mut bench = Bench::new(&config);
@@ -925,6 +1083,130 @@ fn the_owner_of_a_mailbox_can_be_configured() {
         told(&[("b", "100 0/2 0a")])
     );
     assert_eq!(bench.node.mailbox("100").unwrap().old, 2);
+    // What explains it has first what is shown.
+    let explained = bench.node.explain_mailbox("100").unwrap();
+    let said: Vec<_> = explained
+        .entities
+        .iter()
+        .map(|it| (it.new, it.old))
+        .collect();
+    assert_eq!((said, explained.owned), (vec![(0, 2), (5, 0)], true));
+}
+
+/// What watchers were told of mailboxes: what the lamp shows, then who spoke, what he says and what he had said before.
+fn boxes(bench: &mut Bench) -> Vec<String> {
+    let last = |eid: lampwire_sip::EntityId| eid.to_string().split_off(15);
+    let mut seen = Vec::new();
+    while let Some(event) = bench.node.poll_event() {
+        if let lampwire_core::Event::Mailbox {
+            shown,
+            said,
+            taken_back,
+            eid,
+            previous,
+        } = event
+        {
+            let shown = shown.map_or("nothing".to_owned(), |it| {
+                format!("{}/{} of {}", it.new, it.old, last(it.eid))
+            });
+            assert_eq!(said.eid, eid);
+            let said = match taken_back {
+                true => "nothing".to_owned(),
+                false => format!("{}/{}", said.new, said.old),
+            };
+            let previous = previous.map(|(new, old)| format!("{new}/{old}"));
+            seen.push(format!(
+                "shows {shown}; {} says {said} before {}",
+                last(eid),
+                previous.as_deref().unwrap_or("nothing")
+            ));
+        }
+    }
+    seen
+}
+
+#[test]
+fn watchers_are_told_what_the_lamp_of_a_mailbox_shows_whoever_spoke() {
+    let config = config("").replacen("@lanes=1", "@mailbox_owner=^2 a\n@lanes=1", 1);
+    let mut bench = Bench::new(&config);
+    settle(&mut bench);
+    for peer in [A, B, C] {
+        refresh(&mut bench, peer, "");
+    }
+    boxes(&mut bench);
+    for (peer, name, new, old) in [
+        (A, "100", 3, 1),
+        (B, "100", 0, 0),
+        (B, "100", 1, 0),
+        // The owner is configured.
+        (A, "200", 0, 2),
+        (B, "200", 5, 0),
+    ] {
+        tell(&mut bench, peer, mailbox(peer.2, name, new, old));
+    }
+    bench.node.set_mailbox(bench.now, "300", 2, 0).unwrap();
+    bench.node.unset_mailbox(bench.now, "300").unwrap();
+    assert_eq!(
+        boxes(&mut bench),
+        [
+            "shows 3/1 of 0a; 0a says 3/1 before nothing",
+            "shows 3/1 of 0a; 0b says 0/0 before nothing",
+            "shows 1/0 of 0b; 0b says 1/0 before 0/0",
+            "shows 0/2 of 0a; 0a says 0/2 before nothing",
+            "shows 0/2 of 0a; 0b says 5/0 before nothing",
+            "shows 2/0 of 01; 01 says 2/0 before nothing",
+            "shows nothing; 01 says nothing before 2/0",
+        ]
+    );
+    // The owner takes it back: others still say something of it, now as later, when it is forgotten.
+    tell(&mut bench, A, mailbox(A.2, "400", 0, 3));
+    bench.node.set_mailbox(bench.now, "400", 1, 0).unwrap();
+    bench.node.unset_mailbox(bench.now, "400").unwrap();
+    assert_eq!(
+        boxes(&mut bench).last().unwrap(),
+        "shows 0/3 of 0a; 01 says nothing before 1/0"
+    );
+    assert_eq!(bench.node.mailbox("400").unwrap().old, 3);
+    pass(&mut bench, 60);
+    assert_eq!(bench.node.mailbox("400").unwrap().old, 3);
+}
+
+#[test]
+fn a_configured_owner_that_is_lost_gives_way_and_takes_its_mailbox_back() {
+    let config = config("").replacen("@lanes=1", "@mailbox_owner=^100 a\n@lanes=1", 1);
+    let mut bench = Bench::new(&config);
+    settle(&mut bench);
+    for peer in [A, B, C] {
+        refresh(&mut bench, peer, "");
+    }
+    let (answer, _) = say(&mut bench, A, mailbox(A.2, "100", 2, 0));
+    tell(&mut bench, B, mailbox(B.2, "100", 0, 0));
+    let end = of(A, String::new())
+        .event("asterisk-mwi")
+        .tag(answer.tag())
+        .expires("0");
+    assert_eq!(bench.ask(&end).status(), 200);
+    pass(&mut bench, 3600 - 10);
+    tell(&mut bench, B, device(B.2, "alive", "INUSE", ""));
+    tell(&mut bench, C, device(C.2, "alive", "INUSE", ""));
+    assert_eq!(pass(&mut bench, 10 + 64 + 62), []);
+    assert_eq!(bench.node.counters().losses, 1);
+    // Its value stays until another reports messages.
+    assert_eq!(
+        tell(&mut bench, B, mailbox(B.2, "100", 0, 0)),
+        told(&[("b", "100 2/0 0a")])
+    );
+    assert_eq!(
+        tell(&mut bench, B, mailbox(B.2, "100", 5, 0)),
+        told(&[("a", "100 5/0 0b"), ("c", "100 5/0 0b")])
+    );
+    // It is back, and says what it said before.
+    let heard = tell(&mut bench, A, mailbox(A.2, "100", 2, 0));
+    assert_eq!(heard, told(&[("b", "100 2/0 0a"), ("c", "100 2/0 0a")]));
+    assert_eq!(
+        tell(&mut bench, B, mailbox(B.2, "100", 6, 0)),
+        told(&[("b", "100 2/0 0a")])
+    );
 }
 
 // ---- rewrites

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use lampwire_core::limits;
 use lampwire_core::store::Record;
+use lampwire_core::{SetOutcome, SetValue, Setting, limits};
 use lampwire_sip::DeviceState;
 
 use crate::bench::{Bench, NODE_EID, RELATION, Request, device, mailbox};
@@ -163,6 +163,35 @@ fn a_tag_newer_than_the_kept_one_is_taken_once_and_what_came_under_it_is_asked_f
 }
 
 #[test]
+fn no_tag_of_an_earlier_life_is_that_of_another_publication() {
+    let mut bench = Bench::new(&config());
+    // A publication whose tag has changed a few times, and that has ended.
+    let mut tags = vec![bench.ask(&Request::new()).tag().to_owned()];
+    for state in ["BUSY", "INUSE", "RINGING"] {
+        let last = tags[tags.len() - 1].clone();
+        let answer = bench.ask(&Request::saying("Custom:x1", state).tag(&last));
+        tags.push(answer.tag().to_owned());
+    }
+    let last = tags[tags.len() - 1].clone();
+    let ended = bench.ask(&Request::refresh_of(&last).expires("0"));
+    tags.push(ended.tag().to_owned());
+    bench.pass(Duration::from_secs(1));
+    // Another takes its place in the next life, and that life ends without notice.
+    let mut bench = bench.restarted(&config(), true);
+    let mut given = vec![bench.ask(&Request::new()).tag().to_owned()];
+    let second = bench.ask(&Request::saying("Custom:x1", "BUSY").tag(&given[0]));
+    given.push(second.tag().to_owned());
+    assert!(given.iter().all(|tag| !tags.contains(tag)), "{given:?}");
+    let mut bench = bench.restarted(&config(), false);
+    for tag in &tags {
+        let request = Request::saying("Custom:x1", "ONHOLD").tag(tag);
+        assert_eq!(bench.ask(&request).status(), 412);
+    }
+    let request = Request::saying("Custom:x1", "ONHOLD").tag(&given[1]);
+    assert_eq!(bench.ask(&request).status(), 200);
+}
+
+#[test]
 fn a_peer_that_is_not_heard_of_again_is_held_and_then_lost() {
     let (bench, _) = settled();
     let mut bench = bench.restarted(&config(), true);
@@ -284,4 +313,219 @@ fn a_keeper_that_could_not_write_holds_nothing_back_and_begins_anew_with_everyth
     let batch = bench.node.unsaved(bench.now, 1000);
     let gone = |it: &Record| matches!(it, Record::State(state) if state.gone && state.name == "Custom:meanwhile");
     assert!(batch.records.iter().any(gone), "{batch:?}");
+}
+
+/// The options of the publish for devices, or of the asterisk-publication, with one more.
+fn with(section: &str, option: &str) -> String {
+    let before = match section {
+        "publish" => "event=asterisk-devicestate\n",
+        _ => "device_state=yes\n",
+    };
+    config().replacen(before, &format!("{before}{option}\n"), 1)
+}
+
+/// What the node says for a while, without what it asks.
+fn told_states(bench: &mut Bench) -> Vec<String> {
+    let mut heard = told(bench, 3);
+    heard.retain(|body| !body.contains("\"refresh\""));
+    heard
+}
+
+#[test]
+fn a_filter_that_became_narrower_while_the_node_was_down_takes_back_what_the_peer_was_told() {
+    let narrow = with("publish", "@device_state_filter=^PJSIP/");
+    for in_order in [true, false] {
+        let (mut bench, _) = settled();
+        bench.set("PJSIP/1", DeviceState::Busy);
+        told(&mut bench, 1);
+        let mut bench = bench.restarted(&narrow, in_order);
+        assert!(bench.notices().contains(&"told-otherwise"));
+        let heard = told_states(&mut bench);
+        assert_eq!(heard.len(), 1, "{heard:?}");
+        assert!(heard[0].contains("Custom:own") && heard[0].contains("INVALID"));
+        // That was all.
+        let mut bench = bench.restarted(&narrow, true);
+        assert_eq!(told(&mut bench, 3), [] as [String; 0]);
+        // And back again.
+        let mut bench = bench.restarted(&config(), true);
+        let heard = told(&mut bench, 3);
+        assert_eq!(heard.len(), 1, "{heard:?}");
+        assert!(heard[0].contains("Custom:own") && heard[0].contains("\"INUSE\""));
+    }
+}
+
+#[test]
+fn what_could_not_be_taken_back_before_the_next_end_is_taken_back_after_it() {
+    let narrow = with("publish", "@device_state_filter=^PJSIP/");
+    // By a reload, and by a restart; the peer answers nothing between.
+    for reload in [true, false] {
+        let (mut bench, _) = settled();
+        let batch = bench.node.unsaved(bench.now, 1000);
+        bench.node.saved(&batch);
+        let mut bench = match reload {
+            true => {
+                bench.reload(&narrow).unwrap();
+                bench
+            }
+            false => bench.restarted(&narrow, true),
+        };
+        bench.pass(Duration::from_secs(1));
+        let batch = bench.node.unsaved(bench.now, 1000);
+        bench.node.saved(&batch);
+        let mut bench = bench.restarted(&narrow, false);
+        let heard = told_states(&mut bench);
+        assert_eq!(heard.len(), 1, "{heard:?}");
+        assert!(heard[0].contains("Custom:own") && heard[0].contains("INVALID"));
+    }
+}
+
+#[test]
+fn other_names_for_a_peer_count_after_a_restart() {
+    let (bench, _) = settled();
+    let renamed = config()
+        + "[names]\ntype=rewrite\npeer=peer\ndirection=out\ndevice=Custom:theirs -> Custom:own\n";
+    let mut bench = bench.restarted(&renamed, true);
+    let mut heard = told_states(&mut bench);
+    heard.sort();
+    assert_eq!(heard.len(), 2, "{heard:?}");
+    assert!(heard[0].contains("Custom:own") && heard[0].contains("INVALID"));
+    assert!(heard[1].contains("Custom:theirs") && heard[1].contains("\"INUSE\""));
+    let mut bench = bench.restarted(&config(), true);
+    let mut heard = told_states(&mut bench);
+    heard.sort();
+    assert_eq!(heard.len(), 2, "{heard:?}");
+    assert!(heard[0].contains("Custom:own") && heard[0].contains("\"INUSE\""));
+    assert!(heard[1].contains("Custom:theirs") && heard[1].contains("INVALID"));
+}
+
+#[test]
+fn a_node_that_relays_since_its_restart_tells_what_it_had_heard() {
+    let other = config()
+        .split_once("[peer]\n")
+        .map(|(_, relation)| {
+            format!("[peer]\n{relation}")
+                .replace("peer", "other")
+                .replace("127.0.0.2", "127.0.0.3")
+        })
+        .unwrap();
+    let alone = config() + &other;
+    let hub = alone.replace("http_bind=\n", "http_bind=\nrelay=yes\n");
+    let mut bench = Bench::new(&alone);
+    told(&mut bench, 1);
+    bench.ask(&Request::saying("Custom:x1", "BUSY"));
+    bench.set("Custom:own", DeviceState::InUse);
+    told(&mut bench, 1);
+    let mut bench = bench.restarted(&hub, true);
+    let heard = told_states(&mut bench);
+    let of_peer = heard.iter().filter(|body| body.contains("Custom:x1"));
+    assert_eq!(of_peer.count(), 1, "{heard:?}");
+    let mut bench = bench.restarted(&alone, true);
+    let heard = told_states(&mut bench);
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].contains("Custom:x1") && heard[0].contains("INVALID"));
+}
+
+#[test]
+fn a_peer_is_asked_for_what_is_taken_of_it_since_a_restart() {
+    let narrow = with("taking", "device_state_filter=^PJSIP/");
+    let mut bench = Bench::new(&narrow);
+    told(&mut bench, 1);
+    assert_eq!(
+        bench.ask(&Request::saying("Custom:x1", "BUSY")).status(),
+        200
+    );
+    assert_eq!(
+        bench.ask(&Request::saying("PJSIP/1", "INUSE")).status(),
+        200
+    );
+    let mut bench = bench.restarted(&narrow, true);
+    assert_eq!(told(&mut bench, 3), [] as [String; 0]);
+    let mut bench = bench.restarted(&config(), true);
+    let heard = told(&mut bench, 3);
+    assert!(
+        heard.iter().any(|body| body.contains("\"refresh\"")),
+        "{heard:?}"
+    );
+    assert_eq!(bench.lamp("PJSIP/1"), Some("INUSE"));
+    // What is not wanted any more is gone; for what was always wanted nobody is asked.
+    let mut bench = bench.restarted(&with("taking", "device_state_filter=^Custom/"), true);
+    assert_eq!(bench.lamp("PJSIP/1"), None);
+    told(&mut bench, 3);
+    let mut bench = bench.restarted(&with("taking", "device_state_filter=^Custom/"), true);
+    assert_eq!(told(&mut bench, 3), [] as [String; 0]);
+}
+
+#[test]
+fn a_publish_that_is_gone_after_a_restart_is_told_of_once() {
+    let (bench, _) = settled();
+    let mut gone = config();
+    let start = gone.find("[peer-mwi]").unwrap();
+    let end = gone.find("[peer]\ntype=inbound").unwrap();
+    gone.replace_range(start..end, "");
+    let gone = gone.replace("mailboxstate_publish=peer-mwi\n", "");
+    let mut bench = bench.restarted(&gone, true);
+    assert!(bench.notices().contains(&"not-retracted"));
+    let mut bench = bench.restarted(&gone, true);
+    assert!(!bench.notices().contains(&"not-retracted"));
+}
+
+#[test]
+fn another_time_to_live_is_kept_though_the_value_is_the_same() {
+    let mut bench = Bench::new(&config());
+    let set = |bench: &mut Bench, ttl: Option<u64>| {
+        let setting = Setting {
+            name: "Custom:door".to_owned(),
+            value: SetValue::Device {
+                state: DeviceState::InUse,
+                cachable: true,
+            },
+            ttl: ttl.map(Duration::from_secs),
+        };
+        bench.node.set_states(bench.now, None, &[setting]).unwrap()
+    };
+    let kept = |bench: &mut Bench| -> Vec<Option<Duration>> {
+        let batch = bench.node.unsaved(bench.now, 1000);
+        bench.node.saved(&batch);
+        let states = batch.records.into_iter().filter_map(|record| match record {
+            Record::State(state) => Some(state.ttl),
+            _ => None,
+        });
+        states.collect()
+    };
+    assert_eq!(set(&mut bench, None), [SetOutcome::Created]);
+    assert_eq!(kept(&mut bench), [None]);
+    for ttl in [Some(10), Some(20), None] {
+        assert_eq!(set(&mut bench, ttl), [SetOutcome::Same]);
+        assert_eq!(kept(&mut bench), [ttl.map(Duration::from_secs)]);
+        // One that is renewed has its whole time again after a restart anyway.
+        assert_eq!(set(&mut bench, ttl), [SetOutcome::Same]);
+        assert_eq!(kept(&mut bench), []);
+    }
+}
+
+#[test]
+fn restored_states_count_for_the_endpoint_that_may_hold_so_many() {
+    let bounded = |devices: u32| {
+        let bound = format!("[peer]\ntype=endpoint\n@max_devices={devices}\n@max_mailboxes=1\n");
+        config().replacen("[peer]\ntype=endpoint\n", &bound, 1)
+    };
+    let ask = |bench: &mut Bench, name: &str| bench.ask(&Request::saying(name, "INUSE")).status();
+    let mut bench = Bench::new(&bounded(3));
+    for name in ["Custom:1", "Custom:2"] {
+        assert_eq!(ask(&mut bench, name), 200);
+    }
+    let mut bench = bench.restarted(&bounded(3), true);
+    assert_eq!(ask(&mut bench, "Custom:3"), 200);
+    assert_eq!(ask(&mut bench, "Custom:4"), 503);
+    // Of what it has none is lost where it may hold less now.
+    let mut bench = bench.restarted(&bounded(2), true);
+    assert_eq!(bench.lamp("Custom:3"), Some("INUSE"));
+    assert_eq!(ask(&mut bench, "Custom:4"), 503);
+    assert_eq!(ask(&mut bench, "Custom:3"), 200);
+    let mailbox = Request::new()
+        .event("asterisk-mwi")
+        .body(mailbox("100", 2, 1));
+    assert_eq!(bench.ask(&mailbox).status(), 200);
+    let mut bench = bench.restarted(&bounded(2), true);
+    assert_eq!(bench.ask(&mailbox).status(), 200);
 }

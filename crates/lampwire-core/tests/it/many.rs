@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use lampwire_core::limits;
 use lampwire_sip::DeviceState;
 
 use crate::bench::{Bench, PEER_EID, RELATION, Request, Sent};
@@ -243,4 +244,57 @@ fn the_filter_and_the_entity_ids_hold_for_each() {
     let body = body.replace("02:00:00:00:00:01", "02:00:00:00:00:77");
     assert_eq!(bench.ask(&many(&body)).status(), 403);
     assert_eq!(bench.lamp("Custom:a"), None);
+}
+
+// ---- taken in
+
+fn bringing(groups: &str) -> Request {
+    let mut request = Request::new().body(format!("[{groups}]"));
+    request.content_type = Some(MANY.to_owned());
+    request
+}
+
+#[test]
+fn many_for_which_there_is_no_room_together_are_refused_together() {
+    let config = RELATION.replace(
+        "[peer]\ntype=endpoint",
+        "[peer]\ntype=endpoint\n@max_devices=3",
+    );
+    let mut bench = Bench::new(&config);
+    let states = |names: &[&str]| {
+        let states: Vec<String> = names
+            .iter()
+            .map(|name| format!(r#"["{name}","INUSE"]"#))
+            .collect();
+        bringing(&format!(
+            r#"{{"eid":"{PEER_EID}","devices":[{}]}}"#,
+            states.join(",")
+        ))
+    };
+    assert_eq!(bench.ask(&states(&["a", "b"])).status(), 200);
+    let refused = bench.ask(&states(&["c", "a", "d"]));
+    assert_eq!(
+        (refused.status(), refused.header("Retry-After")),
+        (503, Some("60"))
+    );
+    assert_eq!(bench.node.states(), 2, "and nothing of it is taken");
+    assert_eq!(bench.ask(&states(&["c", "a", "b"])).status(), 200);
+    assert_eq!(bench.node.states(), 3);
+    // One name under many entity ids.
+    let group = |number: usize| {
+        format!(
+            r#"{{"eid":"04:00:00:00:{:02x}:{:02x}","devices":[["c","INUSE"]]}}"#,
+            number / 256,
+            number % 256
+        )
+    };
+    let mut bench = Bench::new(RELATION);
+    let groups = |count: usize| {
+        let groups: Vec<String> = (0..count).map(group).collect();
+        bringing(&groups.join(","))
+    };
+    let bound = limits::ENTITIES_OF_A_NAME;
+    assert_eq!(bench.ask(&groups(bound + 1)).status(), 503);
+    assert_eq!(bench.node.states(), 0);
+    assert_eq!(bench.ask(&groups(bound)).status(), 200);
 }

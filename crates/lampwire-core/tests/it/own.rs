@@ -5,7 +5,7 @@ use std::time::Duration;
 use lampwire_core::{Event, SetError, SetOutcome, SetValue, Setting};
 use lampwire_sip::DeviceState;
 
-use crate::bench::{Bench, Request, TAKES_ONLY};
+use crate::bench::{Bench, NODE_EID, PEER_EID, Request, TAKES_ONLY};
 
 #[test]
 fn set_changes_once_and_unset_leaves_nothing() {
@@ -146,10 +146,18 @@ fn device(name: &str, state: DeviceState, ttl: Option<u64>) -> Setting {
     }
 }
 
+/// A program that speaks under an entity id of its own.
+const CLIENT_EID: &str = "02:00:00:00:00:77";
+
+fn with_client() -> String {
+    format!("{TAKES_ONLY}[door]\ntype=api-client\ntoken=door\neid={CLIENT_EID}\n")
+}
+
 #[test]
 fn what_is_not_renewed_in_time_is_taken_back() {
-    let mut bench = Bench::new(TAKES_ONLY);
-    let eid = Some("02:00:00:00:00:77".parse().unwrap());
+    let config = with_client();
+    let mut bench = Bench::new(&config);
+    let eid = Some(CLIENT_EID.parse().unwrap());
     let set = |bench: &mut Bench, ttl| {
         let setting = device("Custom:door", DeviceState::InUse, ttl);
         bench.node.set_states(bench.now, eid, &[setting]).unwrap()
@@ -160,7 +168,7 @@ fn what_is_not_renewed_in_time_is_taken_back() {
     bench.pass(Duration::from_secs(9));
     assert_eq!(bench.lamp("Custom:door"), Some("INUSE"));
     // Over a restart it has its whole time again.
-    let mut bench = bench.restarted(TAKES_ONLY, false);
+    let mut bench = bench.restarted(&config, false);
     bench.pass(Duration::from_secs(9));
     assert_eq!(bench.lamp("Custom:door"), Some("INUSE"));
     bench.pass(Duration::from_secs(2));
@@ -171,7 +179,7 @@ fn what_is_not_renewed_in_time_is_taken_back() {
     set(&mut bench, None);
     bench.pass(Duration::from_secs(1000));
     assert_eq!(bench.lamp("Custom:door"), Some("INUSE"));
-    let mut bench = bench.restarted(TAKES_ONLY, true);
+    let mut bench = bench.restarted(&config, true);
     bench.pass(Duration::from_secs(1000));
     assert_eq!(
         bench.lamp("Custom:door"),
@@ -211,4 +219,103 @@ fn a_list_is_set_wholly_or_not() {
     assert_eq!(done, [SetOutcome::Created; 3]);
     assert_eq!(bench.lamp("b"), Some("BUSY"));
     assert_eq!(bench.node.set_states(bench.now, None, &[]), Ok(vec![]));
+}
+
+#[test]
+fn states_are_set_under_the_entity_ids_of_the_node_and_its_clients_only() {
+    let mut bench = Bench::new(&with_client());
+    bench.ask(&Request::new());
+    let set = |bench: &mut Bench, eid: &str| {
+        let setting = device("Custom:x1", DeviceState::Busy, None);
+        let eid = Some(eid.parse().unwrap());
+        bench.node.set_states(bench.now, eid, &[setting])
+    };
+    for eid in [NODE_EID, CLIENT_EID] {
+        assert_eq!(set(&mut bench, eid), Ok(vec![SetOutcome::Created]));
+    }
+    for eid in [PEER_EID, "02:00:00:00:00:78"] {
+        assert!(matches!(
+            set(&mut bench, eid),
+            Err((0, SetError::Foreign(_)))
+        ));
+    }
+    // What a peer has told is not taken back as if it had been set here.
+    let peer = Some(PEER_EID.parse().unwrap());
+    assert!(matches!(
+        bench.node.unset_device_of(bench.now, peer, "Custom:x1"),
+        Err(SetError::NotOurs(_))
+    ));
+    let said = bench.node.device("Custom:x1").unwrap();
+    assert_eq!(said.entities.len(), 3);
+}
+
+#[test]
+fn what_a_client_has_set_goes_with_its_section() {
+    let eid = Some(CLIENT_EID.parse().unwrap());
+    let mailbox = Setting {
+        name: "1@door".to_owned(),
+        value: SetValue::Mailbox { new: 1, old: 0 },
+        ttl: None,
+    };
+    let settings = [
+        device("Custom:door", DeviceState::InUse, None),
+        device("Custom:bell", DeviceState::InUse, Some(60)),
+        mailbox,
+    ];
+    let other = with_client().replace(CLIENT_EID, "02:00:00:00:00:78");
+    for after in [TAKES_ONLY, &other] {
+        for restarts in [false, true] {
+            let mut bench = Bench::new(&with_client());
+            bench.set("Custom:door", DeviceState::Ringing);
+            bench.node.set_states(bench.now, eid, &settings).unwrap();
+            assert_eq!(bench.lamp("Custom:door"), Some("RINGINUSE"));
+            // Under another name it is the same client.
+            let renamed = with_client().replace("[door]", "[gate]");
+            let report = bench.reload(&renamed).unwrap();
+            assert_eq!(report.warnings, []);
+            assert_eq!(bench.lamp("Custom:door"), Some("RINGINUSE"));
+            let mut bench = match restarts {
+                true => bench.restarted(after, true),
+                false => {
+                    let report = bench.reload(after).unwrap();
+                    let codes: Vec<_> = report.warnings.iter().map(|it| it.code).collect();
+                    assert_eq!(codes, ["client-gone"]);
+                    bench
+                }
+            };
+            assert!(bench.notices().contains(&"client-gone"));
+            assert_eq!(bench.lamp("Custom:door"), Some("RINGING"));
+            assert_eq!(bench.lamp("Custom:bell"), None);
+            assert_eq!(bench.node.mailbox("1@door"), None);
+            bench.pass(Duration::from_secs(100));
+            assert_eq!(bench.node.counters().expired, 0);
+        }
+    }
+}
+
+#[test]
+fn what_is_told_once_has_no_time_to_live_and_leaves_that_of_what_is_kept() {
+    let mut bench = Bench::new(TAKES_ONLY);
+    let kept = device("Custom:door", DeviceState::InUse, Some(10));
+    let passing = |ttl: Option<u64>| Setting {
+        value: SetValue::Device {
+            state: DeviceState::Ringing,
+            cachable: false,
+        },
+        ..device("Custom:door", DeviceState::Ringing, ttl)
+    };
+    let set =
+        |bench: &mut Bench, setting: Setting| bench.node.set_states(bench.now, None, &[setting]);
+    set(&mut bench, kept).unwrap();
+    assert_eq!(
+        set(&mut bench, passing(Some(5))),
+        Err((0, SetError::Passing("Custom:door".to_owned())))
+    );
+    bench.pass(Duration::from_secs(6));
+    assert_eq!(bench.lamp("Custom:door"), Some("INUSE"));
+    set(&mut bench, passing(None)).unwrap();
+    bench.pass(Duration::from_secs(3));
+    assert_eq!(bench.lamp("Custom:door"), Some("INUSE"));
+    bench.pass(Duration::from_secs(2));
+    assert_eq!(bench.lamp("Custom:door"), None);
 }

@@ -207,6 +207,37 @@ fn a_peer_with_nothing_to_prove_itself_by_is_asked_by_options() {
 }
 
 #[test]
+fn a_publication_that_proves_nothing_does_not_stand_for_options() {
+    // With @probe=0 nobody would notice that the peer is gone before there is something to say.
+    for (probe, asked) in [
+        ("@probe=0\n", true),
+        ("@probe=0\n@qualify_frequency=0\n", false),
+    ] {
+        let mut bench = Bench::new(&config("sip:node@127.0.0.2", probe));
+        bench.set("Custom:x1", DeviceState::InUse);
+        let publish = only(&mut bench);
+        bench.grant(&publish, "t1");
+        bench.pass(Duration::from_secs(21));
+        let options = bench.requests();
+        assert_eq!(options.len(), usize::from(asked));
+        let Some(options) = options.first() else {
+            bench.pass(Duration::from_secs(600));
+            assert!(bench.requests().is_empty());
+            continue;
+        };
+        assert!(options.text.starts_with("OPTIONS "), "{}", options.text);
+        bench.answer(options, "200 OK", "");
+        bench.pass(Duration::from_secs(27));
+        assert!(bench.notices().contains(&"peer-away"));
+        bench.pass(Duration::from_secs(2));
+        let again = bench.requests().pop().unwrap();
+        assert!(again.text.starts_with("OPTIONS "), "{}", again.text);
+        bench.answer(&again, "200 OK", "");
+        assert!(bench.notices().contains(&"peer-back"));
+    }
+}
+
+#[test]
 fn a_proxy_is_the_next_hop_and_stands_in_route() {
     let mut bench = Bench::new(&config(
         "sip:node@peer.example",

@@ -872,3 +872,68 @@ fn what_a_counting_peer_has_confirmed_before_it_was_away_is_said_again_last() {
     assert!(arrived[1].contains("Custom:old"), "{arrived:?}");
     assert!(arrived.len() <= 3, "{arrived:?}");
 }
+
+/// Whatever a peer writes there, a terminal or a log that shows it obeys nothing.
+#[test]
+fn a_reason_with_control_characters_is_shown_without_them() {
+    let mut bench = Bench::new(RELATION);
+    for request in bench.requests() {
+        bench.grant(&request, "t0");
+    }
+    bench.set("Custom:door", DeviceState::InUse);
+    let requests = bench.requests();
+    bench.answer(
+        &requests[0],
+        "403 No\u{1b}[2J\u{9b}1m\u{2028}\u{7f} \u{fc}",
+        "",
+    );
+    let publishers = bench.node.publishers(bench.now);
+    let answer = publishers[0].last_answer.as_ref().unwrap();
+    assert_eq!(
+        answer.reason,
+        "No\\u{1b}[2J\\u{9b}1m\\u{2028}\\u{7f} \u{fc}"
+    );
+    let long = format!("403 {}", "\u{1b}".repeat(200));
+    bench.set("Custom:door", DeviceState::Busy);
+    let requests = bench.requests();
+    bench.answer(&requests[0], &long, "");
+    let publishers = bench.node.publishers(bench.now);
+    assert_eq!(
+        publishers[0].last_answer.as_ref().unwrap().reason.len(),
+        126
+    );
+}
+
+#[test]
+fn a_publication_tells_since_when_it_is_open() {
+    let mut bench = Bench::new(RELATION);
+    let opened_at = |bench: &Bench| {
+        let publishers = bench.node.publishers(bench.now);
+        publishers[0].lanes.first().map(|lane| lane.opened_at)
+    };
+    assert_eq!(opened_at(&bench), Some(None), "nothing was answered");
+    for request in bench.requests() {
+        bench.grant(&request, "t0");
+    }
+    let first = bench.now.wall;
+    assert_eq!(opened_at(&bench), Some(Some(first)));
+    bench.pass(Duration::from_secs(5));
+    bench.set("Custom:x", DeviceState::InUse);
+    let request = only(&mut bench);
+    bench.grant(&request, "t1");
+    assert_eq!(
+        opened_at(&bench),
+        Some(Some(first)),
+        "another tag, the same publication"
+    );
+    bench.set("Custom:x", DeviceState::Busy);
+    let request = only(&mut bench);
+    bench.answer(&request, "412 Conditional Request Failed", "");
+    let request = only(&mut bench);
+    assert_eq!(request.header("SIP-If-Match"), None);
+    bench.grant(&request, "t2");
+    assert_eq!(opened_at(&bench), Some(Some(bench.now.wall)));
+    // Of one that is older than the node nobody remembers it.
+    let bench = bench.restarted(RELATION, true);
+    assert_eq!(opened_at(&bench), Some(None));
+}

@@ -164,6 +164,7 @@ fn a_narrower_filter_takes_back_and_a_wider_one_tells() {
         report.relations,
         [relation("peer-device", RelationTurn::GoesOn, 1, 0)]
     );
+    assert_eq!(bench.node.counters().retracted_by_reload, 1);
     assert_eq!(talk(&mut bench), ["2 SIP/2 INVALID"]);
     bench.set("SIP/2", DeviceState::Busy);
     bench.set("SIP/3", DeviceState::Busy);

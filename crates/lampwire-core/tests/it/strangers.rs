@@ -353,6 +353,121 @@ fn whoever_answers_challenges_is_never_told_to_wait() {
     }
 }
 
+/// Requests of somebody else at this address, more than are answered.
+fn flood(bench: &mut Bench, from: &str, user: &str) {
+    for number in 0..3_000u32 {
+        let request = Request::new().user(user).from(from);
+        bench.put(from, &request.text(&mut (number + 100_000)));
+    }
+}
+
+/// The peer proves itself at this address, and ends what it began.
+fn prove(bench: &mut Bench, from: &str) {
+    let first = Request::new().from(from);
+    let challenge = challenges(&bench.ask(&first)).remove(0);
+    let line = credentials(&challenge, 1, Some(Qop::Auth), &first.body, None);
+    assert_eq!(bench.ask(&first.extra(&line)).status(), 200);
+}
+
+#[test]
+fn a_peer_is_challenged_whatever_comes_from_its_neighbours() {
+    for (peer, neighbour) in [
+        (STRANGER, STRANGER),
+        // A network of 64 bits counts as one stranger.
+        ("[2001:db8::1]:5060", "[2001:db8::2]:5060"),
+    ] {
+        let mut bench = guarded("");
+        prove(&mut bench, peer);
+        flood(&mut bench, neighbour, "nobody");
+        prove(&mut bench, peer);
+        flood(&mut bench, neighbour, "other");
+        prove(&mut bench, peer);
+    }
+}
+
+#[test]
+fn a_configured_address_is_challenged_whatever_comes_from_beside_it() {
+    let at = "[2001:db8:0:1::1]:5060";
+    let mut bench = with_peer_at("2001:db8:0:1::1");
+    flood(&mut bench, "[2001:db8:0:1::2]:5060", "nobody");
+    prove(&mut bench, at);
+    // Nobody's requests from there have a bucket of their own as well.
+    let mut bench = with_peer_at("2001:db8:0:1::1");
+    flood(&mut bench, at, "nobody");
+    prove(&mut bench, at);
+}
+
+/// As [`guarded`], and the peer's address is configured.
+fn with_peer_at(address: &str) -> Bench {
+    let config = TAKES_ONLY.replace(
+        "[peer]\ntype=endpoint",
+        "[peer]\ntype=endpoint\nauth=secret\nidentify_by=username",
+    );
+    Bench::new(&format!(
+        "{config}[secret]\ntype=auth\nusername=ann\npassword=light\n\
+         [peer]\ntype=identify\nendpoint=peer\nmatch={address}\n"
+    ))
+}
+
+/// Both ways, the peer with credentials.
+fn both_ways() -> Bench {
+    let config = RELATION
+        .replace("@probe=0", "@probe=0\n@resync=0\n@qualify_frequency=0")
+        .replace(
+            "[peer]\ntype=endpoint",
+            "[peer]\ntype=endpoint\nauth=secret",
+        );
+    let mut bench = Bench::new(&format!(
+        "{config}[secret]\ntype=auth\nusername=ann\npassword=light\n"
+    ));
+    asked(&mut bench, Duration::from_secs(70));
+    bench
+}
+
+#[test]
+fn what_a_peer_is_not_answered_among_challenges_in_its_name_is_asked_for() {
+    let mut bench = both_ways();
+    prove(&mut bench, STRANGER);
+    flood(&mut bench, STRANGER, "peer");
+    let request = Request::new().from(STRANGER).text(&mut 9);
+    assert_eq!(
+        bench.put(STRANGER, &request),
+        [] as [String; 0],
+        "no refusal: that would be the end of the state"
+    );
+    assert_eq!(asked(&mut bench, Duration::from_secs(3)), 2);
+    assert!(!bench.put(STRANGER, &request).is_empty(), "a copy of it");
+}
+
+#[test]
+fn strangers_in_a_peers_name_do_not_make_us_ask_it_and_the_peer_does() {
+    let mut bench = both_ways();
+    flood(&mut bench, STRANGER, "peer");
+    assert_eq!(asked(&mut bench, Duration::from_secs(70)), 0);
+    flood(&mut bench, STRANGER, "peer");
+    bench.pass(Duration::from_secs(2));
+    prove(&mut bench, STRANGER);
+    assert_eq!(
+        asked(&mut bench, Duration::from_secs(3)),
+        2,
+        "it was among those that were not answered"
+    );
+}
+
+#[test]
+fn a_peer_is_known_at_its_address_over_a_restart() {
+    let config = RELATION.replace(
+        "[peer]\ntype=endpoint",
+        "[peer]\ntype=endpoint\nauth=secret",
+    );
+    let config = format!("{config}[secret]\ntype=auth\nusername=ann\npassword=light\n");
+    let mut bench = Bench::new(&config);
+    prove(&mut bench, STRANGER);
+    let mut bench = bench.restarted(&config, false);
+    flood(&mut bench, STRANGER, "nobody");
+    prove(&mut bench, STRANGER);
+}
+
 #[test]
 fn guesses_of_a_password_run_dry() {
     let mut bench = guarded("");
@@ -428,6 +543,23 @@ fn a_peer_that_says_nothing_more_still_gets_its_answers() {
     let flow = accept(&mut bench, PEER, Certificate::default());
     bench.node.handle_ended(bench.now, flow);
     assert_eq!(hear(&mut bench, flow, ""), "(closed)");
+}
+
+#[test]
+fn connections_are_counted_by_network_and_a_configured_peers_by_its_address() {
+    let mut bench = with_tls("[other]\ntype=identify\nendpoint=other\nmatch=2001:db8::1\n");
+    let mut taken = |host: usize| {
+        let remote = format!("[2001:db8::{host:x}]:5060").parse().unwrap();
+        let shown = Certificate::default();
+        let (now, transport) = (bench.now, TransportId(1));
+        bench
+            .node
+            .handle_accepted(now, transport, remote, shown)
+            .is_some()
+    };
+    let bound = limits::FLOWS_OF_AN_ADDRESS;
+    assert_eq!((2..1000).filter(|host| taken(*host)).count(), bound);
+    assert_eq!((0..1000).filter(|_| taken(1)).count(), bound);
 }
 
 #[test]
@@ -520,6 +652,23 @@ fn an_endpoint_above_its_rate_hears_later_and_nothing_is_refused() {
         bench.ask(&Request::new().branch("z9hG4bKlast")).status(),
         200
     );
+}
+
+#[test]
+fn what_is_not_proven_spends_nothing_of_an_endpoints_rate() {
+    let config = TAKES_ONLY.replace(
+        "[peer]\ntype=endpoint",
+        "[peer]\ntype=endpoint\nauth=secret\n@request_rate=1",
+    );
+    let mut bench = Bench::new(&format!(
+        "{config}[secret]\ntype=auth\nusername=ann\npassword=light\n"
+    ));
+    for number in 0..50u32 {
+        let request = Request::new().from(STRANGER).text(&mut (number + 500));
+        assert_eq!(bench.put(STRANGER, &request).len(), 1, "answered at once");
+    }
+    prove(&mut bench, PEER);
+    assert_eq!(bench.node.counters().late, 0);
 }
 
 #[test]
@@ -632,6 +781,67 @@ fn a_peer_that_was_refused_for_want_of_room_is_asked_when_there_is_some() {
         0,
         "there is none yet"
     );
+    let larger = config.replace("@max_devices=1", "@max_devices=2");
+    bench.reload(&larger).unwrap();
+    assert_eq!(asked(&mut bench, Duration::from_secs(61)), 2);
+    assert_eq!(note(&bench, "incomplete"), None);
+    assert_eq!(bench.ask(&Request::saying("b", "INUSE")).status(), 200);
+}
+
+#[test]
+fn a_peer_that_spoke_for_too_many_is_asked_when_it_may_speak_for_another() {
+    let config = RELATION
+        .replace("@probe=0", "@probe=0\n@resync=0\n@qualify_frequency=0")
+        .replace(
+            "[peer]\ntype=inbound-publication",
+            "[peer]\ntype=inbound-publication\nendpoint=peer",
+        );
+    let mut bench = Bench::new(&config);
+    asked(&mut bench, Duration::from_secs(70));
+    // A server that is made anew each time; what it left is taken back.
+    let mut last = None;
+    for number in 0..=limits::ENTITY_IDS_OF_AN_ENDPOINT {
+        let eid = format!("04:00:00:00:{:02x}:{:02x}", number / 256, number % 256);
+        let mut request = Request::new().body(format!(r#"{{"type":"refresh","eid":"{eid}"}}"#));
+        request.tag.clone_from(&last);
+        let answer = bench.ask(&request);
+        if answer.status() == 503 {
+            assert_eq!(number, limits::ENTITY_IDS_OF_AN_ENDPOINT);
+            break;
+        }
+        last = Some(answer.tag().to_owned());
+        if number < 4 {
+            let body = device("a", "INUSE").replace("02:00:00:00:00:02", &eid);
+            let answer = bench.ask(&Request::new().body(body).tag(last.as_deref().unwrap()));
+            last = Some(answer.tag().to_owned());
+        }
+    }
+    assert!(note(&bench, "when there is room").is_some());
+    // Nothing is left under those that it has left, so there is room.
+    assert_eq!(asked(&mut bench, Duration::from_secs(130)), 2);
+}
+
+#[test]
+fn what_a_reload_may_have_mended_is_asked_for_after_it() {
+    let config = RELATION
+        .replace("@probe=0", "@probe=0\n@resync=0\n@qualify_frequency=0")
+        .replace(
+            "[peer]\ntype=endpoint",
+            "[peer]\ntype=endpoint\n@allowed_eids=04:*",
+        );
+    let mut bench = Bench::new(&config);
+    asked(&mut bench, Duration::from_secs(70));
+    assert_eq!(bench.ask(&Request::new()).status(), 403);
+    assert_eq!(asked(&mut bench, Duration::from_secs(130)), 0);
+    bench.reload(&config).unwrap();
+    assert_eq!(
+        asked(&mut bench, Duration::from_secs(5)),
+        0,
+        "it is what it was"
+    );
+    bench.reload(&config.replace("04:*", "02:*")).unwrap();
+    assert_eq!(asked(&mut bench, Duration::from_secs(5)), 2);
+    assert_eq!(note(&bench, "incomplete"), None);
 }
 
 #[test]
@@ -670,5 +880,55 @@ fn a_peer_that_a_challenge_has_silenced_is_shown() {
     assert_eq!(bench.ask(&Request::new()).status(), 401);
     assert_eq!(note(&bench, "silent"), None);
     bench.pass(Duration::from_secs(65));
+    assert!(note(&bench, "silent since we answered 401").is_some());
+}
+
+/// It answers what it is told, and sends nothing itself: that is how a stock Asterisk is silent.
+#[test]
+fn a_silenced_peer_that_answers_is_shown_all_the_same() {
+    let config = RELATION
+        .replace(
+            "[peer]\ntype=endpoint",
+            "[peer]\ntype=endpoint\nauth=secret",
+        )
+        .replace("@probe=0", "@probe=5");
+    let mut bench = Bench::new(&format!(
+        "{config}[secret]\ntype=auth\nusername=ann\npassword=light\n"
+    ));
+    asked(&mut bench, Duration::from_secs(1));
+    assert_eq!(bench.ask(&Request::new()).status(), 401);
+    asked(&mut bench, Duration::from_secs(65));
+    assert!(note(&bench, "silent since we answered 401").is_some());
+}
+
+/// One that is known by its user name, whatever its address, is shown too, unless it holds a publication: then anybody may use its name.
+#[test]
+fn a_silenced_peer_that_is_known_by_its_name_is_shown() {
+    let config = RELATION.replace(
+        "[peer]\ntype=endpoint",
+        "[peer]\ntype=endpoint\nauth=secret",
+    );
+    let with = |auth: &str| {
+        format!("{config}[secret]\ntype=auth\nauth_type={auth}\nusername=ann\npassword=light\n")
+    };
+    let elsewhere = || Request::new().from("192.0.2.77:5060");
+    let mut bench = Bench::new(&with("userpass"));
+    asked(&mut bench, Duration::from_secs(1));
+    assert_eq!(bench.ask(&elsewhere().user("somebody")).status(), 401);
+    asked(&mut bench, Duration::from_secs(65));
+    assert_eq!(note(&bench, "silent"), None, "nobody's name");
+    assert_eq!(bench.ask(&elsewhere()).status(), 401);
+    assert_eq!(note(&bench, "silent"), None);
+    asked(&mut bench, Duration::from_secs(65));
+    assert!(note(&bench, "silent since we answered 401").is_some());
+
+    // It had published before it was asked for a password.
+    let mut bench = Bench::new(&config.replace("auth=secret\n", ""));
+    assert_eq!(bench.ask(&elsewhere()).status(), 200);
+    bench.reload(&with("userpass")).unwrap();
+    assert_eq!(bench.ask(&elsewhere()).status(), 401);
+    asked(&mut bench, Duration::from_secs(65));
+    assert_eq!(note(&bench, "silent"), None);
+    asked(&mut bench, Duration::from_secs(3600));
     assert!(note(&bench, "silent since we answered 401").is_some());
 }

@@ -288,7 +288,7 @@ fn a_long_request_goes_by_tcp_where_that_is_allowed_and_by_udp_where_it_is_refus
 
 #[test]
 fn an_idle_connection_is_kept_by_pings() {
-    let mut bench = telling("sip:node@127.0.0.2;transport=tcp", "");
+    let mut bench = telling("sip:node@127.0.0.2;transport=tcp", "@qualify_frequency=0\n");
     bench.set("Custom:x1", DeviceState::InUse);
     let (flow, ..) = bench.connect();
     bench.open(flow);

@@ -53,7 +53,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use asterisk::Release;
-use report::Report;
+use report::{RUNS, Report};
 
 /// The Asterisks that there are, and the loopback network of this bench.
 pub(crate) struct Lab {
@@ -81,8 +81,8 @@ pub(crate) struct Scale {
 }
 
 const FULL: Scale = Scale {
-    runs: 5,
-    long_runs: 5,
+    runs: RUNS,
+    long_runs: RUNS,
     publishes: [50_000, 10_000, 4_000],
     changes: 300,
     seconds: 4,
@@ -95,7 +95,7 @@ const FULL: Scale = Scale {
 };
 
 const QUICK: Scale = Scale {
-    runs: 5,
+    runs: RUNS,
     long_runs: 1,
     publishes: [10_000, 3_000, 2_000],
     changes: 100,

@@ -1,5 +1,8 @@
 //! Figures, what they are held against, and curves.
 
+/// So often each figure is taken where nothing else is said.
+pub(crate) const RUNS: usize = 5;
+
 /// What was measured several times, in the order of the runs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sample(pub(crate) Vec<f64>);
@@ -25,17 +28,16 @@ impl Sample {
         self.at(|last| last)
     }
 
-    /// Median, least and most.
+    /// Median, least and most; of how many runs, where those are fewer than [`RUNS`].
     pub(crate) fn told(&self) -> String {
-        match self.0.len() {
+        let median = number(self.median());
+        let runs = self.0.len();
+        let spread = || format!("{} to {}", number(self.least()), number(self.most()));
+        match runs {
             0 => "-".to_owned(),
-            1 => number(self.median()),
-            _ => format!(
-                "{} ({} to {})",
-                number(self.median()),
-                number(self.least()),
-                number(self.most())
-            ),
+            1 => format!("{median} (1 run)"),
+            _ if runs < RUNS => format!("{median} ({}, {runs} runs)", spread()),
+            _ => format!("{median} ({})", spread()),
         }
     }
 }

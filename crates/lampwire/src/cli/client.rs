@@ -80,9 +80,9 @@ impl Client {
         };
         if token
             .as_ref()
-            .is_some_and(|token| token.chars().any(char::is_control))
+            .is_some_and(|token| !token.bytes().all(|byte| matches!(byte, b' '..=b'~')))
         {
-            bail!("--token: it holds a control character");
+            bail!("--token: a token has ASCII characters only, and no control characters");
         }
         let tls = match url.starts_with("https://") {
             true => tls(authorities)?,

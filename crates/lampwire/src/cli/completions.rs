@@ -38,18 +38,26 @@ impl ManArguments {
         command.build();
         let mut page = Vec::new();
         clap_mangen::Man::new(command.clone()).render(&mut page)?;
-        for command in command
-            .get_subcommands()
-            .filter(|command| command.get_name() != "help")
-        {
-            let man = clap_mangen::Man::new(command.clone());
-            writeln!(page, ".SH LAMPWIRE {}", command.get_name().to_uppercase())?;
-            man.render_description_section(&mut page)?;
-            man.render_synopsis_section(&mut page)?;
-            man.render_options_section(&mut page)?;
-        }
+        describe(&command, "LAMPWIRE", &mut page)?;
         print(&page)
     }
+}
+
+/// The sections of a command's commands, and of theirs.
+fn describe(command: &clap::Command, name: &str, page: &mut Vec<u8>) -> anyhow::Result<()> {
+    for command in command.get_subcommands() {
+        if command.get_name() == "help" {
+            continue;
+        }
+        let name = format!("{name} {}", command.get_name().to_uppercase());
+        let man = clap_mangen::Man::new(command.clone());
+        writeln!(page, ".SH {name}")?;
+        man.render_description_section(page)?;
+        man.render_synopsis_section(page)?;
+        man.render_options_section(page)?;
+        describe(command, &name, page)?;
+    }
+    Ok(())
 }
 
 fn print(bytes: &[u8]) -> anyhow::Result<()> {

@@ -68,11 +68,12 @@ impl Arguments {
             Found::Device(it) => (&it.device, &it.sum, &it.trail),
             Found::Mailbox(it) => (&it.mailbox, &it.sum, &it.trail),
         };
+        let sum = output::plain(sum);
         let sum = match sum.split_once(':') {
             Some((state, rest)) => format!("{}:{rest}", painted(state, colour)),
-            None => sum.clone(),
+            None => sum.into_owned(),
         };
-        writeln!(out, "{name}\n{sum}")?;
+        writeln!(out, "{}\n{sum}", output::plain(name))?;
         let clears = match found {
             Found::Device(it) => {
                 let head = &["SAID BY", "STATE", "COUNTS", "SINCE", "ENTITY ID", "SOURCE"];
@@ -181,9 +182,9 @@ impl Arguments {
                 "\ndropped {} times, the last {}: {} of {} over {}: {why}",
                 dropped.count,
                 ago(&dropped.at),
-                dropped.said,
-                dropped.eid,
-                dropped.publication
+                output::plain(&dropped.said),
+                output::plain(&dropped.eid),
+                output::plain(&dropped.publication)
             )?;
         }
         let history = trail.history.iter().map(|it| {
@@ -219,12 +220,13 @@ impl Arguments {
 
 fn print_clears(out: &mut impl Write, clears: &[&Clear]) -> anyhow::Result<()> {
     for clear in clears {
+        let on = output::plain(&clear.on);
         match &clear.command {
-            Some(command) => writeln!(out, "\nto clear it on {}: {command}", clear.on)?,
-            None => writeln!(out, "\nto clear it on {}:", clear.on)?,
+            Some(command) => writeln!(out, "\nto clear it on {on}: {}", output::plain(command))?,
+            None => writeln!(out, "\nto clear it on {on}:")?,
         }
         if let Some(note) = &clear.note {
-            writeln!(out, "  {note}")?;
+            writeln!(out, "  {}", output::plain(note))?;
         }
     }
     Ok(())

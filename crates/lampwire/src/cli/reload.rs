@@ -41,7 +41,7 @@ impl Arguments {
         }
         let mut out = output::stdout();
         for line in reloaded.lines() {
-            writeln!(out, "{line}")?;
+            writeln!(out, "{}", output::plain(&line))?;
         }
         writeln!(
             out,
@@ -52,11 +52,12 @@ impl Arguments {
         out.flush()?;
         for found in &reloaded.findings {
             if found.severity == "warning" {
-                eprintln!("{}:{}: {}", found.file, found.line, found.message);
+                let text = format!("{}:{}: {}", found.file, found.line, found.message);
+                eprintln!("{}", output::plain(&text));
             }
         }
         for warning in &reloaded.warnings {
-            eprintln!("warning: {}", warning.text);
+            eprintln!("warning: {}", output::plain(&warning.text));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -49,7 +49,7 @@ impl Arguments {
             None => writeln!(out, "store         {}", store.condition)?,
         }
         for note in &status.notes {
-            writeln!(out, "note          {note}")?;
+            writeln!(out, "note          {}", output::plain(note))?;
         }
         out.flush()?;
         Ok(())

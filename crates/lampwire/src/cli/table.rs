@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use super::output::plain;
+
 /// Between two columns.
 const GAP: &str = "  ";
 
@@ -31,6 +33,8 @@ impl Table {
 
     /// Prints rows; before the first ones, the head. Nothing is printed where there is no row.
     pub(crate) fn print(&mut self, out: &mut impl Write, rows: &[Vec<String>]) -> io::Result<()> {
+        let in_print = |row: &Vec<String>| row.iter().map(|it| plain(it).into_owned()).collect();
+        let rows: &[Vec<String>] = &rows.iter().map(in_print).collect::<Vec<_>>();
         for row in rows {
             for (width, cell) in self.widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.chars().count().min(WIDTH_MAX));
@@ -111,6 +115,12 @@ mod tests {
     fn columns_stand_in_line() {
         let text = printed(false, &[&["PJSIP/1001", "INUSE"], &["Custom:ü", ""]]);
         assert_eq!(text, "DEVICE      STATE\nPJSIP/1001  INUSE\nCustom:ü\n");
+    }
+
+    #[test]
+    fn a_cell_is_text_whatever_it_holds() {
+        let text = printed(false, &[&["a\u{1b}[2J\n", "INUSE"]]);
+        assert_eq!(text, "DEVICE        STATE\na\\u{1b}[2J\\n  INUSE\n");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `lampwire unset`: takes this node's own states back.
 
+use lampwire_sip::EntityId;
+
 use super::client::encoded;
 use super::node::NodeArguments;
 
@@ -16,6 +18,9 @@ enum What {
     Device {
         /// The device
         name: String,
+        /// Take back what a program (type=api-client) has set under this entity id
+        #[arg(long, value_name = "EID")]
+        eid: Option<EntityId>,
         #[command(flatten)]
         node: NodeArguments,
     },
@@ -23,6 +28,9 @@ enum What {
     Mailbox {
         /// The mailbox
         id: String,
+        /// Take back what a program (type=api-client) has set under this entity id
+        #[arg(long, value_name = "EID")]
+        eid: Option<EntityId>,
         #[command(flatten)]
         node: NodeArguments,
     },
@@ -32,12 +40,18 @@ impl Arguments {
     /// Silence means that it is done.
     pub(crate) fn execute(&self) -> anyhow::Result<()> {
         match &self.what {
-            What::Device { name, node } => {
-                node.client()?.delete(&format!("devices/{}", encoded(name)))
+            What::Device { name, eid, node } => {
+                node.client()?
+                    .delete(&format!("devices/{}{}", encoded(name), under(*eid)))
             }
-            What::Mailbox { id, node } => {
-                node.client()?.delete(&format!("mailboxes/{}", encoded(id)))
+            What::Mailbox { id, eid, node } => {
+                node.client()?
+                    .delete(&format!("mailboxes/{}{}", encoded(id), under(*eid)))
             }
         }
     }
+}
+
+fn under(eid: Option<EntityId>) -> String {
+    eid.map_or_else(String::new, |eid| format!("?eid={eid}"))
 }

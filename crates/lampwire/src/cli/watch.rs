@@ -41,8 +41,7 @@ impl Arguments {
         let mut stream = client.events(self.pattern.as_deref(), None)?;
         loop {
             let mut lines = BufReader::new(stream);
-            while let Some(event) = next_event(&mut lines) {
-                last_id = event.id.clone().or(last_id);
+            while let Some(event) = next_event(&mut lines, &mut last_id) {
                 self.print(&event)?;
                 left -= u64::from(event.is_change());
                 if left == 0 {
@@ -53,7 +52,10 @@ impl Arguments {
             stream = loop {
                 std::thread::sleep(RETRY);
                 if let Ok(stream) = client.events(self.pattern.as_deref(), last_id.as_deref()) {
-                    eprintln!("connected again");
+                    match last_id {
+                        Some(_) => eprintln!("connected again"),
+                        None => eprintln!("connected again; what changed meanwhile is not shown"),
+                    }
                     break stream;
                 }
             };
@@ -71,7 +73,8 @@ impl Arguments {
                 json!({"id": id, "event": event.kind, "data": data})
             )?;
         } else {
-            writeln!(out, "{}", line(event, self.node.colour())?)?;
+            let event = event.in_print();
+            writeln!(out, "{}", line(&event, self.node.colour())?)?;
         }
         out.flush()?;
         Ok(())
@@ -87,14 +90,40 @@ struct Event {
 }
 
 impl Event {
+    /// The same with every text in it as it may be printed.
+    fn in_print(&self) -> Self {
+        fn each(value: &mut Value) {
+            match value {
+                Value::String(text) => *text = output::plain(text).into_owned(),
+                Value::Array(items) => items.iter_mut().for_each(each),
+                Value::Object(members) => members.values_mut().for_each(each),
+                Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            }
+        }
+        let data = match serde_json::from_str::<Value>(&self.data) {
+            Ok(mut data) => {
+                each(&mut data);
+                data.to_string()
+            }
+            // It is told as what it is not.
+            Err(_) => self.data.clone(),
+        };
+        Self {
+            id: self.id.clone(),
+            kind: output::plain(&self.kind).into_owned(),
+            data: output::plain(&data).into_owned(),
+        }
+    }
+
     /// Something of the node changed, as against a word about the stream itself.
     fn is_change(&self) -> bool {
         !matches!(self.kind.as_str(), "lost" | "reset")
     }
 }
 
-/// Reads the next event that has data. `None`: the stream has ended or is broken.
-fn next_event(lines: &mut impl BufRead) -> Option<Event> {
+/// Reads the next event that has data. `last_id` becomes the last id that was read, with data or without, once its block has
+/// ended. `None`: the stream has ended or is broken.
+fn next_event(lines: &mut impl BufRead, last_id: &mut Option<String>) -> Option<Event> {
     let mut event = Event::default();
     loop {
         let mut line = Vec::new();
@@ -112,6 +141,9 @@ fn next_event(lines: &mut impl BufRead) -> Option<Event> {
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
             "" if line.is_empty() => {
+                if event.id.is_some() {
+                    last_id.clone_from(&event.id);
+                }
                 if !event.data.is_empty() {
                     return Some(event);
                 }
@@ -167,15 +199,34 @@ fn line(event: &Event, colour: bool) -> Result<String, serde_json::Error> {
             )
         }
         "mailbox" => {
-            let MailboxEvent { mailbox, previous } = serde_json::from_str(&event.data)?;
-            let who = speaker(mailbox.peer.as_deref(), &mailbox.source);
+            let MailboxEvent {
+                mailbox,
+                owner,
+                said,
+                previous,
+            } = serde_json::from_str(&event.data)?;
+            let time = clock(
+                said.as_ref()
+                    .map_or(&mailbox.updated_at, |it| &it.updated_at),
+            );
+            let who = said.as_ref().map_or_else(
+                || mailbox.eid.clone(),
+                |said| speaker(said.peer.as_deref(), &said.source),
+            );
             let before = previous
                 .map(|counts| format!("{}/{} -> ", counts.new, counts.old))
                 .unwrap_or_default();
-            let time = clock(&mailbox.updated_at);
+            let (new, old) = said.as_ref().map_or((0, 0), |said| (said.new, said.old));
+            let shown = match owner {
+                Some(owner) if owner != mailbox.eid => {
+                    let owner = mailbox.peer.as_deref().unwrap_or(&owner);
+                    format!(", shows {}/{} of {owner}", mailbox.new, mailbox.old)
+                }
+                Some(_) | None => String::new(),
+            };
             format!(
-                "{time} mailbox {} {before}{}/{} ({who})",
-                mailbox.mailbox, mailbox.new, mailbox.old
+                "{time} mailbox {} {before}{new}/{old} ({who}{shown})",
+                mailbox.mailbox
             )
         }
         "peer" => {
@@ -225,9 +276,10 @@ mod tests {
 
     #[test]
     fn events_are_read_from_a_stream() {
-        let text = b": following\n\nid: 7\nevent: device\ndata: {}\n\n: still here\n\nevent:peer\ndata:{\ndata:}\r\n\r\nid: 9\nda";
+        let text = b": following\nid: 6\n\nid: 7\nevent: device\ndata: {}\n\n: still here\n\nevent:peer\ndata:{\ndata:}\r\n\r\nid: 9\nda";
         let mut lines = BufReader::new(&text[..]);
-        let first = next_event(&mut lines).unwrap();
+        let mut last_id = None;
+        let first = next_event(&mut lines, &mut last_id).unwrap();
         assert_eq!(
             (
                 first.id.as_deref(),
@@ -236,12 +288,17 @@ mod tests {
             ),
             (Some("7"), "device", "{}")
         );
-        let second = next_event(&mut lines).unwrap();
+        let second = next_event(&mut lines, &mut last_id).unwrap();
         assert_eq!(
             (second.id, second.kind.as_str(), second.data.as_str()),
             (None, "peer", "{\n}")
         );
-        assert_eq!(next_event(&mut lines), None);
+        // What was cut off counts for nothing.
+        assert_eq!(next_event(&mut lines, &mut last_id), None);
+        assert_eq!(last_id.as_deref(), Some("7"));
+        let mut greeting = BufReader::new(&b": following\nid: 6\n\n"[..]);
+        assert_eq!(next_event(&mut greeting, &mut last_id), None);
+        assert_eq!(last_id.as_deref(), Some("6"));
     }
 
     #[test]
@@ -266,16 +323,55 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_a_mailbox_is_one_line() {
-        let event = Event {
+    fn no_word_in_an_event_leads_the_terminal() {
+        let event = |kind: &str, data: &str| Event {
             id: None,
-            kind: "mailbox".to_owned(),
-            data: r#"{"mailbox":"100@default","new":3,"old":2,"eid":"02:00:00:00:00:01","source":"publication","peer":"office2",
-                "updated_at":"2026-11-22T10:00:00.123Z","previous":{"new":2,"old":2}}"#.to_owned(),
+            kind: kind.to_owned(),
+            data: data.to_owned(),
+        };
+        let peer = event(
+            "peer",
+            r#"{"name":"a\u001b[2J","entity_id":null,"status":"up","endpoints":[],"publishers":[],"publications":0,
+                "last_heard":null,"round_trip_ms":null,"canary_ms":null,"behind":0,"notes":[]}"#,
+        );
+        let told = line(&peer.in_print(), false).unwrap();
+        assert!(told.ends_with(r"peer a\u{1b}[2J up"), "{told}");
+        let told = line(&event("\u{1b}x", "\u{9b}1m").in_print(), false).unwrap();
+        assert!(told.ends_with(r"\u{1b}x \u{9b}1m"), "{told}");
+    }
+
+    #[test]
+    fn a_change_of_a_mailbox_is_one_line() {
+        let said = |data: &str| {
+            let event = Event {
+                id: None,
+                kind: "mailbox".to_owned(),
+                data: data.to_owned(),
+            };
+            line(&event, false).unwrap()
         };
         assert_eq!(
-            line(&event, false).unwrap(),
+            said(
+                r#"{"mailbox":"100@default","new":3,"old":2,"eid":"02:00:00:00:00:01","source":"publication","peer":"office2",
+                "updated_at":"2026-11-22T10:00:00.123Z","owner":"02:00:00:00:00:01","previous":{"new":2,"old":2},
+                "said":{"new":3,"old":2,"source":"publication","peer":"office2","updated_at":"2026-11-22T10:00:00.123Z"}}"#
+            ),
             "10:00:00.123Z mailbox 100@default 2/2 -> 3/2 (office2)"
+        );
+        assert_eq!(
+            said(
+                r#"{"mailbox":"100@default","new":3,"old":2,"eid":"02:00:00:00:00:02","source":"publication","peer":"office2",
+                "updated_at":"2026-11-22T10:00:00.123Z","owner":"02:00:00:00:00:01","previous":null,
+                "said":{"new":0,"old":0,"source":"publication","peer":"office3","updated_at":"2026-11-22T10:01:00.123Z"}}"#
+            ),
+            "10:01:00.123Z mailbox 100@default 0/0 (office3, shows 3/2 of office2)"
+        );
+        assert_eq!(
+            said(
+                r#"{"mailbox":"100@default","new":0,"old":0,"eid":"02:00:00:00:00:02","source":"publication","peer":"office2",
+                "updated_at":"2026-11-22T10:00:00.123Z","owner":null,"previous":{"new":1,"old":0},"said":null}"#
+            ),
+            "10:00:00.123Z mailbox 100@default 1/0 -> 0/0 (02:00:00:00:00:02)"
         );
     }
 }

@@ -90,12 +90,9 @@ impl Model {
                 )
             }
             Kind::Mailbox => {
-                let MailboxEvent { mailbox, .. } = serde_json::from_str(&entry.data).ok()?;
-                (
-                    mailbox.mailbox,
-                    mailbox.eid,
-                    format!("{}/{}", mailbox.new, mailbox.old),
-                )
+                let MailboxEvent { mailbox, said, .. } = serde_json::from_str(&entry.data).ok()?;
+                let (new, old) = said.map_or((0, 0), |said| (said.new, said.old));
+                (mailbox.mailbox, mailbox.eid, format!("{new}/{old}"))
             }
             Kind::Peer | Kind::Publication => return None,
         };

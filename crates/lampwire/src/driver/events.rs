@@ -218,6 +218,11 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
+    /// The number of the event behind which it goes on. `None`: it is to be told first that it has missed something.
+    pub(crate) fn behind(&self) -> Option<u64> {
+        (!self.reset).then(|| self.cursor - 1)
+    }
+
     /// The next message; waits for it. `None`: the node has ended. Can be dropped and called again without loss.
     pub(crate) async fn next(&mut self) -> Option<Message> {
         loop {
@@ -308,6 +313,19 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_tells_where_it_is_unless_it_has_missed_something() {
+        let hub = Hub::new(1);
+        assert_eq!(hub.read(Begin::Now).behind(), Some(0));
+        push(&hub, 3);
+        assert_eq!(hub.read(Begin::Now).behind(), Some(3));
+        assert_eq!(hub.read(Begin::After(1)).behind(), Some(1));
+        let mut reader = hub.read(Begin::After(7));
+        assert_eq!(reader.behind(), None);
+        reader.ready();
+        assert_eq!(reader.behind(), Some(3));
+    }
+
+    #[test]
     fn a_number_that_is_not_kept_is_told() {
         let hub = Hub::new(100);
         push(&hub, 3);
@@ -346,6 +364,37 @@ mod tests {
         push(&hub, EVENTS_MAX + 7);
         assert_eq!(reader.ready(), Some(Message::Lost { count: 7, last: 7 }));
         assert_eq!(ids(&mut reader).len(), EVENTS_MAX);
+    }
+
+    /// Ten thousand who do not read cost a number each: the history is the same for all, nothing waits for them, whoever keeps up loses
+    /// nothing, and each is told what it lost.
+    #[test]
+    fn ten_thousand_slow_readers_hold_nothing_up_and_are_each_told() {
+        let hub = Hub::new(1);
+        let mut slow: Vec<Reader> = (0..10_000).map(|_| hub.read(Begin::Now)).collect();
+        let mut quick = hub.read(Begin::Now);
+        let mut seen = Vec::new();
+        let all = 3 * EVENTS_MAX;
+        for _ in 0..3 {
+            push(&hub, EVENTS_MAX);
+            seen.extend(ids(&mut quick));
+            let figures = hub.figures();
+            assert_eq!((figures.readers, figures.kept), (10_001, EVENTS_MAX));
+        }
+        assert_eq!(seen, (1..=all as u64).collect::<Vec<_>>());
+        let lost = all - EVENTS_MAX;
+        for reader in &mut slow {
+            let told = Message::Lost {
+                count: lost as u64,
+                last: lost as u64,
+            };
+            assert_eq!(reader.ready(), Some(told));
+            // It goes on with the oldest that is kept.
+            assert!(
+                matches!(reader.ready(), Some(Message::Entry(entry)) if entry.id == lost as u64 + 1)
+            );
+        }
+        assert_eq!(hub.figures().lost, 10_000 * lost as u64);
     }
 
     #[test]

@@ -23,8 +23,8 @@ use std::time::Duration;
 
 use lampwire_conf::{Config, Filter};
 use lampwire_core::{
-    DeviceView, Event, Level, MailboxView, Node, NotReloaded, Notice, Now, Page, ReloadReport,
-    TransportId,
+    Behind, DeviceView, Event, Level, MailboxView, Node, NotReloaded, Notice, Now, Page, PeerView,
+    ReloadReport, TransportId,
 };
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -76,6 +76,9 @@ const WATCH_LINGER: Duration = Duration::from_secs(120);
 
 /// How long peers may take to confirm the removal of our publications when the node ends.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// How many changes one turn of the node may look at to count what peers are behind: some 2 ms.
+const COUNT_CHANGES: usize = 50_000;
 
 /// A piece of work on the node, and on the ways by which it connects.
 type Command = Box<dyn FnOnce(&mut Node, &mut Connections, Now) + Send>;
@@ -150,6 +153,30 @@ impl Handle {
     /// How many readers follow events.
     pub(crate) fn event_readers(&self) -> usize {
         self.hub.readers()
+    }
+
+    /// How far the peers are behind, counted a part at a time; between two turns the node does its other work.
+    pub(crate) async fn behind(&self) -> Result<Behind, Stopped> {
+        let mut behind = Behind::default();
+        loop {
+            let (counted, more) = self
+                .ask(move |node, _| {
+                    let more = node.count_behind(&mut behind, COUNT_CHANGES);
+                    (behind, more)
+                })
+                .await?;
+            if !more {
+                return Ok(counted);
+            }
+            behind = counted;
+        }
+    }
+
+    /// All peers.
+    pub(crate) async fn peers(&self) -> Result<Vec<PeerView>, Stopped> {
+        let behind = self.behind().await?;
+        self.ask(move |node, now| node.peers_with(now, &behind))
+            .await
     }
 
     /// A page of devices in the order of their names' bytes: those after `after` that the filter matches, at most `limit`.
@@ -611,14 +638,20 @@ impl Driver {
                 )
             }
             Event::Mailbox {
-                mailbox,
+                shown,
                 eid,
+                said,
+                taken_back,
                 previous,
             } => {
-                let mut mailbox = types::Mailbox::from(mailbox);
+                let owner = shown.as_ref().map(|shown| shown.eid.to_string());
+                let counts = types::SaidCounts::from(&said);
+                let mut mailbox = types::Mailbox::from(shown.unwrap_or(said));
                 mailbox.eid = eid.to_string();
                 let event = types::MailboxEvent {
                     mailbox,
+                    owner,
+                    said: (!taken_back).then_some(counts),
                     previous: previous.map(types::Counts::from),
                 };
                 (

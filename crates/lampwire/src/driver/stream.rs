@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lampwire_conf::TcpKeepalive;
-use lampwire_core::{Certificate, FlowCommand, FlowId, TransportId};
+use lampwire_core::{Certificate, FlowCommand, FlowId, TransportId, network_of};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -32,6 +32,9 @@ const HANDSHAKES_AT_A_TIME: usize = 1024;
 
 /// Those of one address among them. One that leaves its handshakes half done cannot keep all others out; a peer that reconnects needs a few.
 const HANDSHAKES_OF_AN_ADDRESS: usize = 32;
+
+/// Those of one IPv6 network of 64 bits, which one host may have all addresses of, and a site's servers may share.
+const HANDSHAKES_OF_A_NETWORK: usize = 128;
 
 /// Connections that wait in the system's queue of a listener.
 const BACKLOG: i32 = 1024;
@@ -381,7 +384,7 @@ async fn listen(
                         Some(handshake) => Some(handshake),
                         None => {
                             let why = format!(
-                                "{HANDSHAKES_OF_AN_ADDRESS} handshakes of its address are not complete"
+                                "{HANDSHAKES_OF_AN_ADDRESS} handshakes of its address or {HANDSHAKES_OF_A_NETWORK} of its network are not complete"
                             );
                             let refused = Happened::Refused {
                                 transport,
@@ -417,9 +420,9 @@ async fn listen(
     }
 }
 
-/// How many handshakes each address has in progress.
+/// How many handshakes each address has in progress, and each network.
 #[derive(Debug, Default)]
-struct Handshakes(Mutex<BTreeMap<IpAddr, usize>>);
+struct Handshakes(Mutex<[BTreeMap<IpAddr, usize>; 2]>);
 
 /// A handshake in progress, until it is dropped.
 #[derive(Debug)]
@@ -429,14 +432,19 @@ struct Handshake {
 }
 
 impl Handshakes {
-    /// `None`: the address has as many as it may.
+    /// `None`: the address or its network has as many as it may.
     fn begin(self: &Arc<Self>, address: IpAddr) -> Option<Handshake> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(address).or_default();
-        if *count >= HANDSHAKES_OF_AN_ADDRESS {
+        let [of_address, of_network] = &mut *counts;
+        let network = network_of(address);
+        let of = |counts: &BTreeMap<IpAddr, usize>, it| counts.get(&it).copied().unwrap_or(0);
+        if of(of_address, address) >= HANDSHAKES_OF_AN_ADDRESS
+            || of(of_network, network) >= HANDSHAKES_OF_A_NETWORK
+        {
             return None;
         }
-        *count += 1;
+        *of_address.entry(address).or_default() += 1;
+        *of_network.entry(network).or_default() += 1;
         Some(Handshake {
             among: Arc::clone(self),
             address,
@@ -447,10 +455,15 @@ impl Handshakes {
 impl Drop for Handshake {
     fn drop(&mut self) {
         let mut counts = self.among.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.address);
+        for (counts, of) in counts
+            .iter_mut()
+            .zip([self.address, network_of(self.address)])
+        {
+            if let Some(count) = counts.get_mut(&of) {
+                *count -= 1;
+                if *count == 0 {
+                    counts.remove(&of);
+                }
             }
         }
     }

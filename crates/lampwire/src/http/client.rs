@@ -91,11 +91,18 @@ impl Who {
         }
     }
 
-    /// The entity id under which he may set this; `None`: the node's own.
-    pub(crate) fn may_set(&self, subject: Subject<'_>) -> Result<Option<EntityId>, Problem> {
+    /// The entity id under which he may set this; `None`: the node's own. `asked`: the one that the request names, as only an operator may.
+    pub(crate) fn may_set(
+        &self,
+        subject: Subject<'_>,
+        asked: Option<EntityId>,
+    ) -> Result<Option<EntityId>, Problem> {
         let Self::Client(client) = self else {
-            return Ok(None);
+            return Ok(asked);
         };
+        if asked.is_some() {
+            return Err(forbidden(client, "may name no entity id: it has its own"));
+        }
         let (filter, name): (&Option<Filter>, &str) = match subject {
             Subject::Device(name) => (&client.device_state_filter, name),
             Subject::Mailbox(name) => (&client.mailbox_state_filter, name),

@@ -11,7 +11,7 @@ use super::Service;
 use super::body;
 use super::client::{Subject, Who};
 use super::problem::Problem;
-use super::query::{ListQuery, Name};
+use super::query::{Eid, ListQuery, Name};
 use super::refusal::refused;
 use super::types::ProblemDocument;
 use super::types::{Device, Devices, SetDevice, lifetime};
@@ -22,7 +22,7 @@ use super::types::{Device, Devices, SetDevice, lifetime};
         ("match" = Option<String>, Query, description = "only names that this POSIX extended regular expression matches, without case"),
         ("limit" = Option<usize>, Query, description = "at most so many, 1 to 1000; 100 where it is not given"),
         ("after" = Option<String>, Query, description = "go on behind this name: `next` of the page before")),
-    responses((status = 200, body = Devices), (status = 400, description = "a parameter is none", body = ProblemDocument, content_type = "application/problem+json")))]
+    responses((status = 200, description = "the page", body = Devices), (status = 400, description = "a parameter is none", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn list(
     State(service): State<Service>,
     ListQuery(list): ListQuery,
@@ -37,7 +37,7 @@ pub(crate) async fn list(
 /// GET of one.
 #[utoipa::path(get, path = "/api/v1/devices/{device}", tag = "states", operation_id = "show_device",
     summary = "One device", params(("device" = String, Path, description = "the name, percent-encoded")),
-    responses((status = 200, body = Device), (status = 404, description = "nobody has said anything of it", body = ProblemDocument, content_type = "application/problem+json")))]
+    responses((status = 200, description = "the device", body = Device), (status = 404, description = "nobody has said anything of it", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn show(
     State(service): State<Service>,
     Name(name): Name,
@@ -49,8 +49,9 @@ pub(crate) async fn show(
 
 /// PUT: this node's own state of the device.
 #[utoipa::path(put, path = "/api/v1/devices/{device}", tag = "states", operation_id = "set_device",
-    summary = "Sets what this node itself says of a device", params(("device" = String, Path, description = "the name, percent-encoded")), request_body = SetDevice,
-    responses((status = 200, body = Device), (status = 201, description = "this node had said nothing of it before", body = Device),
+    summary = "Sets what this node itself says of a device", params(("device" = String, Path, description = "the name, percent-encoded"),
+        ("eid" = Option<String>, Query, description = "set it under this entity id, which is that of an api-client; only with http_token, or where there is none")), request_body = SetDevice,
+    responses((status = 200, description = "the device as it is now", body = Device), (status = 201, description = "this node had said nothing of it before", body = Device),
         (status = 204, description = "told, and not kept"), (status = 400, description = "no JSON", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "the body is too long", body = ProblemDocument, content_type = "application/problem+json"), (status = 415, description = "the body is declared as something else than JSON", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "no such state, or no such member", body = ProblemDocument, content_type = "application/problem+json")))]
@@ -58,6 +59,7 @@ pub(crate) async fn set(
     State(service): State<Service>,
     who: Who,
     Name(name): Name,
+    Eid(asked): Eid,
     body::Json(wanted): body::Json<SetDevice>,
 ) -> Result<Response, Problem> {
     let setting = Setting {
@@ -68,7 +70,7 @@ pub(crate) async fn set(
         ttl: lifetime(wanted.ttl)?,
         name,
     };
-    let eid = who.may_set(Subject::Device(&setting.name))?;
+    let eid = who.may_set(Subject::Device(&setting.name), asked)?;
     let (outcome, view) = service
         .node
         .ask(move |node, now| {
@@ -87,14 +89,16 @@ pub(crate) async fn set(
 
 /// DELETE: peers get INVALID for it under this node's eid, and it is gone here.
 #[utoipa::path(delete, path = "/api/v1/devices/{device}", tag = "states", operation_id = "unset_device",
-    summary = "Takes back what this node itself says of a device", params(("device" = String, Path, description = "the name, percent-encoded")),
+    summary = "Takes back what this node itself says of a device", params(("device" = String, Path, description = "the name, percent-encoded"),
+        ("eid" = Option<String>, Query, description = "take back what was set here under this entity id; only with http_token, or where there is none")),
     responses((status = 204, description = "taken back"), (status = 404, description = "this node says nothing of it", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn unset(
     State(service): State<Service>,
     who: Who,
     Name(name): Name,
+    Eid(asked): Eid,
 ) -> Result<StatusCode, Problem> {
-    let eid = who.may_set(Subject::Device(&name))?;
+    let eid = who.may_set(Subject::Device(&name), asked)?;
     service
         .node
         .ask(move |node, now| node.unset_device_of(now, eid, &name))

@@ -7,6 +7,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -15,6 +16,7 @@ use futures_util::stream::{self, Stream};
 use lampwire_conf::Filter;
 use serde::Deserialize;
 
+use super::patience::Patience;
 use super::problem::Problem;
 use super::types::ProblemDocument;
 use super::types::{LostEvent, ResetEvent};
@@ -38,6 +40,7 @@ pub(crate) struct Parameters {
         (status = 503, description = "too many clients follow already", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn follow(
     State(service): State<Service>,
+    Extension(patience): Extension<Patience>,
     parameters: Result<Query<Parameters>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
@@ -63,6 +66,7 @@ pub(crate) async fn follow(
         ));
     }
     let reader = service.node.read_events(begin).await?;
+    patience.follow();
     let keep_alive = KeepAlive::new()
         .interval(limits::EVENTS_KEEP_ALIVE)
         .text("still here");
@@ -73,8 +77,14 @@ fn events(
     reader: Reader,
     filter: Option<Arc<Filter>>,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
-    // A comment at once: it carries the head of the answer to the client, who knows then that it misses nothing.
-    let hello = Ok(Event::default().comment("following"));
+    // A comment at once: it carries the head of the answer to the client, and the number behind which it goes on when the connection
+    // breaks before there was an event.
+    let hello = Event::default().comment("following");
+    let hello = Ok(match reader.behind() {
+        Some(id) => hello.id(id.to_string()),
+        // The reset that follows has it: who breaks off before must be told again.
+        None => hello,
+    });
     let changes = stream::unfold((reader, filter), |(mut reader, filter)| async move {
         loop {
             let event = match reader.next().await? {

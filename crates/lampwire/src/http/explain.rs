@@ -14,7 +14,7 @@ use super::types::explain::{DeviceExplanation, MailboxExplanation};
 #[utoipa::path(get, path = "/api/v1/explain/devices/{device}", tag = "explain",
     summary = "Why a device shows what it shows",
     params(("device" = String, Path, description = "the name, percent-encoded")),
-    responses((status = 200, body = DeviceExplanation),
+    responses((status = 200, description = "why it shows what it shows", body = DeviceExplanation),
         (status = 404, description = "nothing is known of it", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn device(
     State(service): State<Service>,
@@ -39,7 +39,7 @@ pub(crate) async fn device(
 #[utoipa::path(get, path = "/api/v1/explain/mailboxes/{uniqueid}", tag = "explain",
     summary = "Why a mailbox shows what it shows",
     params(("uniqueid" = String, Path, description = "the name, percent-encoded")),
-    responses((status = 200, body = MailboxExplanation),
+    responses((status = 200, description = "why it shows what it shows", body = MailboxExplanation),
         (status = 404, description = "nothing is known of it", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn mailbox(
     State(service): State<Service>,

@@ -21,10 +21,17 @@ pub(crate) const HEADER_TIME_MAX: Duration = Duration::from_secs(15);
 /// How long a client may take to send a body of at most [`BODY_BYTES_MAX`].
 pub(crate) const BODY_TIME_MAX: Duration = Duration::from_secs(15);
 
-/// The most connections at a time; the next one waits in the system's queue.
+/// How long an answer may wait for a client that reads nothing of it: as long as for a request that does not come.
+pub(crate) const WRITE_TIME_MAX: Duration = Duration::from_secs(15);
+
+/// The same of one that follows events. It may rest, as a terminal that was stopped does: it holds one of [`EVENT_CLIENTS_MAX`]
+/// places, no memory but the system's buffers, and is told afterwards what it has missed.
+pub(crate) const EVENTS_WRITE_TIME_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// The most connections at a time; the next one waits in the system's queue. None is held for ever: see the times above.
 pub(crate) const CONNECTIONS_MAX: usize = 512;
 
-/// The most clients that follow events at a time: each holds a connection for as long as it likes.
+/// The most clients that follow events at a time: each holds a connection for as long as it reads.
 pub(crate) const EVENT_CLIENTS_MAX: usize = 128;
 
 /// What the system may hold of one connection's unread answers, in bytes. Without it Linux keeps up to 4 MB for each
@@ -46,6 +53,9 @@ pub(crate) const SCAN_NAMES: usize = 2000;
 
 /// How many states one turn of the node may count for the metrics: some 0.3 ms.
 pub(crate) const COUNT_CELLS: usize = 50_000;
+
+/// How often it is said that connections cannot be taken: it happens ten times a second where files are short.
+pub(crate) const TROUBLE_TOLD: Duration = Duration::from_secs(10);
 
 /// How long open requests may go on once the node ends.
 pub(crate) const END_TIME_MAX: Duration = Duration::from_secs(1);

@@ -2,6 +2,7 @@
 //!
 //! Labels come from the configuration and from the program's own words, so there are not many series.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use axum::extract::State;
@@ -25,9 +26,9 @@ const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// GET of all figures.
-#[utoipa::path(get, path = "/metrics", tag = "node", summary = "Figures for Prometheus",
+#[utoipa::path(get, path = "/metrics", tag = "node", operation_id = "metrics", summary = "Figures for Prometheus",
     description = "The classic text, or OpenMetrics where Accept names application/openmetrics-text.",
-    responses((status = 200, content_type = "text/plain", body = String)))]
+    responses((status = 200, description = "the figures", content_type = "text/plain", body = String)))]
 pub(crate) async fn show(
     State(service): State<Service>,
     headers: HeaderMap,
@@ -46,14 +47,15 @@ pub(crate) async fn show(
             break;
         }
     }
+    let behind = service.node.behind().await?;
     let (counters, publishers, peers, publications, now) = service
         .node
-        .ask(|node, now| {
+        .ask(move |node, now| {
             (
                 node.counters().clone(),
-                node.publishers(now),
-                node.peers(now),
-                node.publications(now).len(),
+                node.publishers_with(now, &behind),
+                node.peers_with(now, &behind),
+                node.publication_count(),
                 now.wall,
             )
         })
@@ -73,6 +75,7 @@ pub(crate) async fn show(
             .iter()
             .map(|it| it.name.clone())
             .collect(),
+        kept_out: service.door.counts(),
         hub: service.node.event_figures(),
         store: service.store.figures(),
         bus: service.bus.as_ref().map(|bus| bus.figures()),
@@ -80,9 +83,20 @@ pub(crate) async fn show(
     let open = headers
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok())
-        .is_some_and(|accept| accept.contains("application/openmetrics-text"));
+        .is_some_and(wants_open);
     let content_type = if open { OPEN_METRICS } else { CLASSIC };
     Ok(([(header::CONTENT_TYPE, content_type)], figures.text(open)).into_response())
+}
+
+/// Whether an Accept header has OpenMetrics in it, and not as what is not wanted.
+fn wants_open(accept: &str) -> bool {
+    accept.split(',').any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default();
+        let quality = parts.find_map(|it| it.strip_prefix("q="));
+        let unwanted = quality.is_some_and(|it| it.parse() == Ok(0.0));
+        kind.eq_ignore_ascii_case("application/openmetrics-text") && !unwanted
+    })
 }
 
 /// All that is told.
@@ -97,6 +111,8 @@ struct Figures {
     started_at: WallTime,
     /// Names by their place in the configuration.
     endpoints: Vec<String>,
+    /// Requests of the HTTP interface that were refused, by the reason.
+    kept_out: BTreeMap<&'static str, u64>,
     hub: HubFigures,
     store: store::Figures,
     /// Where the node is one of a cluster.
@@ -114,7 +130,7 @@ impl Figures {
         self.states(&mut page);
         self.publishers(&mut page);
         self.peers(&mut page);
-        self.events(&mut page);
+        self.http(&mut page);
         self.store(&mut page);
         self.bus(&mut page);
         if open {
@@ -124,7 +140,7 @@ impl Figures {
     }
 
     fn node(&self, page: &mut Page) {
-        page.gauge("lampwire_build_info", "The version that runs; always 1.")
+        page.info("lampwire_build_info", "The version that runs; always 1.")
             .put(&[("version", env!("CARGO_PKG_VERSION"))], 1);
         page.gauge(
             "lampwire_start_time_seconds",
@@ -184,6 +200,11 @@ impl Figures {
                 "lampwire_sip_unanswered_total",
                 "Requests of strangers that were not answered, being too many.",
                 counters.unanswered,
+            ),
+            (
+                "lampwire_sip_awaiting_names_total",
+                "Unproven requests that were not answered because names of the configuration had not been answered yet.",
+                counters.awaiting_names,
             ),
             (
                 "lampwire_sip_retransmissions_received_total",
@@ -250,17 +271,23 @@ impl Figures {
                 self.counters.returns,
             ),
             (
-                "lampwire_states_swept_total",
-                "States that were taken back because their node no longer has them.",
-                self.counters.swept,
-            ),
-            (
                 "lampwire_states_expired_total",
                 "States of this node that were set for a time and not renewed.",
                 self.counters.expired,
             ),
         ] {
             page.counter(name, help).put(&[], count);
+        }
+        let mut retracted = page.counter(
+            "lampwire_states_retracted_total",
+            "States of devices that were taken back, by the reason.",
+        );
+        for (reason, count) in [
+            ("lost", self.counters.retracted_lost),
+            ("gone", self.counters.swept),
+            ("reload", self.counters.retracted_by_reload),
+        ] {
+            retracted.put(&[("reason", reason)], count);
         }
         let mut findings = page.counter(
             "lampwire_entity_id_findings_total",
@@ -392,7 +419,14 @@ impl Figures {
         }
     }
 
-    fn events(&self, page: &mut Page) {
+    fn http(&self, page: &mut Page) {
+        let mut kept_out = page.counter(
+            "lampwire_http_refused_total",
+            "Requests of the HTTP interface that were answered 401 or 403, by the reason.",
+        );
+        for (reason, count) in &self.kept_out {
+            kept_out.put(&[("reason", reason)], count);
+        }
         page.gauge("lampwire_event_streams", "Clients that follow events.")
             .put(&[], self.hub.readers);
         page.gauge(
@@ -581,6 +615,14 @@ impl Page {
         self.family(name, name, "gauge", help)
     }
 
+    /// In OpenMetrics an info's family is named without `_info`; the classic text has gauges only.
+    fn info(&mut self, name: &'static str, help: &str) -> Family<'_> {
+        match self.open {
+            true => self.family(name, name.trim_end_matches("_info"), "info", help),
+            false => self.gauge(name, help),
+        }
+    }
+
     /// In OpenMetrics a counter's family is named without `_total`.
     fn counter(&mut self, name: &'static str, help: &str) -> Family<'_> {
         let family = match self.open {
@@ -640,7 +682,8 @@ impl Family<'_> {
         let mut below = 0;
         for (bound, count) in Histogram::BOUNDS.iter().zip(histogram.counts) {
             below += count;
-            let bound = bound.as_secs_f64().to_string();
+            // OpenMetrics has `1.0`, and a series is to be called the same in both.
+            let bound = format!("{:?}", bound.as_secs_f64());
             self.page
                 .sample(self.name, "_bucket", &[label, ("le", &bound)], below);
         }
@@ -670,6 +713,7 @@ mod tests {
             now: WallTime::from_millis(0),
             started_at: WallTime::from_millis(0),
             endpoints: Vec::new(),
+            kept_out: BTreeMap::new(),
             hub: HubFigures::default(),
             store: store::Figures::default(),
             bus: None,
@@ -718,6 +762,16 @@ mod tests {
                     |name: &String| name == word || name.strip_suffix("_bucket") == Some(word);
                 assert!(names.iter().any(is_one), "{file}: {word}");
             }
+        }
+    }
+
+    #[test]
+    fn open_metrics_is_for_those_who_want_it() {
+        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
+        assert!(wants_open(prometheus));
+        assert!(wants_open("Application/OpenMetrics-Text"));
+        for classic in ["", "*/*", "text/plain", "application/openmetrics-text; q=0"] {
+            assert!(!wants_open(classic), "{classic}");
         }
     }
 

@@ -19,6 +19,7 @@
 mod body;
 mod client;
 mod devices;
+mod door;
 mod events;
 mod explain;
 mod guard;
@@ -29,6 +30,7 @@ mod metrics;
 mod openapi;
 mod overview;
 mod page;
+mod patience;
 mod problem;
 mod query;
 mod refresh;
@@ -53,6 +55,7 @@ use crate::cluster;
 use crate::driver::Handle;
 use crate::reload::{InForce, Reloader};
 use crate::store::Status;
+pub(crate) use door::Door;
 use problem::Problem;
 pub(crate) use server::{Listener, serve};
 
@@ -69,6 +72,8 @@ pub(crate) struct Service {
     pub(crate) store: Arc<Status>,
     /// How the connection to NATS stands, where the node is one of a cluster.
     pub(crate) bus: Option<Arc<cluster::Status>>,
+    /// Who was kept out.
+    pub(crate) door: Door,
     /// When the node began.
     pub(crate) started_at: WallTime,
 }
@@ -125,6 +130,7 @@ pub(crate) fn routes(service: Service) -> Router {
             service.clone(),
             guard::keep_out,
         ))
+        .layer(middleware::from_fn_with_state(service.clone(), door::note))
         .with_state(service)
 }
 

@@ -96,7 +96,7 @@ static TEXT: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// GET of the document.
-#[utoipa::path(get, path = "/openapi.json", tag = "node", summary = "This document",
+#[utoipa::path(get, path = "/openapi.json", tag = "node", operation_id = "openapi", summary = "This document",
     responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json")))]
 pub(crate) async fn show() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], TEXT.as_str())

@@ -12,9 +12,9 @@ use super::types::{
 
 /// GET of the peers.
 #[utoipa::path(get, path = "/api/v1/peers", tag = "exchange", summary = "The nodes on the other side",
-    responses((status = 200, body = Peers)))]
+    responses((status = 200, description = "all of them", body = Peers)))]
 pub(crate) async fn peers(State(service): State<Service>) -> Result<Json<Peers>, Problem> {
-    let views = service.node.ask(|node, now| node.peers(now)).await?;
+    let views = service.node.peers().await?;
     Ok(Json(Peers {
         peers: views.into_iter().map(Peer::from).collect(),
     }))
@@ -22,11 +22,15 @@ pub(crate) async fn peers(State(service): State<Service>) -> Result<Json<Peers>,
 
 /// GET of the publishers.
 #[utoipa::path(get, path = "/api/v1/publishers", tag = "exchange", summary = "The outbound-publishes at work",
-    responses((status = 200, body = Publishers)))]
+    responses((status = 200, description = "all of them", body = Publishers)))]
 pub(crate) async fn publishers(
     State(service): State<Service>,
 ) -> Result<Json<Publishers>, Problem> {
-    let views = service.node.ask(|node, now| node.publishers(now)).await?;
+    let behind = service.node.behind().await?;
+    let views = service
+        .node
+        .ask(move |node, now| node.publishers_with(now, &behind))
+        .await?;
     Ok(Json(Publishers {
         publishers: views.into_iter().map(Publisher::from).collect(),
     }))
@@ -34,7 +38,7 @@ pub(crate) async fn publishers(
 
 /// GET of the publications.
 #[utoipa::path(get, path = "/api/v1/publications", tag = "exchange", summary = "What peers publish here",
-    responses((status = 200, body = Publications)))]
+    responses((status = 200, description = "all of them", body = Publications)))]
 pub(crate) async fn publications(
     State(service): State<Service>,
 ) -> Result<Json<Publications>, Problem> {
@@ -46,15 +50,15 @@ pub(crate) async fn publications(
 
 /// GET of the summary.
 #[utoipa::path(get, path = "/api/v1/status", tag = "exchange", summary = "How the node stands, on one screen",
-    responses((status = 200, body = Status)))]
+    responses((status = 200, description = "how it stands", body = Status)))]
 pub(crate) async fn status(State(service): State<Service>) -> Result<Json<Status>, Problem> {
+    let behind = service.node.behind().await?;
     let (peers, publications, states, own) = service
         .node
-        .ask(|node, now| {
-            let publications = node.publications(now).len();
+        .ask(move |node, now| {
             (
-                node.peers(now),
-                publications,
+                node.peers_with(now, &behind),
+                node.publication_count(),
                 node.states(),
                 node.entity_id(),
             )

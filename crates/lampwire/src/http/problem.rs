@@ -67,8 +67,19 @@ impl From<crate::driver::Stopped> for Problem {
     }
 }
 
+/// Why a request was refused, for whoever notes that.
+#[derive(Clone, Debug)]
+pub(crate) struct Reason {
+    pub(crate) kind: &'static str,
+    pub(crate) detail: String,
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let reason = Reason {
+            kind: self.kind,
+            detail: self.detail.clone(),
+        };
         let document = ProblemDocument {
             kind: format!("urn:lampwire:problem:{}", self.kind),
             title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
@@ -87,6 +98,7 @@ impl IntoResponse for Problem {
                 HeaderValue::from_static("Bearer realm=\"lampwire\""),
             );
         }
+        response.extensions_mut().insert(reason);
         response
     }
 }

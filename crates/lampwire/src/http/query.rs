@@ -6,6 +6,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use lampwire_conf::Filter;
+use lampwire_sip::EntityId;
 use serde::Deserialize;
 
 use super::limits;
@@ -50,6 +51,37 @@ impl<S: Send + Sync> FromRequestParts<S> for ListQuery {
             filter: filter(parameters.pattern.as_deref())?,
             scan_budget: limits::SCAN_NAMES,
         }))
+    }
+}
+
+/// `?eid=EID`, as written.
+#[derive(Debug, Deserialize)]
+struct Under {
+    eid: Option<String>,
+}
+
+/// The entity id under which a state is set or taken back, where the request names one.
+#[derive(Debug)]
+pub(crate) struct Eid(pub(crate) Option<EntityId>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Eid {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Query(under) = Query::<Under>::from_request_parts(parts, state)
+            .await
+            .map_err(|error: QueryRejection| {
+                Problem::bad_request("bad-query", error.body_text())
+            })?;
+        let Some(text) = under.eid else {
+            return Ok(Self(None));
+        };
+        text.parse().map(|eid| Self(Some(eid))).map_err(|_| {
+            Problem::bad_request(
+                "bad-query",
+                format!("eid={text:?} is no entity id: give one as 02:00:00:00:00:77"),
+            )
+        })
     }
 }
 

@@ -13,7 +13,7 @@ use super::types::{Refresh, Refreshed};
 /// Asks all peers, or the one that the given publisher tells.
 #[utoipa::path(post, path = "/api/v1/refresh", tag = "exchange", operation_id = "refresh", summary = "Asks peers for everything they have",
     params(("publisher" = Option<String>, Query, description = "only over this outbound-publish")), request_body = Option<Refresh>,
-    responses((status = 200, body = Refreshed), (status = 404, description = "there is no such publisher", body = ProblemDocument, content_type = "application/problem+json")))]
+    responses((status = 200, description = "how many publishers ask", body = Refreshed), (status = 404, description = "there is no such publisher", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn ask(
     State(service): State<Service>,
     query: Result<Query<Refresh>, QueryRejection>,

@@ -11,6 +11,8 @@ pub(crate) fn refused(error: SetError) -> Problem {
     match error {
         SetError::Name(_) => Problem::unprocessable("bad-name", detail),
         SetError::NotOurs(_) => Problem::not_found("not-set-here", detail),
+        SetError::Passing(_) => Problem::unprocessable("bad-ttl", detail),
+        SetError::Foreign(_) => Problem::unprocessable("foreign-eid", detail),
         SetError::Stopping => Problem::stopping(),
         SetError::Full(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "full", detail),
         // What the core learns to refuse later.

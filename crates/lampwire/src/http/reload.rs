@@ -10,7 +10,7 @@ use super::types::{ProblemDocument, Reloaded};
 
 /// Reads the configuration again and goes on by it, wholly or not at all.
 #[utoipa::path(post, path = "/api/v1/reload", tag = "exchange", operation_id = "reload", summary = "Reads the configuration again, wholly or not at all",
-    responses((status = 200, body = Reloaded),
+    responses((status = 200, description = "what is another now", body = Reloaded),
         (status = 409, description = "this node did not start from a file", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "the configuration was not taken, and nothing has changed", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn reload(State(service): State<Service>) -> Result<Json<Reloaded>, Problem> {

@@ -1,12 +1,16 @@
-//! The listening socket and its connections: bounded in number, and none held for long by a client that says nothing.
+//! The listening socket and its connections: bounded in number, and none held for long by a client that says nothing or reads nothing.
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
@@ -14,9 +18,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use super::door::Remote;
 use super::limits;
+use super::patience::{Patience, Patient};
 use crate::current::Current;
 use crate::driver::tls::web::Acceptor;
 use crate::driver::tls::why;
@@ -63,12 +69,14 @@ impl Listener {
 pub(crate) async fn serve(listener: Listener, routes: Router, mut stop: watch::Receiver<bool>) {
     let room = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
+    let mut troubles = Troubles::default();
     loop {
         tokio::select! {
-            accepted = accept(&listener, &room) => {
-                let (stream, permit) = accepted;
+            accepted = accept(&listener, &room, &mut troubles) => {
+                let (stream, remote, permit) = accepted;
                 connections.spawn(converse(
                     stream,
+                    Remote(remote),
                     listener.tls.as_ref().map(Current::get),
                     permit,
                     routes.clone(),
@@ -87,26 +95,57 @@ pub(crate) async fn serve(listener: Listener, routes: Router, mut stop: watch::R
 }
 
 /// The next connection, once there is room for one.
-async fn accept(listener: &Listener, room: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+async fn accept(
+    listener: &Listener,
+    room: &Arc<Semaphore>,
+    troubles: &mut Troubles,
+) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
     loop {
         let Ok(permit) = Arc::clone(room).acquire_owned().await else {
             // Never: the semaphore is not closed.
             std::future::pending().await
         };
         match listener.socket.accept().await {
-            Ok((stream, _)) => return (stream, permit),
+            Ok((stream, remote)) => return (stream, remote, permit),
             Err(error) => {
                 // Out of file descriptors, most likely: the next one may fare better in a moment.
-                tracing::warn!("an HTTP connection could not be taken: {error}");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                if let Some(more) = troubles.admit(Instant::now()) {
+                    tracing::warn!("an HTTP connection could not be taken: {error}{more}");
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
+    }
+}
+
+/// What goes wrong ten times a second is told now and then, with how often it did.
+#[derive(Debug, Default)]
+struct Troubles {
+    told_at: Option<Instant>,
+    held_back: u64,
+}
+
+impl Troubles {
+    /// What to add to the line, if one is to be written now.
+    fn admit(&mut self, now: Instant) -> Option<String> {
+        if let Some(told_at) = self.told_at
+            && now < told_at + limits::TROUBLE_TOLD
+        {
+            self.held_back += 1;
+            return None;
+        }
+        self.told_at = Some(now);
+        Some(match std::mem::take(&mut self.held_back) {
+            0 => String::new(),
+            count => format!(" (and {count} times since this was last said)"),
+        })
     }
 }
 
 /// Everything that happens on one connection.
 async fn converse(
     stream: TcpStream,
+    remote: Remote,
     tls: Option<Arc<Acceptor>>,
     permit: OwnedSemaphorePermit,
     routes: Router,
@@ -115,9 +154,9 @@ async fn converse(
     let _ = stream.set_nodelay(true);
     let _ = SockRef::from(&stream).set_send_buffer_size(limits::SEND_BUFFER_BYTES);
     match tls {
-        None => speak(stream, routes, stop).await,
+        None => speak(stream, remote, routes, stop).await,
         Some(tls) => match timeout(limits::HEADER_TIME_MAX, tls.0.accept(stream)).await {
-            Ok(Ok(stream)) => speak(stream, routes, stop).await,
+            Ok(Ok(stream)) => speak(stream, remote, routes, stop).await,
             Ok(Err(error)) => {
                 tracing::debug!("an HTTPS connection is refused: {}", why(&error));
             }
@@ -132,13 +171,22 @@ async fn converse(
 /// HTTP over whatever bytes go by.
 async fn speak(
     stream: impl AsyncRead + AsyncWrite + Unpin,
+    remote: Remote,
     routes: Router,
     mut stop: watch::Receiver<bool>,
 ) {
+    let patience = Patience::default();
+    let stream = TokioIo::new(Patient::new(stream, patience.clone()));
+    let routes = TowerToHyperService::new(routes);
+    let answer = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(patience.clone());
+        request.extensions_mut().insert(remote);
+        routes.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::HEADER_TIME_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+        .serve_connection(stream, answer);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         result = connection.as_mut() => note(result),
@@ -152,5 +200,27 @@ async fn speak(
 fn note(result: hyper::Result<()>) {
     if let Err(error) = result {
         tracing::trace!("an HTTP connection ended: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trouble_that_stays_is_told_now_and_then() {
+        let mut troubles = Troubles::default();
+        let begin = Instant::now();
+        let told: Vec<String> = (0..250)
+            .filter_map(|number| troubles.admit(begin + Duration::from_millis(100 * number)))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "",
+                " (and 99 times since this was last said)",
+                " (and 99 times since this was last said)"
+            ]
+        );
     }
 }

@@ -13,6 +13,7 @@ use super::client::{Subject, Who};
 use super::devices::state_of;
 use super::limits;
 use super::problem::Problem;
+use super::query::Eid;
 use super::refusal::refused;
 use super::types::{ProblemDocument, lifetime};
 
@@ -60,14 +61,17 @@ pub(crate) struct StatesSet {
 
 /// PUT: all of them, or none.
 #[utoipa::path(put, path = "/api/v1/states", tag = "states", operation_id = "set_states",
-    summary = "Sets many states at once, all of them or none", request_body = SetStates,
-    responses((status = 200, body = StatesSet), (status = 400, description = "no JSON", body = ProblemDocument, content_type = "application/problem+json"),
+    summary = "Sets many states at once, all of them or none", params(
+        ("eid" = Option<String>, Query, description = "set them under this entity id, which is that of an api-client; only with http_token, or where there is none")),
+    request_body = SetStates,
+    responses((status = 200, description = "what became of them", body = StatesSet), (status = 400, description = "no JSON", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "a client that may not set one of the names", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "the body is too long", body = ProblemDocument, content_type = "application/problem+json"), (status = 415, description = "the body is declared as something else than JSON", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "one of them cannot be set, and none was", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn set(
     State(service): State<Service>,
     who: Who,
+    Eid(asked): Eid,
     body::List(wanted): body::List<SetStates>,
 ) -> Result<Json<StatesSet>, Problem> {
     let count = wanted.states.len();
@@ -89,7 +93,7 @@ pub(crate) async fn set(
             SetValue::Device { .. } => Subject::Device(&setting.name),
             SetValue::Mailbox { .. } => Subject::Mailbox(&setting.name),
         };
-        eid = who.may_set(subject).map_err(at)?;
+        eid = who.may_set(subject, asked).map_err(at)?;
         settings.push(setting);
     }
     let outcomes = service

@@ -89,7 +89,7 @@ pub(crate) struct Peer {
     pub(crate) round_trip_ms: Option<f64>,
     /// How long the last canary took there and back (`@canary`).
     pub(crate) canary_ms: Option<f64>,
-    /// States that it has not confirmed yet.
+    /// States that it has not confirmed yet; among the oldest 65,536 changes of each of its publishers.
     pub(crate) behind: u64,
     pub(crate) notes: Vec<String>,
 }
@@ -105,7 +105,7 @@ pub(crate) struct Status {
     pub(crate) states: usize,
     pub(crate) peers: PeerCounts,
     pub(crate) publications: usize,
-    /// States that peers have not confirmed yet.
+    /// States that peers have not confirmed yet; among the oldest 65,536 changes of each publisher.
     pub(crate) behind: u64,
     /// Clients that follow events.
     pub(crate) followers: usize,
@@ -155,6 +155,13 @@ pub(crate) struct PeerCounts {
     pub(crate) unknown: usize,
 }
 
+impl From<core::PeerCounts> for PeerCounts {
+    fn from(counts: core::PeerCounts) -> Self {
+        let core::PeerCounts { up, down, unknown } = counts;
+        Self { up, down, unknown }
+    }
+}
+
 /// The answer of /readyz.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Readiness {
@@ -200,6 +207,8 @@ pub(crate) struct Lane {
     pub(crate) index: u16,
     /// The peer has given it an entity tag.
     pub(crate) open: bool,
+    /// When the publication began; `null` also where that was before this start of the node.
+    pub(crate) opened_at: Option<String>,
     pub(crate) expires_at: Option<String>,
     pub(crate) in_flight: bool,
 }
@@ -332,7 +341,7 @@ pub(crate) struct RelationChange {
 /// What an operator should know of a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ReloadWarning {
-    /// `peer-silenced`, `publication-ended` or `not-retracted`.
+    /// `peer-silenced`, `publication-ended`, `not-retracted` or `client-gone`.
     pub(crate) code: String,
     /// The peer that it is about.
     pub(crate) peer: Option<String>,
@@ -366,12 +375,27 @@ pub(crate) struct DeviceEvent {
     pub(crate) previous: Option<String>,
 }
 
-/// Data of a `mailbox` event. Its `eid` is the entity that spoke.
+/// Data of a `mailbox` event: what the mailbox shows after the change, but `eid` is the entity that spoke.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct MailboxEvent {
     #[serde(flatten)]
     pub(crate) mailbox: Mailbox,
+    /// The entity whose counts are shown; `null`: nobody says anything of the mailbox any more, and the counts are 0/0.
+    pub(crate) owner: Option<String>,
+    /// What the entity that spoke says now; `null`: nothing any more.
+    pub(crate) said: Option<SaidCounts>,
+    /// What it had said before.
     pub(crate) previous: Option<Counts>,
+}
+
+/// The counts of a mailbox as one entity says them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct SaidCounts {
+    pub(crate) new: u16,
+    pub(crate) old: u16,
+    pub(crate) source: String,
+    pub(crate) peer: Option<String>,
+    pub(crate) updated_at: String,
 }
 
 /// Data of a `publication` event.
@@ -534,6 +558,18 @@ impl From<core::MailboxView> for Mailbox {
     }
 }
 
+impl From<&core::MailboxView> for SaidCounts {
+    fn from(view: &core::MailboxView) -> Self {
+        Self {
+            new: view.new,
+            old: view.old,
+            source: view.source.as_str().to_owned(),
+            peer: view.peer.clone(),
+            updated_at: view.updated_at.to_string(),
+        }
+    }
+}
+
 impl From<core::PeerView> for Peer {
     fn from(view: core::PeerView) -> Self {
         Self {
@@ -577,6 +613,7 @@ impl From<core::LaneView> for Lane {
         Self {
             index: view.index,
             open: view.open,
+            opened_at: view.opened_at.map(|at| at.to_string()),
             expires_at: view.expires_at.map(|at| at.to_string()),
             in_flight: view.in_flight,
         }

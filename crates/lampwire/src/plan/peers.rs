@@ -138,7 +138,7 @@ impl Plan {
     /// A sentence that says what is wrong and where.
     pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
         let document: Document =
-            toml::from_str(text).map_err(|error| anyhow::anyhow!("{error}"))?;
+            toml::from_str(text).map_err(|error| anyhow::anyhow!(told(text, &error)))?;
         let count = document.peers.len();
         ensure!(
             (2..=PEERS_MAX).contains(&count),
@@ -208,6 +208,29 @@ impl Plan {
         self.peers
             .iter()
             .any(|other| other.name != peer.name && other.host == peer.host)
+    }
+}
+
+/// What is wrong with a document and in which line. What stands there may be a password, which is printed nowhere.
+fn told(text: &str, error: &toml::de::Error) -> String {
+    let message = error.message();
+    // What is of a wrong type is named with its value.
+    let message = match message.rsplit_once(", expected ") {
+        Some((_, expected)) if message.starts_with("invalid ") => format!("expected {expected}"),
+        Some(_) | None => message.to_owned(),
+    };
+    let Some(start) = error.span().map(|span| span.start) else {
+        return message;
+    };
+    let before = text.get(..start).unwrap_or(text);
+    let (number, begin) = (before.matches('\n').count() + 1, before.rfind('\n'));
+    let line = text[begin.map_or(0, |begin| begin + 1)..].lines().next();
+    let key = line.and_then(|line| line.split_once('='));
+    let key = key.map(|(key, _)| key.trim());
+    let is_key = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    match key {
+        Some(key) if key.bytes().all(is_key) => format!("line {number}: {key}: {message}"),
+        Some(_) | None => format!("line {number}: {message}"),
     }
 }
 
@@ -321,6 +344,35 @@ mod tests {
         ] {
             let error = format!("{:#}", Plan::parse(&TWO.replace(from, to)).unwrap_err());
             assert!(error.contains(words), "{words}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_what_stands_there() {
+        for (line, told) in [
+            ("password = 4711081500", "password: expected a string"),
+            ("password = \"4711081500", "password: "),
+            ("password = '4711081500' x", "password: "),
+            ("passwrod = \"4711081500\"", "unknown field `passwrod`"),
+            ("tls = \"4711081500\"", "tls: expected a boolean"),
+            ("hints = [\n4711081500]", "hints: expected a boolean"),
+            ("bind = \"4711081500\"", "bind: "),
+        ] {
+            // Inside of a peer and outside.
+            for (text, at) in [
+                (format!("{TWO}{line}\n"), 7),
+                (format!("\n{line}\n{TWO}"), 2),
+            ] {
+                let error = format!("{:#}", Plan::parse(&text).unwrap_err());
+                assert!(!error.contains("4711"), "{line}: {error}");
+                if !error.contains("unknown field") || line.contains("passwrod") {
+                    assert!(error.contains(told), "{line}: {error}");
+                }
+                assert!(
+                    error.starts_with(&format!("line {at}: ")),
+                    "{line}: {error}"
+                );
+            }
         }
     }
 

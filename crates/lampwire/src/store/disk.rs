@@ -27,6 +27,8 @@ pub(crate) trait Disk: fmt::Debug + Send {
     fn keep_as(&mut self, name: &str, second: &str) -> io::Result<()>;
     /// Gives a file another name; what had that name is gone.
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
+    /// A file is to be there no more; nothing where there is none.
+    fn remove(&mut self, name: &str) -> io::Result<()>;
     /// Brings the names of files to the disk.
     fn sync_names(&mut self) -> io::Result<()>;
     /// How the place of a file is told to people; without a name, that of the directory.
@@ -132,16 +134,20 @@ impl Disk for Directory {
     }
 
     fn keep_as(&mut self, name: &str, second: &str) -> io::Result<()> {
+        self.remove(second)?;
         let (name, second) = (self.path.join(name), self.path.join(second));
-        match std::fs::remove_file(&second) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
         std::fs::hard_link(&name, &second).or_else(|_| std::fs::rename(&name, &second))
     }
 
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
         std::fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        match std::fs::remove_file(self.path.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn sync_names(&mut self) -> io::Result<()> {

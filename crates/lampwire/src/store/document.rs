@@ -4,15 +4,17 @@ use std::io::{self, BufRead, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use jiff::Timestamp;
-use lampwire_core::store::{KeptLane, KeptPublication, KeptState, KeptValue, Record};
+use lampwire_core::store::{
+    KeptLane, KeptPublication, KeptRewrite, KeptState, KeptTaking, KeptTerms, KeptValue, Record,
+};
 use lampwire_core::{Source, WallTime};
 use lampwire_sip::{DeviceState, EntityId, EventPackage, Version};
 use serde::{Deserialize, Serialize};
 
-/// The version of the document.
-const VERSION: u32 = 1;
+/// The version of the document that is written. Those before it are read too: version 1 has no `terms` and `taking`.
+const VERSION: u32 = 2;
 
 /// The longest line that is read: a record holds a few names and a tag.
 const LINE_BYTES_MAX: u64 = 1024 * 1024;
@@ -78,6 +80,31 @@ enum Line {
     Closed {
         in_order: bool,
     },
+    Terms {
+        publish: String,
+        server_uri: String,
+        relay: bool,
+        filter: Option<String>,
+        eid: Option<String>,
+        rewrites: Vec<Rules>,
+    },
+    Taking {
+        peer: String,
+        devices: bool,
+        mailboxes: bool,
+        device_filter: Option<String>,
+        mailbox_filter: Option<String>,
+        rewrites: Vec<Rules>,
+    },
+}
+
+/// The rules of a rewrite section.
+#[derive(Debug, Serialize, Deserialize)]
+struct Rules {
+    devices: Vec<String>,
+    mailboxes: Vec<String>,
+    /// The peer's and ours.
+    states: Vec<(String, String)>,
 }
 
 /// What devices and mailboxes have in common.
@@ -152,7 +179,7 @@ pub(crate) fn read(from: impl BufRead) -> anyhow::Result<(EntityId, Vec<Record>)
                 format!("line {number}: the first line of an export is expected, with lampwire_states and entity_id")
             })?;
             ensure!(
-                head.lampwire_states == VERSION,
+                (1..=VERSION).contains(&head.lampwire_states),
                 "line {number}: version {} of the document is not known; export it with this version of lampwire",
                 head.lampwire_states
             );
@@ -230,7 +257,23 @@ fn line_of(record: &Record) -> Option<Line> {
         Record::Closed(in_order) => Line::Closed {
             in_order: *in_order,
         },
-        Record::PublicationGone(_) => return None,
+        Record::Terms(it) => Line::Terms {
+            publish: it.publish.clone(),
+            server_uri: it.server_uri.clone(),
+            relay: it.relay,
+            filter: it.filter.clone(),
+            eid: it.peer.map(|eid| eid.to_string()),
+            rewrites: it.rewrites.iter().map(rules_of).collect(),
+        },
+        Record::Taking(it) => Line::Taking {
+            peer: it.peer.clone(),
+            devices: it.devices,
+            mailboxes: it.mailboxes,
+            device_filter: it.device_filter.clone(),
+            mailbox_filter: it.mailbox_filter.clone(),
+            rewrites: it.rewrites.iter().map(rules_of).collect(),
+        },
+        Record::PublicationGone(_) | Record::TermsGone(_) => return None,
     })
 }
 
@@ -242,10 +285,8 @@ fn record_of(line: Line) -> anyhow::Result<Record> {
             state,
             about,
         } => {
-            let Some(value) = DeviceState::ALL.into_iter().find(|it| it.as_str() == state) else {
-                bail!("{state:?} is no device state");
-            };
-            Record::State(about.state(device, KeptValue::Device(value))?)
+            let value = KeptValue::Device(device_state(&state)?);
+            Record::State(about.state(device, value)?)
         }
         Line::Mailbox {
             mailbox,
@@ -299,7 +340,75 @@ fn record_of(line: Line) -> anyhow::Result<Record> {
             entity_id: eid(&id)?,
         },
         Line::Closed { in_order } => Record::Closed(in_order),
+        Line::Terms {
+            publish,
+            server_uri,
+            relay,
+            filter,
+            eid: peer,
+            rewrites,
+        } => Record::Terms(KeptTerms {
+            publish,
+            server_uri,
+            relay,
+            filter,
+            peer: peer.as_deref().map(eid).transpose()?,
+            rewrites: rewrites
+                .into_iter()
+                .map(Rules::kept)
+                .collect::<Result<_, _>>()?,
+        }),
+        Line::Taking {
+            peer,
+            devices,
+            mailboxes,
+            device_filter,
+            mailbox_filter,
+            rewrites,
+        } => Record::Taking(KeptTaking {
+            peer,
+            devices,
+            mailboxes,
+            device_filter,
+            mailbox_filter,
+            rewrites: rewrites
+                .into_iter()
+                .map(Rules::kept)
+                .collect::<Result<_, _>>()?,
+        }),
     })
+}
+
+fn rules_of(rewrite: &KeptRewrite) -> Rules {
+    let word = |state: &DeviceState| state.as_str().to_owned();
+    Rules {
+        devices: rewrite.devices.clone(),
+        mailboxes: rewrite.mailboxes.clone(),
+        states: rewrite
+            .states
+            .iter()
+            .map(|(theirs, ours)| (word(theirs), word(ours)))
+            .collect(),
+    }
+}
+
+impl Rules {
+    fn kept(self) -> anyhow::Result<KeptRewrite> {
+        let mut states = Vec::new();
+        for (theirs, ours) in &self.states {
+            states.push((device_state(theirs)?, device_state(ours)?));
+        }
+        Ok(KeptRewrite {
+            devices: self.devices,
+            mailboxes: self.mailboxes,
+            states,
+        })
+    }
+}
+
+fn device_state(word: &str) -> anyhow::Result<DeviceState> {
+    let found = DeviceState::ALL.into_iter().find(|it| it.as_str() == word);
+    found.with_context(|| format!("{word:?} is no device state"))
 }
 
 impl About {
@@ -374,7 +483,8 @@ mod tests {
                 "{}".to_owned(),
                 "line 1: the first line of an export is expected",
             ),
-            (head.replace(":1,", ":2,"), "line 1: version 2"),
+            (head.replace(":1,", ":3,"), "line 1: version 3"),
+            (head.replace(":1,", ":0,"), "line 1: version 0"),
             (
                 head.replace("02:", ""),
                 "line 1: \"00:00:00:00:01\" is no entity id",

@@ -1,12 +1,16 @@
 //! Records as bytes: a byte that says what it is, then its fields. Numbers are in groups of seven bits, the lowest first, the top bit
 //! saying that more follow; texts are their length and their bytes.
 //!
-//! What stands here is version 1 of the format. It never changes: another layout is another version, with a decoder beside this one.
+//! What stands here is version 2 of the format, and version 1, which is the same without the kinds from [`kind::TERMS`] on. Neither ever changes:
+//! another layout, or another kind, is another version, with a decoder of its own. So an older program says that a file is too new for
+//! it, and does not take what it cannot read for damage.
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
-use lampwire_core::store::{KeptLane, KeptPublication, KeptState, KeptValue, Record};
+use lampwire_core::store::{
+    KeptLane, KeptPublication, KeptRewrite, KeptState, KeptTaking, KeptTerms, KeptValue, Record,
+};
 use lampwire_core::{Source, WallTime};
 use lampwire_sip::{DeviceState, EntityId, EventPackage, Version};
 
@@ -24,6 +28,10 @@ mod kind {
     pub(super) const LANE: u8 = 8;
     pub(super) const PEER: u8 = 9;
     pub(super) const CLOSED: u8 = 10;
+    // Since version 2.
+    pub(super) const TERMS: u8 = 11;
+    pub(super) const TERMS_GONE: u8 = 12;
+    pub(super) const TAKING: u8 = 13;
 }
 
 /// In the order of the numbers that stand for them.
@@ -91,6 +99,43 @@ pub(crate) fn encode(record: &Record, out: &mut Vec<u8>) {
             out.extend(entity_id.as_bytes());
         }
         Record::Closed(closed) => out.extend([kind::CLOSED, (*closed).into()]),
+        Record::Terms(terms) => {
+            out.push(kind::TERMS);
+            text(out, &terms.publish);
+            text(out, &terms.server_uri);
+            out.push(terms.relay.into());
+            optional_text(out, terms.filter.as_deref());
+            out.push(terms.peer.is_some().into());
+            out.extend(terms.peer.iter().flat_map(EntityId::as_bytes));
+            rewrites(out, &terms.rewrites);
+        }
+        Record::TermsGone(publish) => {
+            out.push(kind::TERMS_GONE);
+            text(out, publish);
+        }
+        Record::Taking(taking) => {
+            out.push(kind::TAKING);
+            text(out, &taking.peer);
+            out.push(taking.devices.into());
+            out.push(taking.mailboxes.into());
+            optional_text(out, taking.device_filter.as_deref());
+            optional_text(out, taking.mailbox_filter.as_deref());
+            rewrites(out, &taking.rewrites);
+        }
+    }
+}
+
+fn rewrites(out: &mut Vec<u8>, rewrites: &[KeptRewrite]) {
+    number(out, rewrites.len() as u64);
+    for rewrite in rewrites {
+        for names in [&rewrite.devices, &rewrite.mailboxes] {
+            number(out, names.len() as u64);
+            names.iter().for_each(|name| text(out, name));
+        }
+        number(out, rewrite.states.len() as u64);
+        for (theirs, ours) in &rewrite.states {
+            out.extend([place(&STATES, theirs), place(&STATES, ours)]);
+        }
     }
 }
 
@@ -125,6 +170,14 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(Record, &[u8]), Malformed> {
     let mut reader = Reader { rest: bytes };
     let record = reader.record()?;
     Ok((record, reader.rest))
+}
+
+/// The same of a file of version 1.
+pub(crate) fn decode_of_1(bytes: &[u8]) -> Result<(Record, &[u8]), Malformed> {
+    match bytes.first() {
+        Some(kind) if *kind >= kind::TERMS => Err(Malformed),
+        _ => decode(bytes),
+    }
 }
 
 fn number(out: &mut Vec<u8>, mut value: u64) {
@@ -219,6 +272,26 @@ impl Reader<'_> {
                 entity_id: self.entity_id()?,
             },
             kind::CLOSED => Record::Closed(self.flag()?),
+            kind::TERMS => Record::Terms(KeptTerms {
+                publish: self.text()?,
+                server_uri: self.text()?,
+                relay: self.flag()?,
+                filter: self.optional_text()?,
+                peer: match self.flag()? {
+                    true => Some(self.entity_id()?),
+                    false => None,
+                },
+                rewrites: self.rewrites()?,
+            }),
+            kind::TERMS_GONE => Record::TermsGone(self.text()?),
+            kind::TAKING => Record::Taking(KeptTaking {
+                peer: self.text()?,
+                devices: self.flag()?,
+                mailboxes: self.flag()?,
+                device_filter: self.optional_text()?,
+                mailbox_filter: self.optional_text()?,
+                rewrites: self.rewrites()?,
+            }),
             _ => return Err(Malformed),
         };
         Ok(record)
@@ -254,6 +327,25 @@ impl Reader<'_> {
                 more => Some(Duration::from_millis(more - 1)),
             },
         })
+    }
+
+    fn rewrites(&mut self) -> Result<Vec<KeptRewrite>, Malformed> {
+        self.list(|reader| {
+            Ok(KeptRewrite {
+                devices: reader.list(Self::text)?,
+                mailboxes: reader.list(Self::text)?,
+                states: reader.list(|it| Ok((it.one_of(&STATES)?, it.one_of(&STATES)?)))?,
+            })
+        })
+    }
+
+    /// So many as the number before them says; it takes room only for those that are there.
+    fn list<T>(
+        &mut self,
+        mut item: impl FnMut(&mut Self) -> Result<T, Malformed>,
+    ) -> Result<Vec<T>, Malformed> {
+        let count: u64 = self.number()?;
+        (0..count).map(|_| item(self)).collect()
     }
 
     fn take(&mut self, length: usize) -> Result<&[u8], Malformed> {
@@ -389,7 +481,51 @@ mod tests {
         }
     }
 
-    /// A file that was written by an older build is read by this one: these bytes are what version 1 is.
+    /// A file that was written by an older build is read by this one: these bytes are what version 2 has beside those of version 1.
+    #[test]
+    fn the_layout_of_version_2_is_as_it_always_was() {
+        let rewrite = KeptRewrite {
+            devices: vec!["a -> b".to_owned()],
+            mailboxes: Vec::new(),
+            states: vec![(DeviceState::NotInUse, DeviceState::Busy)],
+        };
+        let terms = Record::Terms(KeptTerms {
+            publish: "p".to_owned(),
+            server_uri: "u".to_owned(),
+            relay: true,
+            filter: Some("f".to_owned()),
+            peer: Some(EntityId::from([2, 0, 0, 0, 0, 1])),
+            rewrites: vec![rewrite.clone()],
+        });
+        let taking = Record::Taking(KeptTaking {
+            peer: "p".to_owned(),
+            devices: true,
+            mailboxes: false,
+            device_filter: None,
+            mailbox_filter: Some("f".to_owned()),
+            rewrites: vec![rewrite],
+        });
+        let gone = Record::TermsGone("p".to_owned());
+        for (record, expected) in [
+            (
+                terms,
+                &b"\x0b\x01p\x01u\x01\x01\x01f\x01\x02\0\0\0\0\x01\x01\x01\x06a -> b\0\x01\x01\x03"
+                    [..],
+            ),
+            (gone, b"\x0c\x01p"),
+            (
+                taking,
+                b"\x0d\x01p\x01\0\0\x01\x01f\x01\x01\x06a -> b\0\x01\x01\x03",
+            ),
+        ] {
+            let mut bytes = Vec::new();
+            encode(&record, &mut bytes);
+            assert_eq!(bytes, expected);
+            assert_eq!(decode_of_1(&bytes), Err(Malformed));
+        }
+    }
+
+    /// The same of version 1.
     #[test]
     fn the_layout_of_version_1_is_as_it_always_was() {
         let id = |last| EntityId::from([2, 0, 0, 0, 0, last]);
@@ -414,6 +550,7 @@ mod tests {
         encode(&record, &mut bytes);
         let expected = b"\x02\x06\x07PJSIP/1\x02\0\0\0\0\x01\x01\x01\x02hq\x02\0\0\0\0\x02\xac\x02\x01\0\x80\x01\x01\x0a";
         assert_eq!(bytes, expected);
+        assert_eq!(decode_of_1(expected), Ok((record, &[][..])));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use lampwire_sip::EntityId;
 use super::encoding::{self, Malformed};
 
 /// The newest version of the format, which is the one that is written.
-pub(crate) const VERSION: u16 = 1;
+pub(crate) const VERSION: u16 = 2;
 
 /// Bytes of the header.
 pub(crate) const HEADER: usize = 28;
@@ -63,7 +63,8 @@ type Decode = fn(&[u8]) -> Result<(Record, &[u8]), Malformed>;
 /// How the records of a version are read. An older version gets a line here; what was read from it is written anew as [`VERSION`].
 fn decoder(version: u16) -> Option<Decode> {
     match version {
-        1 => Some(encoding::decode),
+        1 => Some(encoding::decode_of_1),
+        2 => Some(encoding::decode),
         _ => None,
     }
 }

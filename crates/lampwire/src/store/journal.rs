@@ -208,11 +208,14 @@ impl<D: Disk> Journal<D> {
         Ok(())
     }
 
-    /// After a fault nobody knows what a file holds: it is left as it is.
+    /// After a fault nobody knows what a file holds: it is left as it is. What was written of its successor is of no use to anybody, and may be
+    /// what the disk is full of.
     fn give_up<T>(&mut self, result: io::Result<T>, name: &str) -> Result<T, Fault> {
         result.map_err(|error| {
             self.current = None;
             self.next = None;
+            // Where that fails too, the next attempt writes over it.
+            let _ = self.disk.remove(NEW);
             self.fault("cannot be written", name, &error)
         })
     }
@@ -248,6 +251,9 @@ impl<D: Disk> Store for Journal<D> {
     fn begin_snapshot(&mut self) -> Result<(), Fault> {
         self.next = None;
         let result = self.begin();
+        if let Err(Fault::Disk(_)) = result {
+            let _ = self.disk.remove(NEW);
+        }
         if result.is_err() {
             self.current = None;
         }

@@ -43,6 +43,8 @@ pub(crate) struct Keeper {
     /// Time between two batches; zero: there is one after each turn of the driver.
     window: Duration,
     due: Instant,
+    /// There was more than was looked at, and nothing of that was to be written.
+    more: bool,
     phase: Phase,
     /// The next snapshot begins from nothing: there is no file that lacks only the newest changes.
     anew: bool,
@@ -96,6 +98,7 @@ impl Keeper {
             status: Arc::default(),
             window: Duration::ZERO,
             due: Instant::now(),
+            more: false,
             phase: Phase::Appending,
             anew: true,
             retry_after: RETRY_FIRST,
@@ -147,7 +150,7 @@ impl Keeper {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.phase {
             _ if self.writer.is_none() || self.is_busy() => None,
-            Phase::Appending => (!self.window.is_zero()).then_some(self.due),
+            Phase::Appending => (self.more || !self.window.is_zero()).then_some(self.due),
             Phase::Snapshot(_) => None,
             Phase::Waiting(until) => Some(until),
         }
@@ -173,6 +176,8 @@ impl Keeper {
         if !batch.more {
             self.due = instant + self.window;
         }
+        // Else the outcome of what is written wakes.
+        self.more = batch.more && batch.records.is_empty();
         if batch.records.is_empty() {
             node.saved(&batch);
             return;
@@ -347,7 +352,7 @@ impl Keeper {
     }
 
     /// Something is on its way.
-    fn is_busy(&self) -> bool {
+    pub(super) fn is_busy(&self) -> bool {
         let busy = |writer: &Writer| writer.flight.is_some();
         self.writer.as_ref().is_some_and(busy)
     }

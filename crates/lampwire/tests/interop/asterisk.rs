@@ -72,6 +72,13 @@ impl fmt::Display for Release {
     }
 }
 
+/// Whether a chroot has app_voicemail: Debian 11 has it in a package of its own.
+pub(crate) fn has_voicemail(release: Release, root: &Path) -> bool {
+    let module = Path::new(release.modules()).join("app_voicemail.so");
+    let inside = module.strip_prefix("/").unwrap_or(&module);
+    root.join(inside).is_file()
+}
+
 /// The chroot of a release, or why it cannot be used.
 pub(crate) fn find(release: Release) -> Result<PathBuf, String> {
     let root = cache().join(release.name());
@@ -200,6 +207,46 @@ impl Asterisk {
         fs::write(&file, text.replace("debug=yes\n", "")).map_err(lab(file.display()))
     }
 
+    /// Gives it a hint for each of these devices, as telephones subscribe to. Before its start.
+    pub(crate) fn with_hints(&self, devices: &[&str]) -> Outcome {
+        let file = self.directory.join("etc/modules.conf");
+        let text = fs::read_to_string(&file).map_err(lab(file.display()))?;
+        fs::write(&file, format!("{text}load = pbx_config.so\n")).map_err(lab(file.display()))?;
+        let mut text = "[general]\n[hints]\n".to_owned();
+        for (number, device) in devices.iter().enumerate() {
+            text.push_str(&format!("exten => {number},hint,{device}\n"));
+        }
+        let file = self.directory.join("etc/extensions.conf");
+        fs::write(&file, text).map_err(lab(file.display()))
+    }
+
+    /// What `core show hints` says of a device that has a hint, in its words.
+    pub(crate) fn hint(&mut self, device: &str) -> Outcome<Option<String>> {
+        let shown = self.ami()?.command("core show hints")?.unwrap_or_default();
+        let line = shown
+            .lines()
+            .find(|line| line.split_whitespace().any(|word| word == device));
+        let state = line.and_then(|line| line.split("State:").nth(1)?.split_whitespace().next());
+        Ok(state.map(str::to_owned))
+    }
+
+    /// The bodies of the requests that it was sent so far, as it logged them.
+    pub(crate) fn told(&self) -> Vec<String> {
+        let trace = self.sip_trace();
+        let mut told = Vec::new();
+        for message in trace.split("<--- ").skip(1) {
+            if message.starts_with("Received SIP request") {
+                told.extend(
+                    message
+                        .lines()
+                        .filter(|line| line.starts_with('{'))
+                        .map(str::to_owned),
+                );
+            }
+        }
+        told
+    }
+
     /// Ends the connection to its manager interface, over which it would tell of everything that comes in.
     #[allow(dead_code)] // a bench asks
     pub(crate) fn hang_up(&mut self) {
@@ -217,6 +264,36 @@ impl Asterisk {
             self.plan.sip()
         );
         self.configure(&transport, &MAILBOXES.map(str::to_owned))
+    }
+
+    /// Gives it these mailboxes of app_voicemail, of the context `default`. Before its start.
+    pub(crate) fn with_voicemail(&self, mailboxes: &[&str]) -> Outcome {
+        let file = self.directory.join("etc/modules.conf");
+        let text = fs::read_to_string(&file).map_err(lab(file.display()))?;
+        fs::write(&file, text + "load = app_voicemail.so\n").map_err(lab(file.display()))?;
+        let users = mailboxes
+            .iter()
+            .map(|name| format!("{name} => 1,Somebody\n"));
+        let text = format!(
+            "[general]\nformat = wav\n[default]\n{}",
+            users.collect::<String>()
+        );
+        let file = self.directory.join("etc/voicemail.conf");
+        fs::write(&file, text).map_err(lab(file.display()))
+    }
+
+    /// Puts messages into a folder of a mailbox, as if somebody had left them while it was down.
+    pub(crate) fn leave_messages(&self, mailbox: &str, folder: &str, count: usize) -> Outcome {
+        let folder = format!("spool/voicemail/default/{mailbox}/{folder}");
+        let folder = self.directory.join(folder);
+        fs::create_dir_all(&folder).map_err(lab(folder.display()))?;
+        for number in 0..count {
+            for (end, text) in [("txt", "[message]\n"), ("wav", "")] {
+                let file = folder.join(format!("msg{number:04}.{end}"));
+                fs::write(&file, text).map_err(lab(file.display()))?;
+            }
+        }
+        Ok(())
     }
 
     /// Every device that it knows, with its state.

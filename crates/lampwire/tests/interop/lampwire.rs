@@ -70,6 +70,11 @@ impl Lampwire {
         fs::write(&file, text).map_err(lab(file.display()))
     }
 
+    /// Lets it read its configuration again.
+    pub(crate) fn reload(&self) -> Outcome {
+        self.change("POST", "/api/v1/reload", &json!({}))
+    }
+
     fn log(&self) -> PathBuf {
         self.directory.join("log")
     }

@@ -10,51 +10,102 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::asterisk::{Asterisk, Release};
+use crate::asterisk::{self, Asterisk, Release};
 use crate::instance::{Failure, Instance, LOOK_INTERVAL, Outcome, lab, wait_until};
 use crate::lampwire::Lampwire;
 use crate::relation::{Addresses, NodePlan, Relation, SIP_PORT};
+use crate::report::Verdict;
 use crate::{Lab, PATIENCE, ami, tails};
 
 /// How long the manager interface is cut: beyond the silence that Lampwire waits out, so that it has to connect anew.
 const CUT: Duration = Duration::from_secs(20);
+/// Within so long all lamps are right again once the Asterisk, or the way to it, is back.
+const SOON: Duration = Duration::from_secs(2);
 /// Changes of the storm after which nothing may have come back.
 const STORM: usize = 300;
 
-/// What is tried in a world that has started.
-type Case = fn(&mut World) -> Outcome;
+/// The trial for which an Asterisk needs a module that it may not have.
+const VOICEMAIL: &str = "mailboxes_of_its_voice_mail_are_listed";
+
+/// What is tried in a world that has started. Gives how long it took until all was right again, where something was wrong on the way.
+type Try = fn(&mut World) -> Outcome<Option<Duration>>;
+
+/// A case: its name, what it shows, and what is done.
+struct Case {
+    name: &'static str,
+    shows: &'static str,
+    run: Try,
+}
+
+const CASES: [Case; 5] = [
+    Case {
+        name: "all_lamps_are_right_on_all_three",
+        shows: "states of devices and mailboxes go everywhere, and none comes back as an echo, in a storm of 300 changes",
+        run: lamps,
+    },
+    Case {
+        name: "an_asterisk_restarts",
+        shows: "others' states change while it is down: within 2 s of its start all are right",
+        run: restart,
+    },
+    Case {
+        name: "a_cut_of_20_s_while_states_change",
+        shows: "states change on both sides of a manager interface that is cut: within 2 s of its end all are right",
+        run: cut,
+    },
+    Case {
+        name: "one_that_has_the_exchange_is_refused",
+        shows: "an Asterisk that takes others' states by PUBLISH is not read, and the log says why",
+        run: refused,
+    },
+    Case {
+        name: VOICEMAIL,
+        shows: "the mailboxes of app_voicemail are known without being named, also after a restart",
+        run: voicemail,
+    },
+];
 
 /// The trials, each on addresses of its own.
 pub(crate) fn trials(lab_: &Arc<Lab>, first_number: usize) -> Vec<Trial> {
-    let cases: [(&str, Case); 4] = [
-        ("all_lamps_are_right_on_all_three", lamps),
-        ("an_asterisk_restarts", restart),
-        ("a_cut_of_20_s_while_states_change", cut),
-        ("one_that_has_the_exchange_is_refused", refused),
-    ];
     let mut trials = Vec::new();
     for release in Release::ALL {
-        for (case, run) in cases {
+        for case in &CASES {
             let number = first_number + trials.len();
-            let name = format!("{release}::manager::{case}");
-            let present = lab_.found.contains_key(&release);
+            let name = format!("{release}::manager::{}", case.name);
+            let missing = match lab_.found.get(&release) {
+                None => Some(format!("{release} is missing")),
+                Some(root) if case.name == VOICEMAIL && !asterisk::has_voicemail(release, root) => {
+                    Some("it has no app_voicemail; .ci/install-asterisks puts it there".to_owned())
+                }
+                Some(_) => None,
+            };
             let lab_ = Arc::clone(lab_);
-            trials.push(match present {
-                true => Trial::test(name, move || {
-                    trial(&lab_, release, number, case, run).map_err(Failed::from)
+            trials.push(match missing {
+                None => Trial::test(name, move || {
+                    trial(&lab_, release, number, case).map_err(Failed::from)
                 }),
-                false => Trial::test(format!("{name} ({release} is missing)"), || Ok(()))
-                    .with_ignored_flag(true),
+                Some(why) => {
+                    Trial::test(format!("{name} ({why})"), || Ok(())).with_ignored_flag(true)
+                }
             });
         }
     }
     trials
 }
 
-fn trial(lab_: &Lab, release: Release, number: usize, case: &str, run: Case) -> Result<(), String> {
-    let mut world = World::new(lab_, release, number, case).map_err(|it| it.to_string())?;
-    let outcome = world.start().and_then(|()| run(&mut world));
-    outcome.map_err(|failure| format!("{failure}\n{}", tails(&world.logs())))
+fn trial(lab_: &Lab, release: Release, number: usize, case: &Case) -> Result<(), String> {
+    let begun = Instant::now();
+    let mut world = World::new(lab_, release, number, case.name).map_err(|it| it.to_string())?;
+    let outcome = world.start().and_then(|()| (case.run)(&mut world));
+    let verdict = Verdict {
+        passed: outcome.is_ok(),
+        took: begun.elapsed(),
+    };
+    let right_after = outcome.as_ref().ok().copied().flatten();
+    let report = &lab_.report;
+    report.add_managed(case.name, case.shows, release, verdict, right_after);
+    let told = |failure| format!("{failure}\n{}", tails(&world.logs()));
+    outcome.map(drop).map_err(told)
 }
 
 /// Lampwire in the middle, two Asterisks that publish, and one that is reached by its manager interface.
@@ -94,6 +145,12 @@ impl World {
         let interface = SocketAddr::new(plain.address, ami::PORT);
         let plain = asterisk(plain)?;
         plain.without_exchange()?;
+        if case == VOICEMAIL {
+            plain.with_voicemail(&["100", "200"])?;
+            plain.leave_messages("100", "INBOX", 2)?;
+            plain.leave_messages("100", "Urgent", 1)?;
+            plain.leave_messages("100", "Old", 1)?;
+        }
         let middle = addresses.subject();
         let mut sections = format!(
             "[udp]\ntype=transport\nprotocol=udp\nbind={middle}:{SIP_PORT}\n\n\
@@ -196,7 +253,7 @@ fn shows(node: &mut dyn Instance, device: &str, state: &str) -> Outcome {
 
 // ---- the cases
 
-fn lamps(world: &mut World) -> Outcome {
+fn lamps(world: &mut World) -> Outcome<Option<Duration>> {
     world.plain.set_device("Custom:own-1", "INUSE")?;
     world.everywhere("Custom:own-1", "INUSE")?;
     world.peers[0].set_device("Custom:x", "INUSE")?;
@@ -253,11 +310,11 @@ fn lamps(world: &mut World) -> Outcome {
         .find(|name| name.matches("remote-").count() > 1 || name.contains("remote-Custom:own-"))
     {
         Some(name) => Err(Failure::Expectation(format!("an echo: {name}"))),
-        None => Ok(()),
+        None => Ok(None),
     }
 }
 
-fn restart(world: &mut World) -> Outcome {
+fn restart(world: &mut World) -> Outcome<Option<Duration>> {
     world.plain.set_device("Custom:own-1", "INUSE")?;
     world.peers[0].set_device("Custom:x", "INUSE")?;
     world.everywhere("Custom:own-1", "INUSE")?;
@@ -270,15 +327,24 @@ fn restart(world: &mut World) -> Outcome {
     world.everywhere("Custom:x", "BUSY")?;
     world.everywhere("Custom:z", "RINGING")?;
     // (Its own is as its database has it, which a second's changes may be missing from.)
-    eprintln!(
-        "right {:.2} s after its start",
-        begun.elapsed().as_secs_f32()
-    );
+    let right_after = soon(begun)?;
     world.plain.set_device("Custom:own-1", "NOT_INUSE")?;
-    world.everywhere("Custom:own-1", "NOT_INUSE")
+    world.everywhere("Custom:own-1", "NOT_INUSE")?;
+    Ok(Some(right_after))
 }
 
-fn cut(world: &mut World) -> Outcome {
+/// All is right now; whether that is soon enough.
+fn soon(begun: Instant) -> Outcome<Duration> {
+    let right_after = begun.elapsed();
+    match right_after <= SOON {
+        true => Ok(right_after),
+        false => Err(Failure::Expectation(format!(
+            "all was right only after {right_after:.1?}"
+        ))),
+    }
+}
+
+fn cut(world: &mut World) -> Outcome<Option<Duration>> {
     world.plain.set_device("Custom:own-1", "INUSE")?;
     world.plain.set_device("Custom:own-2", "INUSE")?;
     world.peers[0].set_device("Custom:x", "INUSE")?;
@@ -299,11 +365,10 @@ fn cut(world: &mut World) -> Outcome {
     world.everywhere("Custom:own-2", "BUSY")?;
     world.everywhere("Custom:x", "ONHOLD")?;
     world.everywhere("Custom:z", "BUSY")?;
-    eprintln!("right {:.2} s after the cut", begun.elapsed().as_secs_f32());
-    Ok(())
+    Ok(Some(soon(begun)?))
 }
 
-fn refused(world: &mut World) -> Outcome {
+fn refused(world: &mut World) -> Outcome<Option<Duration>> {
     world.peers[0].set_device("Custom:x", "INUSE")?;
     world.mistaken.start()?;
     let logs = world.mistaken.logs();
@@ -314,9 +379,26 @@ fn refused(world: &mut World) -> Outcome {
         ))
     })?;
     match world.mistaken.device("Custom:x")? {
-        None => Ok(()),
+        None => Ok(None),
         Some(state) => Err(Failure::Expectation(format!("it was read: {state}"))),
     }
+}
+
+/// Nothing names its mailboxes: they are known at once, and what came in while it was down when it is back.
+fn voicemail(world: &mut World) -> Outcome<Option<Duration>> {
+    let counts = |world: &mut World, mailbox: &str, expected: (u32, u32)| {
+        for peer in &mut world.peers {
+            let what = format!("{mailbox} on {}", peer.name());
+            wait_until(PATIENCE, &what, &expected, || peer.mailbox(mailbox))?;
+        }
+        Ok(())
+    };
+    counts(world, "100@default", (3, 1))?;
+    world.plain.kill()?;
+    world.plain.leave_messages("200", "INBOX", 4)?;
+    world.plain.start()?;
+    counts(world, "200@default", (4, 0))?;
+    Ok(None)
 }
 
 /// Stands before a manager interface, and holds everything back while it is cut.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Instant;
 
 use libtest_mimic::{Failed, Trial};
 
@@ -13,6 +14,7 @@ use crate::asterisk::{Asterisk, MAILBOXES, Release};
 use crate::instance::{Failure, Instance, Outcome, lab, wait_until};
 use crate::lampwire::{Lampwire, program};
 use crate::relation::{Addresses, NodePlan, Relation};
+use crate::report::Verdict;
 use crate::{Lab, PATIENCE, tails};
 
 /// One plan.
@@ -24,6 +26,27 @@ struct Shape {
     hub: bool,
     digest: bool,
     tls: bool,
+}
+
+impl Shape {
+    /// For people.
+    fn shows(&self) -> String {
+        format!(
+            "{} Asterisks{}{}{}: each hears what the first and the last say",
+            self.asterisks,
+            if self.hub {
+                " and their hub"
+            } else {
+                ", each with each"
+            },
+            if self.digest {
+                ", with credentials"
+            } else {
+                ""
+            },
+            if self.tls { ", over TLS" } else { "" },
+        )
+    }
 }
 
 /// The names and entity ids of the Asterisks.
@@ -156,8 +179,16 @@ pub(crate) fn trials(lab_: &Arc<Lab>, first_number: usize) -> Vec<Trial> {
 }
 
 fn run(lab_: &Lab, release: Release, shape: Shape, number: usize) -> Result<(), String> {
+    let begun = Instant::now();
     let mut nodes: Vec<Box<dyn Instance>> = Vec::new();
     let outcome = exchange(lab_, release, shape, number, &mut nodes);
+    let shows = shape.shows();
+    let verdict = Verdict {
+        passed: outcome.is_ok(),
+        took: begun.elapsed(),
+    };
+    lab_.report
+        .add_of_several("plan", (shape.name, &shows), release.name(), verdict);
     let logs: Vec<PathBuf> = nodes.iter().flat_map(|node| node.logs()).collect();
     outcome.map_err(|failure| format!("{failure}\n{}", tails(&logs)))
 }

@@ -19,11 +19,25 @@ pub(crate) struct Verdict {
     pub(crate) took: Duration,
 }
 
+/// How a trial ended with each release, and how long it took until all was right again, where something was wrong on the way.
+type OfReleases = BTreeMap<Release, (Verdict, Option<Duration>)>;
+
 /// What is collected while the trials run.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     verdicts: Mutex<BTreeMap<(&'static str, Release, Subject), Verdict>>,
+    /// Of Asterisks behind their manager interface, with what each case shows.
+    managed: Mutex<BTreeMap<(&'static str, &'static str), OfReleases>>,
     versions: Mutex<BTreeMap<String, String>>,
+    /// Of more than two nodes: by kind and case, what it shows and how it ended with each set of Asterisks.
+    several: Mutex<BTreeMap<(&'static str, &'static str), Several>>,
+}
+
+/// A case of more than two nodes.
+#[derive(Debug)]
+struct Several {
+    shows: String,
+    verdicts: BTreeMap<&'static str, Verdict>,
 }
 
 impl Report {
@@ -37,6 +51,41 @@ impl Report {
     ) {
         if let Ok(mut verdicts) = self.verdicts.lock() {
             verdicts.insert((case, peer, subject), verdict);
+        }
+    }
+
+    /// A trial with an Asterisk behind its manager interface has ended. `right_after`: how long it took until all was right again.
+    pub(crate) fn add_managed(
+        &self,
+        case: &'static str,
+        shows: &'static str,
+        release: Release,
+        verdict: Verdict,
+        right_after: Option<Duration>,
+    ) {
+        if let Ok(mut managed) = self.managed.lock() {
+            let of_case = managed.entry((case, shows)).or_default();
+            of_case.insert(release, (verdict, right_after));
+        }
+    }
+
+    /// A trial of more than two nodes has ended: a hub or a plan, with Asterisks of one release or of both.
+    pub(crate) fn add_of_several(
+        &self,
+        kind: &'static str,
+        (case, shows): (&'static str, &str),
+        asterisks: &'static str,
+        verdict: Verdict,
+    ) {
+        if let Ok(mut several) = self.several.lock() {
+            let entry = several.entry((kind, case)).or_insert_with(|| Several {
+                shows: shows.to_owned(),
+                verdicts: BTreeMap::new(),
+            });
+            if asterisks != "mixed" {
+                shows.clone_into(&mut entry.shows);
+            }
+            entry.verdicts.insert(asterisks, verdict);
         }
     }
 
@@ -75,8 +124,15 @@ impl Report {
             "<!-- Written by the interop tests (LAMPWIRE_INTEROP_REPORT); do not edit. -->\n"
         )?;
         let now = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC");
-        let passed = verdicts.values().filter(|verdict| verdict.passed).count();
-        write!(out, "Run of {now}: {passed} of {} passed. ", verdicts.len())?;
+        let managed = self.managed.lock().map_err(|_| std::fmt::Error)?;
+        let several = self.several.lock().map_err(|_| std::fmt::Error)?;
+        let behind = managed
+            .values()
+            .flat_map(|of_case| of_case.values().map(|(verdict, _)| verdict));
+        let of_several = several.values().flat_map(|it| it.verdicts.values());
+        let all: Vec<&Verdict> = verdicts.values().chain(behind).chain(of_several).collect();
+        let passed = all.iter().filter(|verdict| verdict.passed).count();
+        write!(out, "Run of {now}: {passed} of {} passed. ", all.len())?;
         if partial {
             write!(out, "Not all cases were chosen for this run. ")?;
         }
@@ -116,8 +172,77 @@ impl Report {
             }
             writeln!(out)?;
         }
-        Ok(())
+        print_managed(out, &managed)?;
+        print_several(out, &several)
     }
+}
+
+/// Asterisks behind their manager interface.
+fn print_managed(
+    out: &mut String,
+    managed: &BTreeMap<(&'static str, &'static str), OfReleases>,
+) -> std::fmt::Result {
+    if managed.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "\n## Asterisks by their manager interface\n\n\
+         An Asterisk without the exchange, read and told by Lampwire over its manager interface ([ami.md](ami.md)), beside two that have it. \
+         Where something was wrong on the way, the time until everything was right again on all three stands behind it.\n"
+    )?;
+    write!(out, "| case | what it shows |")?;
+    for release in Release::ALL {
+        write!(out, " {release} |")?;
+    }
+    writeln!(out, "\n|---|---|{}", "---|".repeat(Release::ALL.len()))?;
+    for ((case, shows), of_case) in managed.iter() {
+        write!(out, "| {case} | {shows} |")?;
+        for release in Release::ALL {
+            let cell = match of_case.get(&release) {
+                Some((verdict, right_after)) => {
+                    let verdict = cell(Subject::Lampwire, verdict);
+                    let right = right_after
+                        .map(|after| format!("; right after {:.2} s", after.as_secs_f32()));
+                    verdict + &right.unwrap_or_default()
+                }
+                None => "not run".to_owned(),
+            };
+            write!(out, " {cell} |")?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+/// More than two nodes.
+fn print_several(
+    out: &mut String,
+    several: &BTreeMap<(&'static str, &'static str), Several>,
+) -> std::fmt::Result {
+    if several.is_empty() {
+        return Ok(());
+    }
+    let sets: &[&str] = &["asterisk22", "asterisk16", "mixed"];
+    writeln!(
+        out,
+        "\n## More than two nodes\n\nA Lampwire as the hub of three or four Asterisks, each configured for itself and the hub only, and what \
+         `lampwire plan` writes, started as it is. \"mixed\": three of 22 and one of 16.\n"
+    )?;
+    writeln!(out, "| case | what it shows | {} |", sets.join(" | "))?;
+    writeln!(out, "|---|---|{}", "---|".repeat(sets.len()))?;
+    for ((kind, case), Several { shows, verdicts }) in several.iter() {
+        write!(out, "| {kind}: {case} | {shows} |")?;
+        for set in sets {
+            let cell = match verdicts.get(set) {
+                Some(verdict) => cell(Subject::Lampwire, verdict),
+                None => "-".into(),
+            };
+            write!(out, " {cell} |")?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
 }
 
 fn cell(subject: Subject, verdict: &Verdict) -> String {

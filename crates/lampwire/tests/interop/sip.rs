@@ -112,9 +112,6 @@ fn status_of(datagram: &[u8]) -> Option<u16> {
     line.strip_prefix("SIP/2.0 ")?.get(..3)?.parse().ok()
 }
 
-/// Bodies that a relay remembers; no trial sends as many.
-const BODIES_KEPT: usize = 10_000;
-
 /// Stands between two nodes on an address of its own and hands every datagram on, or, while it is
 /// closed, answers every PUBLISH of the first node by 503. While it is cut it loses everything.
 #[derive(Debug)]
@@ -124,8 +121,6 @@ pub(crate) struct Relay {
     refused: Arc<AtomicU64>,
     /// When the first datagram of the sender has got through since it was last cut.
     through: Arc<Mutex<Option<Instant>>>,
-    /// What the sender's requests said, copies among them.
-    bodies: Arc<Mutex<Vec<String>>>,
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -154,8 +149,6 @@ impl Relay {
         let lost = Arc::clone(&cut);
         let through = Arc::<Mutex<Option<Instant>>>::default();
         let first = Arc::clone(&through);
-        let bodies = Arc::<Mutex<Vec<String>>>::default();
-        let said = Arc::clone(&bodies);
         let relay = (
             Arc::clone(&closed),
             Arc::clone(&refused),
@@ -204,15 +197,6 @@ impl Relay {
                     {
                         first.get_or_insert_with(Instant::now);
                     }
-                    let text = String::from_utf8_lossy(datagram);
-                    if from == sender
-                        && let Some((_, body)) = text.split_once("\r\n\r\n")
-                        && !body.is_empty()
-                        && let Ok(mut said) = said.lock()
-                        && said.len() < BODIES_KEPT
-                    {
-                        said.push(body.to_owned());
-                    }
                     let to = if from == sender { receiver } else { sender };
                     if on_the_way
                         .send((Instant::now() + delay, to, datagram.to_vec()))
@@ -233,7 +217,6 @@ impl Relay {
             cut,
             refused,
             through,
-            bodies,
             ended,
             thread: Some(thread),
         })
@@ -260,14 +243,6 @@ impl Relay {
     /// When the first datagram of the sender got through after the last cut.
     pub(crate) fn through(&self) -> Option<Instant> {
         self.through.lock().ok().and_then(|through| *through)
-    }
-
-    /// What the sender's requests have said so far.
-    pub(crate) fn bodies(&self) -> Vec<String> {
-        self.bodies
-            .lock()
-            .map(|bodies| bodies.clone())
-            .unwrap_or_default()
     }
 
     /// How many requests have been refused.

@@ -275,6 +275,9 @@ fn a_token_is_wanted_for_everything_with_data() {
     assert!(error.contains("LAMPWIRE_TOKEN"), "{error}");
     let (code, _, error) = node.command(&["show", "devices", "--token", "s3cret-of-this-test"]);
     assert_eq!((code, error.as_str()), (0, "no devices\n"));
+    let (code, _, error) = node.command(&["show", "devices", "--token", "ключ"]);
+    assert_eq!(code, 1);
+    assert!(error.contains("ASCII characters only"), "{error}");
     assert!(!node.process.log().contains("s3cret"));
 }
 

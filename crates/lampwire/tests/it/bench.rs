@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::certificates::Authority;
 use super::harness::{Directory, Node, address, finish, lampwire, run};
+use super::target;
 
 /// A node that takes everything from whoever calls himself `load`; `more` is its endpoint's.
 fn taking(more: &str, transports: &str) -> (Node, std::net::Ipv4Addr) {
@@ -84,6 +85,36 @@ fn every_request_is_answered_and_nothing_is_left() {
     );
 }
 
+/// Each by itself, as the interface has them.
+#[test]
+fn every_option_works_alone() {
+    let (_node, at) = taking("", "");
+    let target = format!("sip:load@{at}:5060");
+    for (option, lanes, devices) in [
+        (&["--devices", "3"][..], 3, 3),
+        (&["--devices", "100"], 64, 100),
+        (&["--lanes", "4"], 4, 4),
+        (&["--event", "asterisk-mwi"], 64, 64),
+        (&[], 64, 64),
+    ] {
+        let arguments = [
+            &["bench", "publish", "--json", "--duration", "1"][..],
+            &["--to", &target],
+            option,
+        ]
+        .concat();
+        let (code, out, error) = run(&arguments);
+        assert_eq!((code, error.as_str()), (0, ""), "{option:?}");
+        let json: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(
+            (json["granted"].as_u64(), json["lanes"].as_u64()),
+            (Some(100), Some(lanes)),
+            "{option:?}: {json}"
+        );
+        assert_eq!(json["devices"], devices, "{option:?}: {json}");
+    }
+}
+
 #[test]
 fn challenges_are_answered_over_tcp_by_the_algorithm_asked_for() {
     let auth = "auth=load\n[load]\ntype=auth\nauth_type=digest\nusername=lamp\npassword=s3cret\nsupported_algorithms_uas=SHA-256\n";
@@ -140,6 +171,55 @@ fn tls_is_checked() {
     );
 }
 
+/// What a load measures on a target that is mute for half a second.
+fn measured_mute(target: &str, more: &[&str]) -> Value {
+    let arguments = ["bench", "publish", target, "--json", "--keep"];
+    let (code, out, error) = run(&[&arguments[..], more].concat());
+    assert_eq!((code, error.as_str()), (0, ""));
+    let json: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(json["unanswered"], 0, "{json}");
+    assert_eq!(json["granted"], json["due"], "{json}");
+    json
+}
+
+#[test]
+fn a_target_that_is_mute_for_half_a_second_is_not_spared_what_was_due_then() {
+    let at = address();
+    // A quarter of the load is due while it is mute, on four lanes, which have one request on its way each.
+    target::over_udp(at, 4 + 500);
+    let target = format!("sip:load@{at}");
+    let load = ["--rate", "1000", "--duration", "2", "--lanes", "4"];
+    let json = measured_mute(&target, &load);
+    let of = |kind: &str, name: &str| json[kind][name].as_u64().unwrap();
+    // One in a hundred waited for nearly all of it, and one in ten for most of it. Who counts from when a request left sees four.
+    assert!(of("latency_us", "p99") >= 450_000, "{json}");
+    assert!(of("latency_us", "p90") >= 250_000, "{json}");
+    assert!(of("latency_us", "max") >= 490_000, "{json}");
+    assert!(of("service_us", "max") >= 490_000, "{json}");
+}
+
+#[test]
+fn over_tls_more_may_wait_for_the_target_than_fits_into_a_buffer() {
+    let authority = Authority::new("Right authority");
+    let directory = Directory::new();
+    let ca = directory.write("ca.pem", &authority.pem);
+    let at = address();
+    let signed = authority.sign(&[&at.to_string()]);
+    target::over_tls((at, 5061).into(), &signed, 1000 + 200);
+    let target = format!("sips:load@{at}");
+    let load = [
+        "--rate",
+        "2000",
+        "--duration",
+        "1",
+        "--lanes",
+        "1000",
+        "--ca",
+        &ca,
+    ];
+    measured_mute(&target, &load);
+}
+
 #[test]
 fn what_cannot_be_measured_is_told_with_what_to_do() {
     let (_node, at) = taking("", "");
@@ -159,8 +239,12 @@ fn what_cannot_be_measured_is_told_with_what_to_do() {
             "nothing takes connections at",
         ),
         (
-            &[format!("sip:load@{at}"), "--devices=3".to_owned()],
-            "fewer than --lanes 64",
+            &[
+                format!("sip:load@{at}"),
+                "--devices=3".to_owned(),
+                "--lanes=4".to_owned(),
+            ],
+            "fewer than --lanes 4",
         ),
         (
             &[format!("sip:load@{at}"), "--ca=x".to_owned()],
@@ -180,6 +264,9 @@ fn what_cannot_be_measured_is_told_with_what_to_do() {
     }
     for wrong in [
         &["load@127.0.0.1"][..],
+        &["--to", "load@127.0.0.1"],
+        &["--to", "sip:load@127.0.0.1", "sip:load@127.0.0.1"],
+        &[],
         &["sip:load@127.0.0.1", "--rate", "0"],
         &["sip:load@127.0.0.1", "--lanes", "10001"],
         &["sip:load@127.0.0.1", "--event", "presence"],

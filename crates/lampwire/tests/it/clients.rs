@@ -43,6 +43,10 @@ fn a_state_that_is_not_renewed_is_taken_back() {
         assert!(detail.contains("ttl") || detail.contains("fit"), "{detail}");
     }
     assert_eq!(node.get(door).status, 404);
+    let detail = node
+        .put(door, r#"{"state":"INUSE","cachable":false,"ttl":5}"#)
+        .problem(422);
+    assert!(detail.contains("told once"), "{detail}");
 }
 
 #[test]
@@ -179,4 +183,89 @@ fn without_a_token_of_the_node_clients_are_known_all_the_same() {
         r#"{"state":"BUSY"}"#,
     );
     assert_eq!(answer.json["entities"][0]["eid"], "02:00:00:00:00:77");
+}
+
+#[test]
+fn an_operator_takes_back_what_a_client_has_set_and_is_told_how() {
+    let node = Node::start(address(), "http_token=all", DOOR);
+    let (door, all) = (Some("door-token"), Some("all"));
+    let path = "/api/v1/devices/Custom:door1";
+    let under = format!("{path}?eid=02:00:00:00:00:77");
+    let state = r#"{"state":"INUSE"}"#;
+    assert_eq!(ask(&node, door, "PUT", path, state).status, 201);
+    // It is not his own.
+    ask(&node, all, "DELETE", path, "").problem(404);
+    let explained = ask(
+        &node,
+        all,
+        "GET",
+        "/api/v1/explain/devices/Custom:door1",
+        "",
+    )
+    .json;
+    let command = explained["entities"][0]["clear"]["command"]
+        .as_str()
+        .unwrap();
+    assert_eq!(
+        command,
+        "lampwire unset device Custom:door1 --eid 02:00:00:00:00:77"
+    );
+    let words: Vec<&str> = command
+        .split(' ')
+        .skip(1)
+        .chain(["--token", "all"])
+        .collect();
+    let (code, _, error) = node.command(&words);
+    assert_eq!((code, error.as_str()), (0, ""));
+    ask(&node, all, "GET", path, "").problem(404);
+    // And sets it, for a client that cannot.
+    assert_eq!(ask(&node, all, "PUT", &under, state).status, 201);
+    assert_eq!(ask(&node, door, "DELETE", path, "").status, 204);
+    let mailbox = "/api/v1/mailboxes/1@a?eid=02:00:00:00:00:77";
+    assert_eq!(ask(&node, all, "PUT", mailbox, r#"{"new":1}"#).status, 201);
+    assert_eq!(ask(&node, all, "DELETE", mailbox, "").status, 204);
+    let list = r#"{"states":[{"device":"Custom:door1","state":"BUSY"}]}"#;
+    let states = "/api/v1/states?eid=02:00:00:00:00:77";
+    assert_eq!(ask(&node, all, "PUT", states, list).json["created"], 1);
+    assert_eq!(ask(&node, all, "DELETE", &under, "").status, 204);
+    // Nobody speaks under those, or nobody may.
+    let other = format!("{path}?eid=02:00:00:00:00:78");
+    let detail = ask(&node, all, "PUT", &other, state).problem(422);
+    assert!(detail.contains("02:00:00:00:00:78"), "{detail}");
+    ask(&node, all, "DELETE", &other, "").problem(404);
+    ask(&node, all, "DELETE", &format!("{path}?eid=77"), "").problem(400);
+    for method in ["PUT", "DELETE"] {
+        let refused = ask(&node, door, method, &under, state).problem(403);
+        assert!(refused.contains("client door"), "{refused}");
+    }
+}
+
+/// As many entity ids speak for one name as there may: the next is told so, and nothing of his is set.
+#[test]
+fn a_bound_that_is_met_is_told() {
+    let clients: String = (0..257)
+        .map(|number| {
+            format!(
+                "[client{number}]\ntype=api-client\ntoken=token-{number}\neid=02:00:00:00:{:02x}:{:02x}\n",
+                number / 256 + 1,
+                number % 256
+            )
+        })
+        .collect();
+    let node = Node::start(address(), "http_token=all", &clients);
+    let path = "/api/v1/devices/Custom:door";
+    let state = r#"{"state":"BUSY"}"#;
+    for number in 0..256 {
+        let token = format!("token-{number}");
+        assert_eq!(ask(&node, Some(&token), "PUT", path, state).status, 201);
+    }
+    let batch = r#"{"states":[{"device":"Custom:other","state":"BUSY"},{"device":"Custom:door","state":"BUSY"}]}"#;
+    for (path, body) in [(path, state), ("/api/v1/states", batch)] {
+        let told = ask(&node, Some("token-256"), "PUT", path, body).problem(503);
+        assert!(told.contains("too many entity ids"), "{told}");
+    }
+    let all = Some("all");
+    let entities = ask(&node, all, "GET", path, "").json["entities"].clone();
+    assert_eq!(entities.as_array().unwrap().len(), 256);
+    ask(&node, all, "GET", "/api/v1/devices/Custom:other", "").problem(404);
 }

@@ -177,7 +177,26 @@ fn completions_and_the_manual_come_from_the_definition() {
     let (code, out, _) = run(&["man"]);
     assert_eq!(code, 0);
     assert!(out.contains(".TH lampwire"), "{out}");
-    assert!(out.contains("LAMPWIRE REFRESH"), "{out}");
+    for command in [
+        "refresh",
+        "bench publish",
+        "set device",
+        "set mailbox",
+        "unset device",
+        "unset mailbox",
+        "state export",
+        "state import",
+    ] {
+        let head = format!(".SH LAMPWIRE {}\n", command.to_uppercase());
+        let (_, section) = out.split_once(&head).expect(command);
+        let section = section.split(".SH LAMPWIRE").next().unwrap();
+        let section = section.replace("\\-", "-");
+        let (_, help, _) = run(&command.split(' ').chain(["--help"]).collect::<Vec<_>>());
+        let options = help.split_whitespace().filter(|it| it.starts_with("--"));
+        for option in options.map(|it| it.trim_end_matches(|it: char| !it.is_alphanumeric())) {
+            assert!(section.contains(option), "{command} {option}: {section}");
+        }
+    }
 }
 
 #[test]

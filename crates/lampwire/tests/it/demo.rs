@@ -6,7 +6,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
 
-use super::harness::{Process, lampwire, run, wait_for};
+use super::harness::{Process, Request, lampwire, run, wait_for};
 
 /// The demo has two fixed addresses, so one at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -57,6 +57,9 @@ fn lamps_cross_and_a_command_joins_in() {
         }
     }
     let url = format!("http://127.0.0.1:{http}");
+    // Its configuration stands in no file.
+    let reload = Request::get(&url, "/api/v1/reload").method("POST").send();
+    assert!(reload.problem(409).contains("did not start from a file"));
     let (code, _, error) = run(&["set", "device", "Custom:hello", "INUSE", "--node", &url]);
     assert_eq!((code, error.as_str()), (0, ""));
     let mut shown = BTreeSet::new();

@@ -119,3 +119,52 @@ fn a_certificate_that_is_none_is_told_by_its_option() {
         "{error}"
     );
 }
+
+/// Whoever is kept out is counted and told, and not oftener than a log can bear; his token is not.
+#[test]
+fn who_is_kept_out_is_counted_and_told() {
+    let client = "[door]\ntype=api-client\ntoken=door-token\ndevice_state_filter=^Custom:door\n";
+    let node = Node::start(address(), "http_token=s3cret", client);
+    let ask = |token: Option<&str>, path: &str| {
+        let request = Request::get(&node.url, path);
+        match token {
+            Some(token) => request.header("authorization", &format!("Bearer {token}")),
+            None => request,
+        }
+        .send()
+    };
+    ask(None, "/api/v1/devices").problem(401);
+    for _ in 0..100 {
+        ask(Some("wr0ng-token"), "/api/v1/devices?match=x").problem(401);
+    }
+    ask(Some("door-token"), "/api/v1/peers").problem(403);
+    let request = Request::get(&node.url, "/api/v1/refresh").method("POST");
+    let from_elsewhere = request.header("origin", "http://evil.example").send();
+    from_elsewhere.problem(403);
+    let text = ask(Some("s3cret"), "/metrics").text;
+    for (reason, count) in [
+        ("no-token", 1),
+        ("wrong-token", 100),
+        ("client-may-not", 1),
+        ("other-origin", 1),
+    ] {
+        let line = format!("lampwire_http_refused_total{{reason=\"{reason}\"}} {count}\n");
+        assert!(text.contains(&line), "{line}: {text}");
+    }
+    let log = node.process.log();
+    let told: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("http-refused: "))
+        .collect();
+    assert!((20..40).contains(&told.len()), "{}: {log}", told.len());
+    assert!(
+        told[0].contains("WARN") && told[0].contains("answered 401 to GET /api/v1/devices: "),
+        "{}",
+        told[0]
+    );
+    assert!(told[0].contains(" 127."), "{}", told[0]);
+    assert!(log.contains("DEBUG http-no-token: "), "{log}");
+    for secret in ["wr0ng-token", "door-token", "s3cret"] {
+        assert!(!log.contains(secret), "{log}");
+    }
+}

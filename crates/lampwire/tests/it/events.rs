@@ -2,8 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Stdio;
 
-use super::harness::{DEADLINE, Events, Node, Request, address, wait_for};
+use super::cut::Way;
+use super::harness::{DEADLINE, Events, Node, Process, Request, address, lampwire, wait_for};
 
 fn set(node: &Node, device: &str, state: &str) {
     let answer = node.put(
@@ -55,6 +57,13 @@ fn changes_come_in_order_with_what_was_before() {
         serde_json::json!({"new": 1, "old": 0})
     );
     assert_eq!(fourth.id, first.id + 3);
+    assert_eq!(fourth.data["owner"], "02:00:00:00:00:01");
+    assert_eq!(fourth.data["said"]["new"], 2);
+    node.delete("/api/v1/mailboxes/100%40default");
+    let fifth = events.next().data;
+    assert!(fifth["owner"].is_null() && fifth["said"].is_null());
+    assert_eq!((&fifth["new"], &fifth["old"]), (&0.into(), &0.into()));
+    assert_eq!(fifth["previous"], serde_json::json!({"new": 2, "old": 0}));
 }
 
 #[test]
@@ -75,6 +84,63 @@ fn a_broken_connection_resumes_without_a_gap() {
             (seen.id + offset, &state.into())
         );
     }
+}
+
+/// A stream says at once where it stands, so that one that breaks before its first event goes on without a gap as well.
+#[test]
+fn a_stream_without_events_can_be_resumed() {
+    let node = Node::alone();
+    let greeting = |last: Option<u64>| {
+        let mut stream = TcpStream::connect(node.url.strip_prefix("http://").unwrap()).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let last = last.map_or_else(String::new, |id| format!("last-event-id: {id}\r\n"));
+        write!(
+            stream,
+            "GET /api/v1/events HTTP/1.1\r\nhost: localhost\r\n{last}\r\n"
+        )
+        .unwrap();
+        let mut text = String::new();
+        let mut buffer = [0; 1024];
+        loop {
+            let length = stream.read(&mut buffer).unwrap();
+            assert!(length > 0, "{text}");
+            text.push_str(&String::from_utf8_lossy(&buffer[..length]));
+            if let Some((_, block)) = text.split_once(": following\n")
+                && let Some((block, _)) = block.split_once('\n')
+            {
+                return block.strip_prefix("id: ").map(|id| id.parse().unwrap());
+            }
+        }
+    };
+    let id: u64 = greeting(None).expect("the greeting has an id");
+    set(&node, "Custom:a", "INUSE");
+    let event = Events::follow(&node, Some(id)).next();
+    assert_eq!((event.id, event.kind.as_str()), (id + 1, "device"));
+    assert_eq!(greeting(Some(id)), Some(id));
+    // Before a reset nothing is said: else who breaks off between the two would not hear of it.
+    assert_eq!(greeting(Some(1)), None);
+}
+
+#[test]
+fn watch_misses_nothing_over_a_break_before_the_first_event() {
+    let node = Node::alone();
+    let way = Way::to(&node);
+    let mut command = lampwire();
+    command
+        .args(["watch", "--count", "1", "--node", &way.url])
+        .stdout(Stdio::piped());
+    let mut watch = Process::start(&mut command);
+    wait_for("the greeting", || {
+        way.passed().contains(": following").then_some(())
+    });
+    way.cut();
+    wait_for("the loss to be told", || {
+        watch.log().contains("the connection is lost").then_some(())
+    });
+    set(&node, "Custom:a", "INUSE");
+    way.mend();
+    let line = watch.lines().next().unwrap();
+    assert!(line.contains("device Custom:a INUSE"), "{line}");
 }
 
 #[test]
@@ -179,6 +245,27 @@ fn a_reader_that_is_too_slow_is_told_how_much_it_lost() {
         }
     };
     assert!(lost > 0);
+}
+
+/// All connections there are, of clients that ask for more than the system holds for them and never read.
+#[test]
+fn who_reads_nothing_holds_no_connection_for_ever() {
+    let node = Node::alone();
+    let host = node.url.strip_prefix("http://").unwrap();
+    let request = "GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(100);
+    let silent: Vec<TcpStream> = (0..512)
+        .map(|_| {
+            let mut stream = TcpStream::connect(host).unwrap();
+            stream.write_all(request.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    // No answer while they are there; then all is well.
+    let answer = wait_for("an answer", || {
+        Request::get(&node.url, "/healthz").try_send()
+    });
+    assert_eq!(answer.status, 200);
+    drop(silent);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Two whole nodes.
 
 use super::harness::{DEADLINE, Events, Node, Process, address, lampwire, sections, wait_for};
-use super::pair::{ONE, TWO, start_one, start_two};
+use super::pair::{ONE, TWO, relation, start_one, start_two};
 
 #[test]
 fn states_cross_both_ways() {
@@ -267,4 +267,44 @@ fn an_entity_id_is_kept_in_the_state_directory() {
             .trim(),
         ids[0]
     );
+}
+
+/// The time of a canary, there and back over two real nodes, as a figure, over HTTP and in a terminal.
+#[test]
+fn a_canary_is_timed() {
+    let (at_one, at_two) = (address(), address());
+    let with_canary = relation("instance1", "instance2", at_two).replace(
+        "type=outbound-publish\n",
+        "type=outbound-publish\n@canary=yes\n",
+    );
+    let one = Node::start(at_one, &format!("entity_id={ONE}"), &with_canary);
+    let two = start_two(at_two, at_one);
+    let milliseconds = wait_for("a canary that is back", || {
+        one.get("/api/v1/peers").json["peers"][0]["canary_ms"].as_f64()
+    });
+    assert!(milliseconds > 0.0, "{milliseconds}");
+    let count = "lampwire_publisher_canary_seconds_count{publisher=\"instance2-devicestate\"} ";
+    wait_for("a canary in the figures", || {
+        let text = one.get("/metrics").text;
+        let line = text.lines().find_map(|line| line.strip_prefix(count))?;
+        (line.parse::<u64>().unwrap() > 0).then_some(())
+    });
+    let (code, out, error) = one.command(&["show", "peers"]);
+    assert_eq!((code, error.as_str()), (0, ""));
+    let mut lines = out.lines();
+    let (head, row) = (lines.next().unwrap(), lines.next().unwrap());
+    let column = head.find("CANARY").unwrap();
+    let cell = row[column..].split("  ").next().unwrap();
+    assert!(
+        cell.strip_suffix(" ms")
+            .is_some_and(|it| it.parse::<f64>().is_ok()),
+        "{out}"
+    );
+    // Who sends none shows none.
+    let (_, out, _) = two.command(&["show", "peers"]);
+    assert!(
+        out.lines().nth(1).unwrap()[column..].starts_with('-'),
+        "{out}"
+    );
+    assert!(!two.get("/metrics").text.contains("canary_seconds_count{"));
 }

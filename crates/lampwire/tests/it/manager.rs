@@ -164,6 +164,11 @@ fn meet(
                     .push(format!("{} {}", field("Variable"), field("Value")));
                 good("")
             }
+            action if action.starts_with("MWI") => {
+                format!(
+                    "Response: Error\r\nActionID: {id}\r\nMessage: Invalid/unknown command: {action}.\r\n\r\n"
+                )
+            }
             _ => good(""),
         };
         say(&mut reader, answer.as_bytes())?;

@@ -126,3 +126,38 @@ fn the_container_and_the_unit_run_commands_that_are_there() {
     }
     assert!(packaging("debian/lampwire.sysusers").contains("\nu lampwire "));
 }
+
+/// Each version begins with what its user must do, and has the other parts in their order, with nothing else between.
+#[test]
+fn the_changes_of_each_version_have_their_form() {
+    let text = include_str!("../../../../CHANGELOG.md");
+    let parts = [
+        "What you must do",
+        "What it does",
+        "What it does otherwise",
+        "Mistakes that are gone",
+    ];
+    let mut versions = text.split("\n## ");
+    versions.next();
+    let mut count = 0;
+    for version in versions {
+        count += 1;
+        let (head, rest) = version.split_once('\n').unwrap();
+        let heads: Vec<&str> = rest
+            .lines()
+            .filter_map(|line| line.strip_prefix("### "))
+            .collect();
+        assert_eq!(heads.first(), Some(&parts[0]), "{head}");
+        let order: Vec<_> = heads
+            .iter()
+            .map(|head| parts.iter().position(|part| part == head))
+            .collect();
+        assert!(
+            order.iter().all(Option::is_some) && order.is_sorted(),
+            "{head}: {heads:?}"
+        );
+        let before = rest.split("### ").next().unwrap();
+        assert_eq!(before.trim(), "", "{head}");
+    }
+    assert!(count > 0);
+}

@@ -1075,7 +1075,7 @@ fn our_own_entity_id_is_reported() {
         .tag();
     wait_for("a report", || {
         let log = bench.node.process.log();
-        log.contains("states under our own entity id").then_some(())
+        log.contains("speaks under our own entity id").then_some(())
     });
     assert_eq!(bench.node.get("/api/v1/devices/Echo%2F1").status, 404);
 }

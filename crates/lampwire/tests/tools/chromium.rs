@@ -155,6 +155,12 @@ impl Browser {
         self.ask("Page.navigate", json!({"url": url}));
     }
 
+    /// Runs a script on every page before its own.
+    pub(crate) fn before(&mut self, script: &str) {
+        let method = "Page.addScriptToEvaluateOnNewDocument";
+        self.ask(method, json!({"source": script}));
+    }
+
     /// The value of an expression on the page.
     pub(crate) fn value(&mut self, expression: &str) -> Value {
         let answer = self.ask("Runtime.evaluate", evaluation(expression));

@@ -7,6 +7,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod chromium;
+#[path = "../it/cut.rs"]
+#[allow(
+    dead_code,
+    reason = "the other tests have it too, and need other parts"
+)]
+mod cut;
 #[path = "../it/harness.rs"]
 #[allow(
     dead_code,
@@ -59,6 +65,22 @@ fn main() -> ExitCode {
                     page::five_thousand_lamps_scroll_and_are_found,
                 ),
                 ("who_is_lost_is_shown", page::who_is_lost_is_shown),
+                (
+                    "nothing_is_missed_over_a_break_before_the_first_event",
+                    page::nothing_is_missed_over_a_break_before_the_first_event,
+                ),
+                (
+                    "two_losses_in_a_row_are_mended_one_after_the_other",
+                    page::two_losses_in_a_row_are_mended_one_after_the_other,
+                ),
+                (
+                    "mailboxes_come_change_and_go",
+                    page::mailboxes_come_change_and_go,
+                ),
+                (
+                    "the_filter_by_peer_follows_a_reload",
+                    page::the_filter_by_peer_follows_a_reload,
+                ),
                 ("a_wrong_token_is_told", page::a_wrong_token_is_told),
                 ("it_looks_as_it_should", page::it_looks_as_it_should),
             ],
@@ -70,6 +92,10 @@ fn main() -> ExitCode {
                 (
                     "the_figures_are_well_formed",
                     promtool::the_figures_are_well_formed,
+                ),
+                (
+                    "the_loss_of_a_peer_fires_by_a_nodes_own_figures",
+                    promtool::the_loss_of_a_peer_fires_by_a_nodes_own_figures,
                 ),
                 (
                     "the_alerts_are_rules_and_fire",

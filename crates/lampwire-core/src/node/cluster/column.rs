@@ -24,6 +24,16 @@ impl Node {
             return;
         };
         match result {
+            Ok(at) if cluster.column.is_of_another(number, at) => {
+                cluster.column.lost();
+                cluster.written = None;
+                let site = cluster.settings.site.clone();
+                self.bus_failed(
+                    now,
+                    &site,
+                    "its stream is another than the one that was read",
+                );
+            }
             Ok(at) => {
                 cluster.acked = Some(now.at);
                 let job = cluster.column.confirmed_put(number, at);
@@ -131,7 +141,8 @@ impl Node {
             if !may {
                 return;
             }
-            let Some((number, job)) = cluster.column.next(now.at, now.wall, &self.table) else {
+            let read = cluster.own_site().read.map_or(0, |place| place.at);
+            let Some((number, job)) = cluster.column.next(now, &self.table, read) else {
                 if cluster.column.yields {
                     self.timers.set(Timer::Column, now.at + limits::LANE_TURN);
                 }

@@ -181,7 +181,7 @@ impl Node {
             for by in &cluster.heard_of {
                 self.leases.spare(now.at, *by);
             }
-            self.wait_for_hubs(now);
+            self.wait_for_hubs();
         }
         self.note_ways(now);
         self.review_stage(now);

@@ -72,7 +72,11 @@ impl Node {
         else {
             return;
         };
-        site.reading = Reading::Behind { whole };
+        // Reading everything may have been broken off, and goes on where it was.
+        site.unfinished |= whole;
+        site.reading = Reading::Behind {
+            whole: site.unfinished,
+        };
         site.pending = pending;
         site.failures = 0;
         let at = match (site.read, pending) {
@@ -135,6 +139,7 @@ impl Node {
             return;
         };
         site.reading = Reading::Live;
+        site.unfinished = false;
         if whole {
             // A bucket that was lost is filled again by those whose columns stood there.
             site.sweep_at = Some(now.at + hold);
@@ -362,7 +367,7 @@ impl Node {
             );
             return;
         }
-        self.wait_for_hubs(now);
+        self.wait_for_hubs();
         let behind = self.is_reading_whole(heard.site);
         let known = self.table.known(kind, name, eid);
         if let Some(known) = &known {
@@ -539,7 +544,30 @@ impl Node {
             // Also of what is not known any more: what is stamped from now on is newer.
             self.table.raise_above(state.version.seq);
         }
+        let wide = key.scope == cluster.scope_of(kind, name);
+        let may_adopt = !cluster.adopted && wide;
         let known = self.table.known_cell(kind, name, eid);
+        // Another's word is of now, unless ours was newer.
+        let outdone = known.filter(|cell| {
+            let known = self.table.cell(*cell);
+            known.source == Source::Cluster && self.table.version(known) < state.version
+        });
+        if may_adopt && outdone.is_some() {
+            if state.value == Told::Gone && state.version.by == self.entity_id {
+                let (what, at) = ((kind, &**name, eid), WallTime::from_millis(state.at));
+                let version = state.version;
+                let gone = self
+                    .table
+                    .entomb(what, version, None, Source::Publication, at);
+                if let Ok(change) = gone {
+                    self.table.set_stored(change.cell, true);
+                    self.fan_out(now, change);
+                    return;
+                }
+            } else if self.adopt(now, kind, name, eid, &state) {
+                return;
+            }
+        }
         if let Some(cell) = known {
             let known = self.table.cell(cell);
             let is_there = known.source != Source::Cluster
@@ -554,16 +582,17 @@ impl Node {
         }
         if state.value == Told::Gone {
             let due = WallTime::from_millis(state.at) + limits::GONE_KEPT;
-            cluster
-                .column
-                .erase_later(due.min(erased_at), text.to_owned(), at);
+            if let Some(cluster) = &mut self.cluster {
+                let due = due.min(erased_at);
+                cluster.column.erase_later(due, text.to_owned(), at);
+            }
             return;
         }
-        let wide = key.scope == cluster.scope_of(kind, name);
-        if cluster.adopted || !wide || !self.adopt(now, kind, name, eid, &state) {
-            if let Some(cluster) = &mut self.cluster {
-                cluster.column.note_orphan(text.to_owned());
-            }
+        if may_adopt && self.adopt(now, kind, name, eid, &state) {
+            return;
+        }
+        if let Some(cluster) = &mut self.cluster {
+            cluster.column.note_orphan(text.to_owned());
         }
     }
 

@@ -141,7 +141,7 @@ impl Node {
         };
         if alive && !member.passed_on.is_none_or(is_due) {
             self.leases.beat(now.at, node, seq);
-            self.wait_for_hubs(now);
+            self.wait_for_hubs();
             return;
         }
         member.passed_on = Some(now.at);

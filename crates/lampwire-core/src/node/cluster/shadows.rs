@@ -26,6 +26,9 @@ impl Node {
             return InShadow::No;
         };
         let Some(peer) = assertion.peer.filter(|_| cluster.stands_by(assertion.eid)) else {
+            // What was heard while another was its home is older.
+            let Assertion { kind, name, .. } = *assertion;
+            cluster.shadows.forget(assertion.eid, kind, name);
             return InShadow::No;
         };
         if !assertion.cachable {
@@ -93,6 +96,10 @@ impl Node {
     }
 
     fn say_shadow(&mut self, now: Now, eid: EntityId, kind: Kind, name: &str, shadow: &Shadow) {
+        let owner = match kind {
+            Kind::Mailbox => self.table.owner_of_mailbox(name),
+            Kind::Device => None,
+        };
         let applied = self.table.apply(&Assertion {
             kind,
             name,
@@ -109,7 +116,8 @@ impl Node {
         if let Ok(Some(change)) = applied {
             self.counters.changes_received += 1;
             if kind == Kind::Mailbox {
-                self.settle_owner(now, shadow.peer, name, true);
+                let owned = self.settle_owner(now, (shadow.peer, true), name, owner);
+                self.say_owned(now, owned, Some(change));
             }
             self.fan_out(now, change);
         }

@@ -1,6 +1,7 @@
 //! What a PUBLISH costs whoever takes it in.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::taking;
 use crate::common::{self, Node};
@@ -15,12 +16,18 @@ const LOAD: &str = "127.95.1.2";
 const GUARDED: &str = "127.95.1.3";
 const ECHO: &str = "127.95.1.4:5060";
 const KAMAILIO: &str = "127.95.1.5:5060";
+/// More than the time until the last changes are written: the window, and as much for the disk.
+const SETTLES: Duration = Duration::from_millis(300);
+/// Devices of a load whose changes are kept.
+const WIDE: usize = 20_000;
 
 /// One that takes PUBLISHes, and who sends them.
 struct Taker {
     id: u32,
     load: Load,
     publishes: usize,
+    /// Any device changes, and not each lane's own.
+    any: bool,
     cost: Sample,
 }
 
@@ -30,6 +37,7 @@ impl Taker {
             id,
             load,
             publishes,
+            any: false,
             cost: Sample::default(),
         };
         // All publications are begun, all states are known, all caches are warm.
@@ -37,9 +45,24 @@ impl Taker {
         taker
     }
 
+    /// The same, of a load that changes any of its devices.
+    fn any(id: u32, load: Load, publishes: usize) -> Self {
+        Self {
+            any: true,
+            ..Self::new(id, load, publishes)
+        }
+    }
+
     fn run(&mut self) {
         let before = process::cpu(self.id);
-        self.load.change(self.publishes);
+        match self.any {
+            true => {
+                self.load.change_any(self.publishes);
+                // What is still to be written costs too.
+                std::thread::sleep(SETTLES);
+            }
+            false => self.load.change(self.publishes),
+        }
         let used = process::cpu(self.id).saturating_sub(before);
         self.cost
             .0
@@ -75,6 +98,18 @@ pub(crate) fn cost(lab: &Lab, scale: &Scale, report: &mut Report) {
         load("127.95.1.7", socket(ECHO)),
         many,
     ));
+    // Of so many devices that hardly two changes of one come into a batch.
+    let mut wide = |state_dir: &str, node: &str, from: &str| {
+        let own = format!("entity_id=02:00:00:00:00:01\nstate_dir={state_dir}");
+        let node_of = Node::start(&directory, node, &own, &taking("load", from));
+        let mut sender = Load::new(at(from), at(node), Event::DeviceState, WIDE);
+        sender.fill(0..WIDE);
+        takers.push(Taker::any(node_of.id(), sender, many));
+        node_of
+    };
+    let _unkept = wide("", "127.95.1.9", "127.95.1.10");
+    let kept = directory.join("kept").display().to_string();
+    let _kept = wide(&kept, "127.95.1.11", "127.95.1.12");
     let sent = takers[0].load.written;
     report.notes.push(format!(
         "A PUBLISH of the load has {} bytes.",
@@ -101,6 +136,7 @@ pub(crate) fn cost(lab: &Lab, scale: &Scale, report: &mut Report) {
     let none = Sample::default();
     let of = |place: Option<usize>| place.map_or(&none, |place| &takers[place].cost);
     let (plain, strict, echo) = (&takers[0].cost, &takers[1].cost, &takers[2].cost);
+    let (unkept, kept) = (&takers[3].cost, &takers[4].cost);
     report.row(
         "CPU per modify PUBLISH taken in over UDP",
         "us",
@@ -122,5 +158,11 @@ pub(crate) fn cost(lab: &Lab, scale: &Scale, report: &mut Report) {
         "us",
         strict,
         vec![(Some(("without digest", plain)), Target::Part(1.3))],
+    );
+    report.row(
+        "CPU per modify PUBLISH, any of 20,000 devices, all of it kept on the disk",
+        "us",
+        kept,
+        vec![(Some(("the same without a store", unkept)), Target::None)],
     );
 }

@@ -19,6 +19,8 @@ use self::wire::{Carrier, Wire};
 const RATE_MAX: u32 = 200_000;
 /// The longest run, in seconds: a day.
 const DURATION_MAX: u64 = 24 * 60 * 60;
+/// Publications where nothing else is said.
+const LANES: u32 = 64;
 /// The most publications. Each holds a request of about a kilobyte.
 const LANES_MAX: u32 = 10_000;
 /// The most devices or mailboxes: a few times what the largest node has.
@@ -43,10 +45,15 @@ enum What {
 /// begun before the clock starts and removed at the end. The states are INUSE and NOT_INUSE in turn, or counts of messages. The target
 /// takes them as it takes a peer's and tells them on: use a name and an entity id that nobody else has.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "lampwire bench publish [OPTIONS] --to <URI>")]
 struct Publish {
     /// Where to: sip:RESOURCE@HOST:PORT, with ;transport=tcp or ;transport=tls behind it, or sips:
+    #[arg(long, value_name = "URI", value_parser = Target::parse, required_unless_present = "target", conflicts_with = "target")]
+    to: Option<Target>,
+
+    /// The same as --to
     #[arg(value_name = "URI", value_parser = Target::parse)]
-    target: Target,
+    target: Option<Target>,
 
     /// The user name in From, by which the target may know the endpoint [default: that of the URI]
     #[arg(long, value_name = "NAME", value_parser = user)]
@@ -68,9 +75,9 @@ struct Publish {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(DEVICES_MAX)))]
     devices: Option<u32>,
 
-    /// Publications side by side
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=i64::from(LANES_MAX)))]
-    lanes: u32,
+    /// Publications side by side [default: 64, and no more than --devices]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(LANES_MAX)))]
+    lanes: Option<u32>,
 
     /// The entity id that the states are told under
     #[arg(long, value_name = "EID", default_value = "02:00:00:00:be:4c", value_parser = entity_id)]
@@ -107,35 +114,39 @@ impl Arguments {
 
 impl Publish {
     fn execute(&self) -> anyhow::Result<()> {
-        let devices = self.devices.unwrap_or(self.lanes);
-        if devices < self.lanes {
+        let target = self.to.as_ref().or(self.target.as_ref());
+        let target = target.expect("clap wants one of the two");
+        let lanes = self
+            .lanes
+            .unwrap_or_else(|| LANES.min(self.devices.unwrap_or(LANES)));
+        let devices = self.devices.unwrap_or(lanes);
+        if devices < lanes {
             bail!(
-                "--devices {devices} is fewer than --lanes {}: a device belongs to one lane",
-                self.lanes
+                "--devices {devices} is fewer than --lanes {lanes}: a device belongs to one lane"
             );
         }
-        if self.ca.is_some() && self.target.carrier != Carrier::Tls {
+        if self.ca.is_some() && target.carrier != Carrier::Tls {
             bail!("--ca is for TLS: give sips: or ;transport=tls");
         }
         let secret = self.digest.as_deref().map(secret).transpose()?;
-        let remote = self.target.resolve()?;
+        let remote = target.resolve()?;
         let wire = Wire::open(
-            self.target.carrier,
+            target.carrier,
             remote,
             self.bind,
-            &self.target.host,
+            &target.host,
             self.ca.as_deref(),
         )?;
-        let user = self.user.as_ref().or(self.target.user.as_ref());
+        let user = self.user.as_ref().or(target.user.as_ref());
         let plan = Plan {
-            uri: self.target.uri.clone(),
+            uri: target.uri.clone(),
             user: user.cloned(),
             event: self.event,
             eid: self.eid,
             rate: self.rate,
             duration: Duration::from_secs(self.duration),
             devices,
-            lanes: self.lanes,
+            lanes,
             secret,
         };
         let mut load = Load::new(&plan, wire, remote)?;
@@ -145,7 +156,7 @@ impl Publish {
         }
         let measured = measured?;
         if self.json {
-            super::output::print_json(&report::json(&plan, self.target.carrier, &measured))
+            super::output::print_json(&report::json(&plan, target.carrier, &measured))
         } else {
             report::print(&plan, &measured)
         }

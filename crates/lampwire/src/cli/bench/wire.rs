@@ -324,5 +324,7 @@ fn handshake(
             format!("no TLS with {host} (its certificate is checked: --ca names whom to trust)")
         })?;
     }
+    // It bounds what waits by 64 kB, and refuses the rest; the number of lanes bounds it as for a plain connection.
+    tls.set_buffer_limit(None);
     Ok(tls)
 }

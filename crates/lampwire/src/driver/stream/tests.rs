@@ -549,3 +549,24 @@ async fn the_end_says_goodbye() {
     client.reads(b"one").await;
     client.is_ended().await;
 }
+
+#[test]
+fn handshakes_are_counted_by_address_and_by_network() {
+    let handshakes = Arc::new(Handshakes::default());
+    let of_network = |host: usize| -> IpAddr { format!("2001:db8::{host:x}").parse().unwrap() };
+    let mut held: Vec<Handshake> = (0..HANDSHAKES_OF_AN_ADDRESS)
+        .map(|_| handshakes.begin(of_network(1)).unwrap())
+        .collect();
+    assert!(handshakes.begin(of_network(1)).is_none());
+    let others = 2..=HANDSHAKES_OF_A_NETWORK - held.len() + 1;
+    held.extend(others.map(|host| handshakes.begin(of_network(host)).unwrap()));
+    assert!(handshakes.begin(of_network(0xffff)).is_none());
+    assert!(
+        handshakes
+            .begin("2001:db8:0:1::1".parse().unwrap())
+            .is_some()
+    );
+    assert!(handshakes.begin("192.0.2.1".parse().unwrap()).is_some());
+    held.clear();
+    assert!(handshakes.0.lock().unwrap().iter().all(BTreeMap::is_empty));
+}

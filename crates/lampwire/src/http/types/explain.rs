@@ -154,7 +154,11 @@ pub(crate) struct Change {
 impl DeviceExplanation {
     /// What the node of the entity id `own` knows, at the moment `now`.
     pub(crate) fn new(view: core::DeviceExplanation, own: EntityId, now: WallTime) -> Self {
-        let core::DeviceExplanation { device, trail } = view;
+        let core::DeviceExplanation {
+            device,
+            lampwires,
+            trail,
+        } = view;
         let sum = device.state;
         let sentence = sentence(&device);
         let name = &device.device;
@@ -164,7 +168,10 @@ impl DeviceExplanation {
                 age_ms: age(now, entity.updated_at),
                 counts,
                 decides: counts && decides(entity.state, sum),
-                clear: clear_device(name, entity, own),
+                clear: match lampwires.contains(&entity.eid) {
+                    true => clear_lampwire("device", name, entity.peer.as_deref(), entity.eid),
+                    false => clear_device(name, entity, own),
+                },
                 entity: entity.clone().into(),
             }
         });
@@ -183,6 +190,13 @@ impl MailboxExplanation {
     pub(crate) fn new(view: core::MailboxExplanation, own: EntityId, now: WallTime) -> Self {
         let shown = view.entities.first();
         let sum = match shown {
+            Some(shown) if view.entities.len() > 1 && view.owned => format!(
+                "{}/{} of {}, which owns it, among {} that say something",
+                shown.new,
+                shown.old,
+                who(shown.peer.as_deref(), shown.eid),
+                view.entities.len()
+            ),
             Some(shown) if view.entities.len() > 1 => format!(
                 "{}/{} of {}: as on an Asterisk, the last of {} that said something",
                 shown.new,
@@ -207,7 +221,15 @@ impl MailboxExplanation {
                 .map(|(index, entity)| ExplainedMailbox {
                     age_ms: age(now, entity.updated_at),
                     decides: index == 0,
-                    clear: clear_mailbox(entity, own),
+                    clear: match view.lampwires.contains(&entity.eid) {
+                        true => clear_lampwire(
+                            "mailbox",
+                            &entity.mailbox,
+                            entity.peer.as_deref(),
+                            entity.eid,
+                        ),
+                        false => clear_mailbox(entity, own),
+                    },
                     entity: entity.clone().into(),
                 })
                 .collect(),
@@ -281,12 +303,8 @@ fn sentence(device: &core::DeviceView) -> String {
 fn clear_device(name: &str, entity: &core::EntityView, own: EntityId) -> Clear {
     let quoted = shell_word(name);
     let ours = format!("lampwire unset device {quoted}");
-    if entity.eid == own && entity.source == Source::Local {
-        return Clear {
-            on: "this node".to_owned(),
-            command: Some(ours),
-            note: None,
-        };
+    if entity.source == Source::Local {
+        return clear_here(ours, entity.eid, own);
     }
     let on = format!("the server of {}", who(entity.peer.as_deref(), entity.eid));
     if is_custom(name) {
@@ -312,12 +330,8 @@ fn clear_device(name: &str, entity: &core::EntityView, own: EntityId) -> Clear {
 fn clear_mailbox(entity: &core::MailboxView, own: EntityId) -> Clear {
     let name = &entity.mailbox;
     let ours = format!("lampwire unset mailbox {}", shell_word(name));
-    if entity.eid == own && entity.source == Source::Local {
-        return Clear {
-            on: "this node".to_owned(),
-            command: Some(ours),
-            note: None,
-        };
+    if entity.source == Source::Local {
+        return clear_here(ours, entity.eid, own);
     }
     Clear {
         on: format!("the server of {}", who(entity.peer.as_deref(), entity.eid)),
@@ -326,6 +340,34 @@ fn clear_mailbox(entity: &core::MailboxView, own: EntityId) -> Clear {
             "the counts follow its voice mail; external ones: asterisk -rx {}; where that is a Lampwire: {ours}",
             shell_word(&format!("mwi delete mailbox {}", asterisk_word(name)))
         )),
+    }
+}
+
+/// What was set on this node, by its operator or by a program that has an entity id of its own.
+fn clear_here(command: String, eid: EntityId, own: EntityId) -> Clear {
+    let on = "this node".to_owned();
+    match eid == own {
+        true => Clear {
+            on,
+            command: Some(command),
+            note: None,
+        },
+        false => Clear {
+            on,
+            command: Some(format!("{command} --eid {eid}")),
+            note: Some(format!(
+                "a program (type=api-client) whose entity id is {eid} has set it, and may set it again"
+            )),
+        },
+    }
+}
+
+/// What another Lampwire says itself: it was set there by the same commands as here.
+fn clear_lampwire(kind: &str, name: &str, peer: Option<&str>, eid: EntityId) -> Clear {
+    Clear {
+        on: format!("the Lampwire of {}", who(peer, eid)),
+        command: Some(format!("lampwire unset {kind} {}", shell_word(name))),
+        note: None,
     }
 }
 
@@ -507,6 +549,14 @@ mod tests {
         assert_eq!(
             ours.command.unwrap(),
             r"lampwire unset device 'Custom:it'\''s'"
+        );
+        let program = clear_device("Custom:x", &entity(9, DeviceState::InUse, None), own);
+        assert_eq!(
+            (program.on.as_str(), program.command.as_deref()),
+            (
+                "this node",
+                Some("lampwire unset device Custom:x --eid 02:00:00:00:00:09")
+            )
         );
         let peer = entity(2, DeviceState::InUse, Some("office"));
         let theirs = clear_device("Custom:x", &peer, own);

@@ -194,6 +194,12 @@ impl Disk for Memory {
         Ok(())
     }
 
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        self.plain_call()?;
+        self.0.lock().unwrap().names.remove(name);
+        Ok(())
+    }
+
     fn sync_names(&mut self) -> io::Result<()> {
         self.plain_call()?;
         let mut world = self.0.lock().unwrap();

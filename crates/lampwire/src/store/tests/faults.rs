@@ -6,7 +6,7 @@ use lampwire_core::store::{Record, RecordKey};
 
 use super::disk::{Memory, Wrong};
 use super::{device, gone, own};
-use crate::store::journal::Journal;
+use crate::store::journal::{FILE, Journal};
 use crate::store::{Fault, Store};
 
 /// What a node holds, which is what a store should.
@@ -211,4 +211,36 @@ fn a_disk_that_cannot_be_written_is_no_reason_not_to_read_it() {
         matches!(loaded.findings.fault, Some(Fault::Disk(text)) if text.contains("memory/states"))
     );
     assert!(!store.is_open());
+}
+
+/// A snapshot over a file that is there, with a batch in its middle.
+fn write_anew(store: &mut Journal<Memory>) -> Result<(), Fault> {
+    store.begin_snapshot()?;
+    store.page(&[device("a", 2)])?;
+    store.append(&[device("b", 3)])?;
+    store.page(&[device("c", 1)])?;
+    store.end_snapshot()
+}
+
+#[test]
+fn a_snapshot_that_fails_takes_no_room() {
+    let fresh = || {
+        let memory = Memory::default();
+        let mut store = Journal::new(memory.clone(), own());
+        store.open().unwrap();
+        write_anew(&mut store).unwrap();
+        (memory, store)
+    };
+    let (memory, mut store) = fresh();
+    let before = memory.calls();
+    write_anew(&mut store).unwrap();
+    let calls = memory.calls() - before;
+    for wrong in [Wrong::NoRoom, Wrong::Device] {
+        for first in 0..calls {
+            let (memory, mut store) = fresh();
+            memory.fail(first, 1, wrong);
+            assert!(write_anew(&mut store).is_err(), "call {first} of {calls}");
+            assert_eq!(memory.names(), [FILE], "call {first} of {calls}");
+        }
+    }
 }

@@ -222,6 +222,41 @@ fn a_file_of_another_node_or_of_a_newer_program_is_set_aside() {
     }
 }
 
+/// A file as version 1 wrote it: the same frames under another number.
+fn of_version_1() -> Vec<u8> {
+    let mut bytes = frame::header_of(1, own());
+    bytes.extend(&written().bytes(FILE).unwrap()[frame::HEADER..]);
+    bytes
+}
+
+#[test]
+fn a_file_of_version_1_is_read_whole_and_there_until_it_is_written_anew_as_the_present_one() {
+    let memory = Memory::default();
+    let bytes = of_version_1();
+    memory.put(FILE, &bytes);
+    let (mut store, loaded) = open(&memory);
+    assert_eq!(names(&loaded), expected(&ALL));
+    assert!(loaded.findings.damage.is_none() && loaded.findings.fault.is_none());
+    assert!(!store.is_open(), "written anew, not on");
+    store.begin_snapshot().unwrap();
+    store.page(&loaded.records).unwrap();
+    assert_eq!(
+        memory.bytes(FILE).unwrap(),
+        bytes,
+        "killed here, it is as it was"
+    );
+    store.end_snapshot().unwrap();
+    store.append(&[gone("b", 6)]).unwrap();
+    assert_eq!(memory.names(), [FILE], "nothing is set aside");
+    assert_eq!(
+        memory.bytes(FILE).unwrap()[8..10],
+        frame::VERSION.to_le_bytes()
+    );
+    let (store, loaded) = open(&memory);
+    assert_eq!(names(&loaded), expected(&[("a", 3), ("c", 4), ("d", 5)]));
+    assert!(store.is_open());
+}
+
 #[test]
 fn while_a_snapshot_is_written_changes_are_kept_in_both_files() {
     let memory = written();

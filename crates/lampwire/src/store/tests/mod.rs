@@ -4,11 +4,14 @@
 mod disk;
 mod faults;
 mod files;
+mod keeper;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use lampwire_core::store::{KeptLane, KeptPublication, KeptState, KeptValue, Record};
+use lampwire_core::store::{
+    KeptLane, KeptPublication, KeptRewrite, KeptState, KeptTaking, KeptTerms, KeptValue, Record,
+};
 use lampwire_core::{Source, WallTime};
 use lampwire_sip::{DeviceState, EntityId, EventPackage, Version};
 use proptest::prelude::*;
@@ -108,6 +111,49 @@ fn any_state() -> impl Strategy<Value = KeptState> {
         )
 }
 
+fn any_rewrites() -> impl Strategy<Value = Vec<KeptRewrite>> {
+    let names = || prop::collection::vec(any_name(), 0..3);
+    let state = || prop::sample::select(&DeviceState::ALL[..]);
+    let states = prop::collection::vec((state(), state()), 0..3);
+    let rewrite = (names(), names(), states).prop_map(|(devices, mailboxes, states)| KeptRewrite {
+        devices,
+        mailboxes,
+        states,
+    });
+    prop::collection::vec(rewrite, 0..3)
+}
+
+fn any_terms() -> impl Strategy<Value = KeptTerms> {
+    let peer = prop::option::of(any_entity_id());
+    let filter = prop::option::of(any_name());
+    let names = (any_name(), any_name());
+    (names, any::<bool>(), filter, peer, any_rewrites()).prop_map(
+        |((publish, server_uri), relay, filter, peer, rewrites)| KeptTerms {
+            publish,
+            server_uri,
+            relay,
+            filter,
+            peer,
+            rewrites,
+        },
+    )
+}
+
+fn any_taking() -> impl Strategy<Value = KeptTaking> {
+    let filter = || prop::option::of(any_name());
+    let filters = (filter(), filter());
+    (any_name(), any::<(bool, bool)>(), filters, any_rewrites()).prop_map(
+        |(peer, (devices, mailboxes), (device_filter, mailbox_filter), rewrites)| KeptTaking {
+            peer,
+            devices,
+            mailboxes,
+            device_filter,
+            mailbox_filter,
+            rewrites,
+        },
+    )
+}
+
 /// Any record that a node may give.
 pub(super) fn any_record() -> impl Strategy<Value = Record> {
     let remote = prop_oneof![
@@ -163,5 +209,8 @@ pub(super) fn any_record() -> impl Strategy<Value = Record> {
         1 => lane.prop_map(Record::Lane),
         1 => (any_name(), any_entity_id()).prop_map(|(name, entity_id)| Record::Peer { name, entity_id }),
         1 => any::<bool>().prop_map(Record::Closed),
+        1 => any_terms().prop_map(Record::Terms),
+        1 => any_name().prop_map(Record::TermsGone),
+        1 => any_taking().prop_map(Record::Taking),
     ]
 }
