@@ -141,8 +141,12 @@ impl Link {
         };
         let (ready, notice) = match made {
             Ok(made) => made,
-            Err(why) => {
-                self.failures = self.failures.saturating_add(1);
+            Err(Unusable { why, silent }) => {
+                self.failures = match silent {
+                    // It was waited for them already, and servers that elect a leader are back soon.
+                    true => 1,
+                    false => self.failures.saturating_add(1),
+                };
                 count(&self.status.attempts_failed);
                 return self.down(why).await;
             }
@@ -339,6 +343,19 @@ impl Link {
     }
 }
 
+/// Why servers cannot be used.
+struct Unusable {
+    why: String,
+    /// One is there, and its JetStream does not answer.
+    silent: bool,
+}
+
+impl From<String> for Unusable {
+    fn from(why: String) -> Self {
+        Self { why, silent: false }
+    }
+}
+
 /// What an attempt to connect needs.
 struct Attempt<'a> {
     settings: &'a Cluster,
@@ -350,12 +367,16 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// The first of the servers that can be used; or why none can.
-    async fn try_all(&self, servers: &[String]) -> Result<(Ready, Option<Notice>), String> {
+    async fn try_all(&self, servers: &[String]) -> Result<(Ready, Option<Notice>), Unusable> {
         let mut reasons = Vec::new();
+        let mut silent = false;
         for server in servers {
             match self.try_one(server).await {
                 Ok(made) => return Ok(made),
-                Err(why) => reasons.push(format!("{server}: {why}")),
+                Err(unusable) => {
+                    reasons.push(format!("{server}: {}", unusable.why));
+                    silent |= unusable.silent;
+                }
             }
         }
         // In one order, whatever that of the attempts was: the same trouble is the same words.
@@ -363,13 +384,14 @@ impl Attempt<'_> {
         let more = reasons.len().saturating_sub(limits::REASONS_TOLD);
         reasons.truncate(limits::REASONS_TOLD);
         let told = reasons.join("; ");
-        Err(match more {
+        let why = match more {
             0 => told,
             more => format!("{told}; and {more} more"),
-        })
+        };
+        Err(Unusable { why, silent })
     }
 
-    async fn try_one(&self, server: &str) -> Result<(Ready, Option<Notice>), String> {
+    async fn try_one(&self, server: &str) -> Result<(Ready, Option<Notice>), Unusable> {
         let settings = self.settings;
         let node = settings.node.as_deref().unwrap_or("node");
         let name = format!("lampwire {node} ({})", self.own);
@@ -394,20 +416,24 @@ impl Attempt<'_> {
             subscribe(format!("{topics}{near}.{}.>", settings.site)).await?,
         ];
         let context = bucket::context(&client, settings.domain.as_deref(), self.patience);
+        let asked = Instant::now();
         let ensured = bucket::ensure(&context, self.names, settings).await;
-        if matches!(ensured, Err(Trouble::Silence)) {
-            self.patience.disappointed();
+        let silent = matches!(ensured, Err(Trouble::Silence));
+        match silent {
+            true => self.patience.disappointed(),
+            false => self.patience.answered(asked.elapsed()),
         }
         let said_no = refusal(&mut connected).await;
         let (info, made) = match ensured {
-            Ok(_) if said_no.is_some() => return Err(said_no.unwrap_or_default()),
+            Ok(_) if said_no.is_some() => return Err(said_no.unwrap_or_default().into()),
             Ok(ensured) => ensured,
             Err(trouble) => {
                 let why = trouble.of_domain(settings.domain.as_deref());
-                return Err(match said_no {
+                let why = match said_no {
                     Some(said) => format!("{why}; {said}"),
                     None => why,
-                });
+                };
+                return Err(Unusable { why, silent });
             }
         };
         let differences = bucket::differences(&info.config, self.names, settings)?;
