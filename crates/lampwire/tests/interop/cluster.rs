@@ -122,11 +122,16 @@ impl Case {
 /// A case with servers and nodes only.
 type Small = fn(&mut Site) -> Outcome;
 
-const SMALL: [(&str, &str, Small); 2] = [
+const SMALL: [(&str, &str, Small); 3] = [
     (
         "two_nodes_and_a_late_one",
         "what is set over HTTP at one node shows on the other, also its end; a node that comes later has everything",
         two_nodes_and_a_late_one,
+    ),
+    (
+        "a_full_bucket",
+        "a bucket that is full, and servers that stand still: the node says so and goes on at its own speed, and both see everything when that is over",
+        a_full_bucket,
     ),
     (
         "logins",
@@ -784,6 +789,60 @@ fn two_nodes_and_a_late_one(site: &mut Site) -> Outcome {
     }
     site.right_after
         .push(("the bucket lost, a node restarted", begun.elapsed()));
+    Ok(())
+}
+
+fn a_full_bucket(site: &mut Site) -> Outcome {
+    const MANY: usize = 300;
+    let server = site.server("s0", "")?;
+    let urls = [server.url()];
+    let mut one = site.node(0, &urls, "max_bytes=16384\n")?;
+    let mut other = site.node(1, &urls, "max_bytes=16384\n")?;
+    one.set_device("Custom:first", "INUSE")?;
+    wait_until(PATIENCE, "the first", &"INUSE".to_owned(), || {
+        other.device("Custom:first")
+    })?;
+    for number in 0..MANY {
+        one.set_device(&format!("Custom:m{number}"), "INUSE")?;
+    }
+    let said = |node: &Lampwire, what: &str| {
+        let bytes = std::fs::read(&node.logs()[0]).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).contains(what)
+    };
+    wait_until(PATIENCE, "that the bucket is full is told", &true, || {
+        Ok(Some(said(&one, "maximum bytes exceeded")))
+    })?;
+    let last = format!("Custom:m{}", MANY - 1);
+    wait_until(PATIENCE, "the last", &"INUSE".to_owned(), || {
+        one.device(&last)
+    })?;
+
+    // One that fits it has other settings, which every node takes as they are: a bucket of another cluster, so that this one stays as it is.
+    let roomy = format!("cluster={CLUSTER}-2\n");
+    one.kill()?;
+    other.kill()?;
+    let mut one = site.node(0, &urls, &roomy)?;
+    let mut other = site.node(1, &urls, &roomy)?;
+    one.set_device("Custom:first", "INUSE")?;
+    wait_until(PATIENCE, "the first again", &"INUSE".to_owned(), || {
+        other.device("Custom:first")
+    })?;
+    server.freeze();
+    for number in 0..MANY {
+        one.set_device(&format!("Custom:m{number}"), "RINGING")?;
+    }
+    for node in [&one, &other] {
+        let what = "the server stands still, and the node knows it";
+        wait_until(PATIENCE, what, &"down".to_owned(), || node.bus().map(Some))?;
+    }
+    one.set_device("Custom:first", "BUSY")?;
+    server.thaw();
+    let begun = Instant::now();
+    for (device, state) in [("Custom:first", "BUSY"), (&last, "RINGING")] {
+        wait_until(PATIENCE, device, &state.to_owned(), || other.device(device))?;
+    }
+    site.right_after
+        .push(("servers that stood still", begun.elapsed()));
     Ok(())
 }
 
