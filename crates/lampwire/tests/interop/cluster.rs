@@ -107,6 +107,14 @@ const CASES: &[Case] = &[
     },
 ];
 
+/// Names a seed and how many rounds, as in `7:50`, for the case that is run by hand.
+const CHAOS: &str = "LAMPWIRE_CHAOS";
+const BY_HAND: Case = Case::of(
+    "chaos",
+    "in each round one to four of the nine are killed or stopped at any moment, and come back in any order",
+    chaos,
+);
+
 impl Case {
     const fn of(name: &'static str, shows: &'static str, run: fn(&mut World) -> Outcome) -> Self {
         Self {
@@ -167,7 +175,8 @@ pub(crate) fn trials(lab_: &Arc<Lab>, first_number: usize) -> Vec<Trial> {
             }
         });
     }
-    for case in CASES {
+    let by_hand = std::env::var_os(CHAOS).map(|_| &BY_HAND);
+    for case in CASES.iter().chain(by_hand) {
         let name = format!("mixed::cluster::{}", case.name);
         let number = first_number + trials.len();
         let missing = RELEASES.iter().find(|it| !lab_.found.contains_key(it));
@@ -658,6 +667,75 @@ fn versions(world: &mut World) -> Outcome {
     world.nodes[1].start()?;
     world.change(&[0, 1, 2])?;
     world.is_right("the older one back", &[0, 1, 2])
+}
+
+/// Numbers by chance, the same for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: usize) -> usize {
+        // Knuth's multiplier; the high bits are good enough here.
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).expect("31 bits") % end
+    }
+
+    fn pause(&mut self, longest: Duration) {
+        let share = u32::try_from(self.below(1000)).expect("below 1000");
+        thread::sleep(longest * share / 1000);
+    }
+}
+
+fn chaos(world: &mut World) -> Outcome {
+    let asked = std::env::var(CHAOS).unwrap_or_default();
+    let (seed, rounds) = asked.split_once(':').unwrap_or((&asked, "10"));
+    let number = |text: &str| text.trim().parse::<u64>().unwrap_or(1);
+    let (mut dice, rounds) = (Dice(number(seed)), number(rounds));
+    for round in 1..=rounds {
+        let mut hit: Vec<(usize, bool)> = Vec::new();
+        for _ in 0..=dice.below(4) {
+            let (process, frozen) = (dice.below(9), dice.below(3) == 0);
+            if hit.iter().any(|it| it.0 == process) {
+                continue;
+            }
+            // An Asterisk that stands still takes the manager interface with it, by which it is seen.
+            let frozen = frozen && process < 6;
+            hit.push((process, frozen));
+            match (process / 3, frozen) {
+                (0, true) => world.servers[process % 3].freeze(),
+                (0, false) => world.servers[process % 3].kill()?,
+                (1, true) => world.nodes[process % 3].freeze(),
+                (1, false) => world.nodes[process % 3].kill()?,
+                _ => world.peers[process % 3].kill()?,
+            }
+            let there: Vec<usize> = (0..3)
+                .filter(|it| !hit.contains(&(6 + it, false)) && dice.below(2) == 0)
+                .collect();
+            world.change(&there)?;
+            dice.pause(Duration::from_secs(9));
+        }
+        println!("chaos: round {round}: {hit:?} (true: stopped, not killed)");
+        while !hit.is_empty() {
+            let chosen = dice.below(hit.len());
+            let (process, frozen) = hit.swap_remove(chosen);
+            match (process / 3, frozen) {
+                (0, true) => world.servers[process % 3].thaw(),
+                (0, false) => world.servers[process % 3].start()?,
+                (1, true) => world.nodes[process % 3].thaw(),
+                (1, false) => world.nodes[process % 3].start()?,
+                _ => world.peers[process % 3].start()?,
+            }
+            if process >= 6 {
+                // Its database is some seconds old.
+                world.change(&[process % 3])?;
+            }
+            dice.pause(Duration::from_secs(2));
+        }
+        world.is_right("a round of chaos", &[0, 1, 2])?;
+    }
+    Ok(())
 }
 
 // ---- servers and nodes only
