@@ -8,7 +8,6 @@ use lampwire_sip::{DeviceState, EntityId, Version, valid_name};
 use serde::Deserialize;
 
 use crate::limits;
-use crate::protocol::Protocol;
 use crate::record::{label, object, text};
 use crate::topic::{What, is_token};
 
@@ -42,8 +41,6 @@ pub struct Beat {
     pub written: Option<Written>,
     /// How far it has read the bucket of each site.
     pub read: BTreeMap<String, u64>,
-    /// What its peers have confirmed.
-    pub told: Option<Told>,
     /// The domain of its site's servers (JetStream), where they have one.
     pub domain: Option<String>,
     /// States that it keeps.
@@ -59,15 +56,6 @@ pub struct Written {
     pub at: u64,
     /// Which stream the bucket is: one that was made anew is another.
     pub stream: u64,
-}
-
-/// What the peers that a node speaks to have confirmed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Told {
-    /// All that stands in the bucket of each site up to there.
-    pub read: BTreeMap<String, u64>,
-    /// But not those whose own entity ids these are: of them nothing is said.
-    pub but: Vec<EntityId>,
 }
 
 /// A hub is there that is no node of the cluster.
@@ -105,11 +93,11 @@ impl Said {
         }
     }
 
-    /// Appends it to `out`, for readers of `protocol`.
-    pub fn write(&self, protocol: Protocol, out: &mut Vec<u8>) {
+    /// Appends it to `out`.
+    pub fn write(&self, out: &mut Vec<u8>) {
         // Writing into a buffer that grows cannot fail.
         let _ = match self {
-            Self::Beat(beat) => beat.write(protocol, out),
+            Self::Beat(beat) => beat.write(out),
             Self::Hub(hub) => hub.write(out),
             Self::Passing(passing) => passing.write(out),
         };
@@ -117,7 +105,7 @@ impl Said {
 }
 
 impl Beat {
-    fn write(&self, protocol: Protocol, out: &mut Vec<u8>) -> std::io::Result<()> {
+    fn write(&self, out: &mut Vec<u8>) -> std::io::Result<()> {
         out.extend_from_slice(b"{\"name\":");
         text(out, &self.name);
         let Self {
@@ -138,16 +126,6 @@ impl Beat {
         }
         out.extend_from_slice(b",\"read\":");
         write_read(out, &self.read)?;
-        if let Some(told) = self.told.as_ref().filter(|_| protocol >= Protocol::TOLD) {
-            out.extend_from_slice(b",\"told\":{\"read\":");
-            write_read(out, &told.read)?;
-            out.extend_from_slice(b",\"but\":[");
-            for (index, eid) in told.but.iter().enumerate() {
-                let comma = if index == 0 { "" } else { "," };
-                write!(out, "{comma}\"{eid}\"")?;
-            }
-            out.extend_from_slice(b"]}");
-        }
         if let Some(domain) = &self.domain {
             out.extend_from_slice(b",\"domain\":");
             text(out, domain);
@@ -222,13 +200,6 @@ impl WrittenMembers {
     }
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct ToldMembers {
-    read: BTreeMap<String, u64>,
-    but: Vec<String>,
-}
-
 fn beat(bytes: &[u8]) -> Option<Beat> {
     #[derive(Deserialize)]
     struct Members {
@@ -246,22 +217,9 @@ fn beat(bytes: &[u8]) -> Option<Beat> {
         written: Option<WrittenMembers>,
         #[serde(default)]
         read: BTreeMap<String, u64>,
-        told: Option<ToldMembers>,
         domain: Option<String>,
     }
     let members: Members = object(bytes).ok()?;
-    let told = match members.told {
-        None => None,
-        Some(told) if told.but.len() > limits::UNTOLD => None,
-        Some(told) => Some(Told {
-            read: sites(told.read)?,
-            but: told
-                .but
-                .iter()
-                .map(|eid| eid.parse().ok())
-                .collect::<Option<_>>()?,
-        }),
-    };
     Some(Beat {
         name: label(members.name),
         rank: members.rank,
@@ -271,7 +229,6 @@ fn beat(bytes: &[u8]) -> Option<Beat> {
         seq: members.seq,
         written: members.written.map(|it| it.value()),
         read: sites(members.read)?,
-        told,
         domain: members.domain.filter(|domain| is_token(domain)),
         states: members.states,
     })
@@ -346,18 +303,14 @@ mod tests {
                 stream: 2,
             }),
             read: BTreeMap::from([("berlin".to_owned(), 78), ("main".to_owned(), 1)]),
-            told: Some(Told {
-                read: BTreeMap::from([("main".to_owned(), 1)]),
-                but: vec![HUB.into()],
-            }),
             domain: Some("berlin".to_owned()),
             states: 12,
         }
     }
 
-    fn again(what: What, said: &Said, protocol: Protocol) -> Option<Said> {
+    fn again(what: What, said: &Said) -> Option<Said> {
         let mut out = Vec::new();
-        said.write(protocol, &mut out);
+        said.write(&mut out);
         Said::parse(what, &out)
     }
 
@@ -382,15 +335,8 @@ mod tests {
             (What::Hub, Said::Hub(hub)),
             (What::Passing, Said::Passing(passing)),
         ] {
-            assert_eq!(again(what, &said, Protocol::NEWEST), Some(said));
+            assert_eq!(again(what, &said), Some(said));
         }
-    }
-
-    #[test]
-    fn an_older_protocol_lacks_what_came_later() {
-        let older = again(What::Beat, &Said::Beat(sample()), Protocol::OWNERS);
-        let told = None;
-        assert_eq!(older, Some(Said::Beat(Beat { told, ..sample() })));
     }
 
     #[test]
@@ -402,10 +348,6 @@ mod tests {
             (
                 What::Beat,
                 r#"{"protocol":1,"life":1,"seq":1,"read":{"no site":1}}"#,
-            ),
-            (
-                What::Beat,
-                r#"{"protocol":1,"life":1,"seq":1,"told":{"but":["x"]}}"#,
             ),
             (What::Hub, r#"{"hub":"x","seq":1}"#),
             (

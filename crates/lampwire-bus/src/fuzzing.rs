@@ -29,7 +29,7 @@ pub fn bus(data: &[u8]) {
         assert_eq!(topic.to_string(), head);
         assert!(matches!(topic.what, What::Beat | What::Hub | What::Passing));
         if let Some(said) = Said::parse(topic.what, body) {
-            said.write(Protocol::NEWEST, &mut out);
+            said.write(&mut out);
             assert_eq!(Said::parse(topic.what, &out), Some(said));
         }
     }

@@ -30,7 +30,7 @@ mod protocol;
 mod record;
 mod topic;
 
-pub use self::beat::{Beat, HubBeat, Passing, Said, Told, Written};
+pub use self::beat::{Beat, HubBeat, Passing, Said, Written};
 pub use self::key::{Key, Scope, Subject};
 pub use self::protocol::Protocol;
 pub use self::record::{About, From, Record, RecordError, State, Value, Way};

@@ -9,14 +9,11 @@ pub const RECORD: usize = 32 * 1024;
 /// The longest key, in bytes: a name of 255 bytes of which each is written as three, and what stands before it.
 pub const KEY: usize = 3 * lampwire_sip::limits::MAX_NAME + 64;
 
-/// The longest message that is not kept, in bytes: a beat with a thousand entity ids that were not told of yet.
+/// The longest message that is not kept, in bytes: a beat with the places of all sites.
 pub const SAID: usize = 64 * 1024;
 
 /// Sites in one beat. There are as many as places with servers of their own.
 pub const SITES: usize = 256;
-
-/// Entity ids in one beat whose peers have not confirmed everything. Where there are more, nothing is claimed of any.
-pub const UNTOLD: usize = 1024;
 
 /// The longest name of a node or peer in a record, in bytes.
 pub const LABEL: usize = 255;

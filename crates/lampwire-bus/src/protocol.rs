@@ -9,13 +9,13 @@ impl Protocol {
     /// States, ways and beats.
     pub const STATES: Self = Self(1);
     /// A mailbox's record says when messages were last reported in it (`messages`), so that all nodes agree whose value counts whatever the
-    /// order in which they heard of it; values that are not to be kept are passed on.
+    /// order in which they heard of it.
     pub const OWNERS: Self = Self(2);
-    /// A beat says what the peers of its node have confirmed (`told`), so that whoever speaks to them after it need not say everything again.
-    pub const TOLD: Self = Self(3);
+    /// Values that are not to be kept are passed on.
+    pub const PASSING: Self = Self(3);
 
     /// The oldest that is spoken.
     pub const OLDEST: Self = Self::STATES;
     /// The newest that is spoken.
-    pub const NEWEST: Self = Self::TOLD;
+    pub const NEWEST: Self = Self::PASSING;
 }

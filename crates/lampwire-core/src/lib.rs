@@ -78,6 +78,7 @@ pub use self::sum::sum;
 pub use self::table::{Source, TableFull};
 pub use self::time::{Now, Time, WallTime};
 pub use self::view::{
-    AnswerView, DeviceView, EntityView, LaneView, MailboxView, Page, PeerCounts, PeerStatus,
-    PeerView, PublicationView, PublisherStatus, PublisherView,
+    AnswerView, ClusterStage, ClusterView, DeviceView, EntityView, LaneView, MailboxView, NodeView,
+    Page, PeerCounts, PeerStatus, PeerView, PublicationView, PublisherStatus, PublisherView,
+    ServerView, SiteReading, SiteView, WayView,
 };

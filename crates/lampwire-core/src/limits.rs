@@ -378,9 +378,6 @@ pub const ERASURES: usize = 100_000;
 /// Keys of an earlier life that are withdrawn one after another.
 pub const ORPHANS: usize = 100_000;
 
-/// Moments of which it is kept how far the buckets had been read: ten minutes of beats.
-pub const MARKS: usize = 600;
-
 /// The first pause after the bucket refused something, or could not be read. Doubled each time.
 pub const BUS_RETRY_FIRST: Duration = Duration::from_millis(250);
 

@@ -248,6 +248,181 @@ pub struct PublicationView {
     pub states: u64,
 }
 
+/// A cluster, as one of its nodes sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterView {
+    /// Its name.
+    pub cluster: String,
+    /// What this node is called.
+    pub node: String,
+    /// This node's site.
+    pub site: String,
+    /// How far this node trusts what it sees of the bus.
+    pub stage: ClusterStage,
+    /// Since when.
+    pub stage_since: WallTime,
+    /// The server of the bus that it is connected to, or why to none.
+    pub link: Result<String, String>,
+    /// Since when.
+    pub link_since: WallTime,
+    /// States of this node's own of which the bucket has not confirmed the newest value, among the newest [`limits::CHANGE_LOG_ENTRIES`] changes.
+    pub waiting: u64,
+    /// Of those and of what else is put there: on its way.
+    pub in_flight: usize,
+    /// States that were heard of servers whose home another node is, and that the home has not said yet.
+    pub shadows: usize,
+    /// Records read.
+    pub records: u64,
+    /// Of those, what was news.
+    pub news: u64,
+    /// Records and messages that were not understood.
+    pub unreadable: u64,
+    /// Records and messages that a filter kept out.
+    pub filtered: u64,
+    /// What was put into the bucket.
+    pub put: u64,
+    /// What of that was refused, and tried again.
+    pub refused: u64,
+    /// How often the connection was lost.
+    pub losses: u64,
+    /// How often this node took a role.
+    pub claims: u64,
+    /// How often what was heard was said here because the home had not.
+    pub overdue: u64,
+    /// All nodes that were ever heard of in this life, this one first, then by name.
+    pub nodes: Vec<NodeView>,
+    /// All sites, this node's first, then by name.
+    pub sites: Vec<SiteView>,
+    /// All servers that a node is attached to, by entity id.
+    pub servers: Vec<ServerView>,
+}
+
+/// How far a node trusts what it sees of the bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClusterStage {
+    /// The node has just started and has not read the bucket yet: nobody is told anything before it has.
+    Joining,
+    /// It cannot see what the others do: it goes on with what it has and its own peers, and judges nobody.
+    Alone,
+    /// It sees the others.
+    Joined,
+}
+
+impl ClusterStage {
+    /// The word that the interface uses: `joining`, `alone`, `joined`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Joining => "joining",
+            Self::Alone => "alone",
+            Self::Joined => "joined",
+        }
+    }
+}
+
+/// A node of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeView {
+    /// What it calls itself.
+    pub name: String,
+    /// Its entity id.
+    pub entity_id: EntityId,
+    /// It is the one that is asked.
+    pub own: bool,
+    /// Its site.
+    pub site: String,
+    /// Of the nodes that a server is attached to the one of the lowest rank speaks to it and stamps its states.
+    pub rank: u16,
+    /// The newest protocol that it speaks, and the oldest that it understands.
+    pub protocol: (u16, u16),
+    /// Its program's version; `None`: what it says of itself has not been read.
+    pub program: Option<String>,
+    /// It is there.
+    pub alive: bool,
+    /// When it was heard last; `None` of the node itself.
+    pub last_heard: Option<WallTime>,
+    /// When its life began, by its own clock.
+    pub started_at: WallTime,
+    /// States that it keeps, of all entities.
+    pub states: u64,
+    /// The number of its newest stamp that the bucket has confirmed with all before it; `None`: there is none.
+    pub written: Option<u64>,
+    /// Records of all buckets that are known here and that it had not read when it was heard last.
+    pub lag: u64,
+    /// Servers whose home it is.
+    pub homes: usize,
+    /// Servers that it speaks to.
+    pub speaks: usize,
+}
+
+/// A site of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteView {
+    /// Its name.
+    pub name: String,
+    /// The JetStream domain of its servers.
+    pub domain: Option<String>,
+    /// How its bucket is read.
+    pub reading: SiteReading,
+    /// Up to where it was read; `None`: not yet.
+    pub read: Option<u64>,
+    /// Records that wait to be read, as the server said last.
+    pub pending: u64,
+    /// When something was read of it last.
+    pub read_at: Option<WallTime>,
+}
+
+/// How a site's bucket is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SiteReading {
+    /// It is not: there is no connection, or it is tried again later.
+    Not,
+    /// It was begun, or there is more to be read.
+    Behind,
+    /// Everything was read, and what comes is new.
+    Live,
+}
+
+impl SiteReading {
+    /// The word that the interface uses: `not-read`, `behind`, `live`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Not => "not-read",
+            Self::Behind => "behind",
+            Self::Live => "live",
+        }
+    }
+}
+
+/// A server that nodes of a cluster are attached to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerView {
+    /// Its entity id.
+    pub entity_id: EntityId,
+    /// The node that stamps its states; `None`: no node that is there hears it.
+    pub home: Option<String>,
+    /// The node that tells it the states of all others; `None`: none that is there can.
+    pub speaker: Option<String>,
+    /// How each node is attached to it, by the nodes' names.
+    pub ways: Vec<WayView>,
+}
+
+/// A node's way to a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WayView {
+    /// The node.
+    pub node: String,
+    /// What it calls the server.
+    pub peer: String,
+    /// It hears the server at first hand.
+    pub hears: bool,
+    /// It can tell it states.
+    pub tells: bool,
+    /// The node is there, in the life in which it said so.
+    pub alive: bool,
+    /// The terms in which it took to be the home and to speak; 0: never.
+    pub terms: (u64, u64),
+}
+
 /// A peer's words as they can be shown anywhere: none of its control characters reaches a terminal as such.
 pub(crate) fn in_print(text: &str) -> String {
     let mut shown = String::new();

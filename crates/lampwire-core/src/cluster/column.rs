@@ -183,19 +183,6 @@ impl Column {
         }
     }
 
-    /// Whether anything waits or is on its way.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.live.is_none()
-            && self.lacking.is_none()
-            && self.dump.is_none()
-            && self.dirty.is_empty()
-            && self.ways.is_empty()
-            && self
-                .flights
-                .values()
-                .all(|flight| matches!(flight.job, Job::Erase(..) | Job::About))
-    }
-
     /// How much is on its way.
     pub(crate) fn in_flight(&self) -> usize {
         self.flights.len()

@@ -60,6 +60,8 @@ pub(crate) struct Member {
     pub(crate) passed_on: Option<Time>,
     /// It is there.
     pub(crate) alive: bool,
+    /// Its program's version.
+    pub(crate) program: Option<String>,
 }
 
 /// All nodes of the cluster and their ways.
@@ -76,6 +78,8 @@ pub(crate) struct Members {
     changed: BTreeSet<EntityId>,
     /// Servers that another node may have told something that we do not know of.
     gained: BTreeSet<EntityId>,
+    /// Versions of the programs of nodes of which no beat was heard yet.
+    programs: BTreeMap<EntityId, String>,
 }
 
 /// What a beat told.
@@ -103,6 +107,7 @@ impl Members {
             count: 0,
             changed: BTreeSet::new(),
             gained: BTreeSet::new(),
+            programs: BTreeMap::new(),
         }
     }
 
@@ -151,6 +156,7 @@ impl Members {
                     at: now,
                     passed_on: None,
                     alive: true,
+                    program: self.programs.remove(&node),
                 };
                 self.list.insert(node, member);
             }
@@ -159,6 +165,17 @@ impl Members {
             self.note_node(node);
         }
         told
+    }
+
+    /// What a node says of its program.
+    pub(crate) fn set_program(&mut self, node: EntityId, program: String) {
+        match self.list.get_mut(&node) {
+            Some(member) => member.program = Some(program),
+            None if self.programs.len() < limits::MEMBERS => {
+                self.programs.insert(node, program);
+            }
+            None => {}
+        }
     }
 
     /// Finds out who has fallen silent; gives those.
@@ -233,6 +250,15 @@ impl Members {
         self.ways.iter().map(|(eid, ways)| (*eid, ways))
     }
 
+    /// The ways to a server, each with whether its node is there in the life in which it told of it.
+    pub(crate) fn ways_to(
+        &self,
+        eid: EntityId,
+    ) -> impl Iterator<Item = (EntityId, &Way, bool)> + '_ {
+        let ways = self.ways.get(&eid).into_iter().flatten();
+        ways.map(|(node, way)| (*node, way, self.is_there(*node, way)))
+    }
+
     /// The servers that a node has a way to.
     pub(crate) fn servers_of(&self, node: EntityId) -> Vec<EntityId> {
         let with = self
@@ -288,6 +314,14 @@ impl Members {
             .filter(|(_, way)| role.term(way) > 0)
             .max_by_key(|(node, way)| (role.term(way), std::cmp::Reverse(self.rank(*node))));
         taken.map(|(node, _)| node).or_else(|| self.best(eid, role))
+    }
+
+    /// Who took a role for a server last, whether it is there or not.
+    pub(crate) fn last(&self, eid: EntityId, role: Role) -> Option<EntityId> {
+        let ways = self.ways.get(&eid)?.iter();
+        let taken = ways.filter(|(_, way)| role.term(way) > 0);
+        let last = taken.max_by_key(|(node, way)| (role.term(way), std::cmp::Reverse(**node)));
+        last.map(|(node, _)| *node)
     }
 
     fn best(&self, eid: EntityId, role: Role) -> Option<EntityId> {

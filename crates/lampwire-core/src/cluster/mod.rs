@@ -67,20 +67,9 @@ pub(crate) struct Cluster {
     pub(crate) heard_of: BTreeSet<EntityId>,
     /// While others judged us to be gone, what is ours was said once more.
     pub(crate) said_again: bool,
-    /// How far everything had been read and put at some moments, newest last.
-    pub(crate) marks: std::collections::VecDeque<Mark>,
     /// What was found wrong and reported, so that it is not again.
     pub(crate) reported: BTreeSet<(&'static str, EntityId)>,
     pub(crate) counters: ClusterCounters,
-}
-
-/// How far the buckets had been read, and what that was here.
-#[derive(Clone, Debug)]
-pub(crate) struct Mark {
-    /// The place in each bucket.
-    pub(crate) read: BTreeMap<String, u64>,
-    /// All changes here up to this one stand in the buckets up to there.
-    pub(crate) rev: crate::table::Rev,
 }
 
 /// The connection to the bus.
@@ -101,17 +90,6 @@ pub(crate) enum Stage {
     Alone,
     /// It sees the others.
     Joined,
-}
-
-impl Stage {
-    /// The word that the interface uses.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Joining => "joining",
-            Self::Alone => "alone",
-            Self::Joined => "joined",
-        }
-    }
 }
 
 /// A site's bucket.
@@ -242,7 +220,6 @@ impl Cluster {
             double: None,
             heard_of: BTreeSet::new(),
             said_again: false,
-            marks: std::collections::VecDeque::new(),
             reported: BTreeSet::new(),
             counters: ClusterCounters::default(),
             settings: settings.clone(),

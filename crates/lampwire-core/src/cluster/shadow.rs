@@ -36,10 +36,6 @@ pub(crate) struct Shadows {
 }
 
 impl Shadows {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.of.is_empty()
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.of.len()
     }
@@ -204,7 +200,7 @@ mod tests {
             &name,
             Value::device(DeviceState::InUse),
         );
-        assert!(shadows.is_empty());
+        assert_eq!(shadows.len(), 0);
         assert_eq!(shadows.next_due(), None);
     }
 
@@ -248,7 +244,7 @@ mod tests {
         assert_eq!(shadows.take_server(server(1)).len(), 3);
         assert_eq!(shadows.len(), 1);
         shadows.forget_server(server(2));
-        assert!(shadows.is_empty());
+        assert_eq!(shadows.len(), 0);
         assert_eq!(shadows.next_due(), None);
     }
 

@@ -372,8 +372,20 @@ impl Node {
         }
     }
 
+    /// Who puts states into each may be another.
+    pub(super) fn write_amis(&mut self, now: Now) {
+        for index in 0..self.amis.len() {
+            self.write_ami(now, index);
+        }
+    }
+
     /// Writes what one should hold and does not.
     fn write_ami(&mut self, now: Now, index: usize) {
+        let peer = self.amis[index].peer;
+        // Two that write would each put right what the other has written, without end.
+        if !self.writes_to(peer) {
+            return;
+        }
         let Self {
             amis,
             table,

@@ -1,5 +1,6 @@
 //! The hub: who hears of whom, when a node is lost and what then becomes of its states.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lampwire_conf::RetractAs;
@@ -183,7 +184,7 @@ impl Node {
             // Who is the home of it is known before anything of it is taken.
             self.note_ways(now);
             self.take_over(now, eid);
-            self.note_unasked(eid);
+            self.note_unasked(&BTreeSet::from([eid]));
             self.ask_unasked(now);
         }
         self.look_at(now, eid);

@@ -84,6 +84,7 @@ impl Node {
         self.timers
             .set(Timer::Tombstones, now.at + limits::TOMBSTONE_SWEEP);
         self.restore_lanes(now, &lanes, closed);
+        self.leave_cluster(now);
         self.restore_rules(&terms, takings);
         self.kept.saved = self.table.head();
         self.kept.life = 0;
@@ -120,10 +121,12 @@ impl Node {
     }
 
     fn restore_state(&mut self, now: Now, state: &KeptState, holders: &BTreeMap<PeerId, Holder>) {
-        let peer = state
-            .peer
-            .as_deref()
-            .and_then(|name| self.peers.named(name));
+        let from_cluster = state.source == Source::Cluster;
+        let peer = match state.peer.as_deref() {
+            Some(site) if from_cluster => self.reader_of(site),
+            Some(name) => self.peers.named(name),
+            None => None,
+        };
         let (kind, value) = match state.value {
             KeptValue::Device(value) => (Kind::Device, Value::device(value)),
             KeptValue::Mailbox { new, old } => (Kind::Mailbox, Value::mailbox(new, old)),
@@ -163,7 +166,8 @@ impl Node {
             } else {
                 self.leases.note_hub(now.at, state.version.by);
             }
-            if let Some(id) = peer {
+            // The readers of buckets have been nowhere.
+            if let Some(id) = peer.filter(|_| !from_cluster) {
                 match here {
                     true => self.table.note_first_hand(eid, id),
                     false => self.leases.note_teller(id),

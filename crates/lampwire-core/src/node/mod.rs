@@ -218,6 +218,7 @@ impl Node {
                 Rules {
                     retract_as: retract_as(&config),
                     owners: config.lampwire.relay,
+                    agree: config.cluster.is_some(),
                     key_of_rounds: Random::new(&seed, "rounds").next_u32(),
                 },
             ),

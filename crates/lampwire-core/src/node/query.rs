@@ -189,7 +189,7 @@ impl Node {
                 state: cell.value.state(),
                 cachable: cell.cachable,
                 source: cell.source,
-                peer: self.peer_name(cell.peer),
+                peer: self.teller_name(cell),
                 updated_at: cell.updated_at,
                 lost: self.table.is_lost(cell),
             })
@@ -210,7 +210,7 @@ impl Node {
             old,
             eid: self.table.eid(cell.eid),
             source: cell.source,
-            peer: self.peer_name(cell.peer),
+            peer: self.teller_name(cell),
             updated_at: cell.updated_at,
             lost: self.table.is_lost(cell),
         }
@@ -353,10 +353,6 @@ impl Node {
             behind: behind + self.link_of(peer).map_or(0, Link::behind),
             notes,
         }
-    }
-
-    fn peer_name(&self, peer: Option<PeerId>) -> Option<String> {
-        peer.map(|peer| self.peers.get(peer).name.clone())
     }
 }
 

@@ -458,15 +458,6 @@ impl Publisher {
         self.settings.voice
     }
 
-    /// What the peer has been told by others need not be said up to this change, once it is ours to speak.
-    pub(crate) fn told_by_another(&mut self, until: Rev) {
-        if let Some(muted) = &mut self.muted
-            && self.settings.voice == Voice::None
-        {
-            *muted = until.next().max(*muted);
-        }
-    }
-
     /// The peer has lost what it was told, or may have: whoever speaks to it next says everything.
     pub(crate) fn forget_told(&mut self) {
         if let Some(muted) = &mut self.muted {

@@ -3,6 +3,7 @@
 mod journal;
 mod names;
 mod order;
+mod reports;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::{NonZeroU16, NonZeroU32};
@@ -13,6 +14,7 @@ use lampwire_sip::{DeviceState, EntityId, Version};
 use self::journal::Journal;
 pub(crate) use self::journal::{Entry, Rev};
 pub(crate) use self::names::{Kind, NameId, Names};
+use self::reports::{Report, Reports};
 use crate::lease::Life;
 use crate::limits;
 use crate::peer::PeerId;
@@ -337,6 +339,8 @@ pub(crate) struct Rules {
     pub(crate) retract_as: Option<DeviceState>,
     /// One owner's value is a mailbox's (as on a hub), and not the last writer's (as on an Asterisk).
     pub(crate) owners: bool,
+    /// Several nodes are to agree whose value is a mailbox's.
+    pub(crate) agree: bool,
     /// Random, another in each life.
     pub(crate) key_of_rounds: u32,
 }
@@ -381,6 +385,8 @@ pub(crate) struct Table {
     retract_as: Option<Value>,
     /// One owner's value is a mailbox's, and not the last writer's.
     owners: bool,
+    /// What several nodes agree by whose that is; `None`: this one is alone.
+    reports: Option<Reports>,
     /// How often any peer has been asked for everything.
     round: u32,
     /// Another one in each life.
@@ -407,6 +413,7 @@ impl Table {
             base: base_of(life),
             retract_as: rules.retract_as.map(Value::device),
             owners: rules.owners,
+            reports: rules.agree.then(Reports::default),
             round: 0,
             key_of_rounds: rules.key_of_rounds >> 1,
             cells: Vec::new(),
@@ -709,9 +716,66 @@ impl Table {
         }
         let owner = self.names.get(name).owner;
         let owned = owner.is_some_and(|owner| !self.cell(owner).dead);
-        if !owned || value != Value::mailbox(0, 0) {
+        let reports_some = value != Value::mailbox(0, 0);
+        let seq = self.cell(id).seq;
+        if let Some(reports) = self.reports.as_mut().filter(|_| reports_some) {
+            reports.note(id, seq);
+        }
+        match self.reports {
+            Some(_) if owned => self.review_owner(id),
+            _ if !owned || reports_some => self.names.get_mut(name).owner = Some(id),
+            _ => {}
+        }
+    }
+
+    /// A mailbox goes to this value if that is nearer to be its owner's than the one that is.
+    fn review_owner(&mut self, id: CellId) {
+        let name = self.cell(id).name;
+        let owner = self.names.get(name).owner;
+        if owner.is_none_or(|owner| self.claim(owner) < self.claim(id)) {
             self.names.get_mut(name).owner = Some(id);
         }
+    }
+
+    /// How near a value of a mailbox is to be the one that counts, among several nodes: the highest does, in whatever order they hear of them.
+    fn claim(&self, id: CellId) -> (bool, Report, EntityId) {
+        let cell = self.cell(id);
+        let Report { configured, seq } = self.report(id);
+        // One that is lost gives way to whoever reports messages.
+        let configured = configured && !self.is_lost(cell);
+        (!cell.dead, Report { configured, seq }, self.eid(cell.eid))
+    }
+
+    /// When messages were last reported under an entity id, as several nodes agree by.
+    pub(crate) fn report(&self, id: CellId) -> Report {
+        self.reports
+            .as_ref()
+            .map(|reports| reports.get(id))
+            .unwrap_or_default()
+    }
+
+    /// Another node knows this of a value. True if another value counts by that.
+    pub(crate) fn note_report(
+        &mut self,
+        id: CellId,
+        seq: Option<u64>,
+        configured: Option<bool>,
+    ) -> bool {
+        let Some(reports) = &mut self.reports else {
+            return false;
+        };
+        if let Some(seq) = seq {
+            reports.note(id, seq);
+        }
+        if let Some(configured) = configured {
+            reports.configure(id, configured);
+        }
+        let name = self.cell(id).name;
+        let before = self.names.get(name).owner;
+        if !self.cell(id).dead {
+            self.review_owner(id);
+        }
+        self.names.get(name).owner != before
     }
 
     /// The value of a name that a peer told.
@@ -725,6 +789,9 @@ impl Table {
     /// Gives a mailbox to the entity id of one of its values, as configured.
     pub(crate) fn set_owner(&mut self, id: CellId) {
         let name = self.cell(id).name;
+        if let Some(reports) = &mut self.reports {
+            reports.configure(id, true);
+        }
         self.names.get_mut(name).owner = Some(id);
     }
 
@@ -756,9 +823,13 @@ impl Table {
         let heirs = self.chain(name).filter(has_some);
         let heir = heirs.max_by_key(|id| {
             let cell = self.cell(*id);
-            (!self.is_lost(cell), cell.rev)
+            let last = match self.reports {
+                Some(_) => self.report(*id).seq,
+                None => cell.rev.number(),
+            };
+            (!self.is_lost(cell), last, self.eid(cell.eid))
         })?;
-        self.set_owner(heir);
+        self.names.get_mut(name).owner = Some(heir);
         Some(self.tell_again(heir))
     }
 
@@ -884,11 +955,16 @@ impl Table {
         })
     }
 
-    /// Whether a device of a server's is known from the cluster only.
-    pub(crate) fn knows_from_cluster(&self, eid: EidId) -> bool {
-        let of_it = |cell: &Cell| cell.eid == eid && cell.source == Source::Cluster;
-        let mut cells = self.cells.iter();
-        cells.any(|cell| of_it(cell) && cell.is_live())
+    /// Those of some servers of which anything is known from the cluster only.
+    pub(crate) fn known_from_cluster(&self, of: &BTreeSet<EidId>) -> BTreeSet<EidId> {
+        let from = |cell: &&Cell| cell.source == Source::Cluster && cell.is_live();
+        let mut known = BTreeSet::new();
+        for cell in self.cells.iter().filter(from) {
+            if of.contains(&cell.eid) && known.insert(cell.eid) && known.len() == of.len() {
+                break;
+            }
+        }
+        known
     }
 
     /// Whether a peer has last said some device in a round from `first` on and before `second`.
@@ -949,6 +1025,20 @@ impl Table {
     }
 
     // ---- the cluster
+
+    /// The keys of what came over the bus.
+    pub(crate) fn cells_from_cluster(&self) -> Vec<(Kind, Arc<str>, EntityId)> {
+        let cells = self
+            .cells
+            .iter()
+            .filter(|cell| cell.source == Source::Cluster && cell.is_live());
+        cells
+            .map(|cell| {
+                let name = self.names.get(cell.name);
+                (name.kind, Arc::clone(&name.text), self.eid(cell.eid))
+            })
+            .collect()
+    }
 
     /// What stands in our column of the bucket is not known any more.
     pub(crate) fn forget_stored(&mut self) {
@@ -1312,8 +1402,15 @@ impl Table {
         self.journal.restore(restored.rev, id, told);
         let head = self.journal.head();
         self.cells[id.index()].rev = head;
+        if let Some(reports) = &mut self.reports
+            && restored.value != Value::mailbox(0, 0)
+            && restored.kind == Kind::Mailbox
+        {
+            reports.note(id, restored.version.seq);
+        }
         if restored.owner {
-            self.set_owner(id);
+            let name = self.cell(id).name;
+            self.names.get_mut(name).owner = Some(id);
         }
         if restored.gone {
             self.bury(id);
@@ -1713,6 +1810,9 @@ impl Table {
         match before {
             Some(before) => self.cells[before.index()].next_of_name = next_of_name,
             None => self.names.get_mut(name).first_cell = next_of_name,
+        }
+        if let Some(reports) = &mut self.reports {
+            reports.forget(id);
         }
         if self.names.get(name).owner == Some(id) {
             self.names.get_mut(name).owner = None;

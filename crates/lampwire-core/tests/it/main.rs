@@ -5,6 +5,7 @@
 mod ami;
 mod bench;
 mod canary;
+mod cluster;
 mod compositor;
 mod digest;
 mod entities;

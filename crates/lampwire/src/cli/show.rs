@@ -11,6 +11,7 @@ use super::client::Client;
 use super::node::NodeArguments;
 use super::output;
 use super::table::Table;
+use crate::http::types::cluster::{self, Cluster};
 use crate::http::types::{
     Device, Devices, Mailbox, Mailboxes, Peer, Peers, Publication, Publications, Publisher,
     Publishers,
@@ -53,6 +54,8 @@ enum What {
     Devices,
     /// Mailboxes and their counts
     Mailboxes,
+    /// The nodes of the cluster, and which of them is the home of what
+    Cluster,
 }
 
 impl Arguments {
@@ -88,6 +91,7 @@ impl Arguments {
                     self.print_peers(&all.peers)
                 }
             }
+            What::Cluster => self.cluster(client),
             What::Publishers => {
                 let mut all: Publishers = client.get("publishers", &[])?;
                 let filter = self.filter()?;
@@ -181,6 +185,85 @@ impl Arguments {
             self.say_none(path);
         }
         Ok(())
+    }
+
+    /// Three tables: the nodes, the servers and the sites. A pattern chooses nodes and servers.
+    fn cluster(&self, client: &Client) -> anyhow::Result<()> {
+        let mut all: Cluster = client.get("cluster", &[])?;
+        let filter = self.filter()?;
+        all.nodes.retain(|node| wanted(&filter, &node.name));
+        all.servers.retain(|server| {
+            let names = server.ways.iter().flat_map(|way| [&way.peer, &way.node]);
+            wanted(&filter, &server.entity_id)
+                || names.into_iter().any(|name| wanted(&filter, name))
+        });
+        if self.node.json {
+            return output::print_json(&all);
+        }
+        let mut out = output::stdout();
+        let bus = match (&all.bus.server, &all.bus.problem) {
+            (Some(server), _) => format!("NATS at {server} since {}", ago(&all.bus.since)),
+            (None, why) => format!(
+                "no connection to NATS since {}: {}",
+                ago(&all.bus.since),
+                why.as_deref().unwrap_or("unknown")
+            ),
+        };
+        writeln!(
+            out,
+            "cluster {}, seen by node {} of site {}: {} since {}; {}; {} states wait to be put\n",
+            all.cluster,
+            all.node,
+            all.site,
+            all.stage,
+            ago(&all.stage_since),
+            output::plain(&bus),
+            all.waiting
+        )?;
+        out.flush()?;
+        let head = &[
+            "NODE",
+            "STATUS",
+            "SITE",
+            "RANK",
+            "HEARD",
+            "BEGAN",
+            "VERSION",
+            "PROTOCOL",
+            "STATES",
+            "LAG",
+            "HOME OF",
+            "SPEAKS TO",
+        ];
+        let rows = all.nodes.iter().map(node_row).collect();
+        self.print("nodes", head, rows)?;
+        println!();
+        let head = &["SERVER", "CALLED", "HOME", "SPEAKER", "HEARD BY", "TOLD BY"];
+        let rows = all.servers.iter().map(server_row).collect();
+        self.print("servers", head, rows)?;
+        println!();
+        let head = &[
+            "SITE",
+            "BUCKET",
+            "READ TO",
+            "WAITING",
+            "LAST READ",
+            "DOMAIN",
+        ];
+        let rows = all.sites.iter().map(|site| {
+            vec![
+                site.name.clone(),
+                site.reading.clone(),
+                site.read
+                    .map_or_else(|| "-".to_owned(), |at| at.to_string()),
+                site.pending.to_string(),
+                site.read_at
+                    .as_deref()
+                    .map_or_else(|| "never".to_owned(), ago),
+                or_dash(site.domain.as_deref()),
+            ]
+        });
+        self.print("sites", head, rows.collect())
     }
 
     fn finish<T, P: serde::Serialize>(
@@ -319,6 +402,49 @@ impl Arguments {
 
 fn wanted(filter: &Option<Filter>, name: &str) -> bool {
     filter.as_ref().is_none_or(|filter| filter.is_match(name))
+}
+
+fn node_row(node: &cluster::Node) -> Vec<String> {
+    let name = match node.own {
+        true => format!("{} (asked)", node.name),
+        false => node.name.clone(),
+    };
+    vec![
+        name,
+        node.status.clone(),
+        node.site.clone(),
+        node.rank.to_string(),
+        node.last_heard
+            .as_deref()
+            .map_or_else(|| "-".to_owned(), ago),
+        ago(&node.started_at),
+        or_dash(node.version.as_deref()),
+        node.protocol.to_string(),
+        node.states.to_string(),
+        node.lag.to_string(),
+        node.homes.to_string(),
+        node.speaks.to_string(),
+    ]
+}
+
+fn server_row(server: &cluster::Server) -> Vec<String> {
+    let mut called: Vec<&str> = server.ways.iter().map(|way| way.peer.as_str()).collect();
+    called.sort_unstable();
+    called.dedup();
+    let by = |which: fn(&cluster::Way) -> bool| {
+        let ways = server.ways.iter().filter(|way| way.up && which(way));
+        ways.map(|way| way.node.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    vec![
+        server.entity_id.clone(),
+        called.join(", "),
+        or_dash(server.home.as_deref()),
+        or_dash(server.speaker.as_deref()),
+        or_dash(Some(&by(|way| way.hears))),
+        or_dash(Some(&by(|way| way.tells))),
+    ]
 }
 
 fn device_row(device: &Device) -> Vec<String> {

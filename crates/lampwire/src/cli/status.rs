@@ -48,6 +48,20 @@ impl Arguments {
             )?,
             None => writeln!(out, "store         {}", store.condition)?,
         }
+        if let Some(share) = &status.cluster {
+            writeln!(
+                out,
+                "cluster       {}, node {} of site {}: {}, NATS {}; {} nodes up, {} down; {} states wait",
+                share.cluster,
+                share.node,
+                share.site,
+                share.stage,
+                share.bus,
+                share.nodes_up,
+                share.nodes_down,
+                share.waiting
+            )?;
+        }
         for note in &status.notes {
             writeln!(out, "note          {}", output::plain(note))?;
         }

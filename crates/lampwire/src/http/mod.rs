@@ -5,7 +5,7 @@
 //!     GET    /api/v1/mailboxes?match=REGEX&limit=N&after=NAME    a page of mailboxes
 //!     GET    /api/v1/mailboxes/{uniqueid}                        PUT sets our own counts, DELETE takes them back
 //!     GET    /api/v1/explain/devices/{device}, /api/v1/explain/mailboxes/{uniqueid}
-//!     GET    /api/v1/status, /api/v1/peers, /api/v1/publishers, /api/v1/publications
+//!     GET    /api/v1/status, /api/v1/peers, /api/v1/publishers, /api/v1/publications, /api/v1/cluster
 //!     POST   /api/v1/refresh                                     asks peers for everything
 //!     POST   /api/v1/reload                                      reads the configuration again
 //!     GET    /api/v1/events                                      server-sent events; Last-Event-ID resumes
@@ -101,6 +101,7 @@ pub(crate) fn routes(service: Service) -> Router {
         .route("/peers", get(overview::peers))
         .route("/publishers", get(overview::publishers))
         .route("/publications", get(overview::publications))
+        .route("/cluster", get(overview::cluster))
         .route("/refresh", post(refresh::ask))
         .route("/reload", post(reload::reload))
         .route("/events", get(events::follow))

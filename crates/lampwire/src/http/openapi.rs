@@ -26,7 +26,7 @@ use super::{
         devices::list, devices::show, devices::set, devices::unset,
         mailboxes::list, mailboxes::show, mailboxes::set, mailboxes::unset, states::set,
         explain::device, explain::mailbox,
-        overview::status, overview::peers, overview::publishers, overview::publications,
+        overview::status, overview::peers, overview::publishers, overview::publications, overview::cluster,
         refresh::ask, reload::reload, events::follow,
         metrics::show, health::alive, health::ready, show,
     ),

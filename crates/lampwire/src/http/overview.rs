@@ -7,7 +7,8 @@ use lampwire_core::PeerStatus;
 use super::Service;
 use super::problem::Problem;
 use super::types::{
-    Peer, PeerCounts, Peers, Publication, Publications, Publisher, Publishers, Status, Store,
+    Peer, PeerCounts, Peers, ProblemDocument, Publication, Publications, Publisher, Publishers,
+    Status, Store, cluster,
 };
 
 /// GET of the peers.
@@ -48,12 +49,29 @@ pub(crate) async fn publications(
     }))
 }
 
+/// GET of the cluster.
+#[utoipa::path(get, path = "/api/v1/cluster", tag = "exchange", operation_id = "cluster", summary = "The cluster, as this node sees it",
+    responses((status = 200, description = "its nodes, sites and servers", body = cluster::Cluster),
+        (status = 404, description = "the node is in no cluster", body = ProblemDocument, content_type = "application/problem+json")))]
+pub(crate) async fn cluster(
+    State(service): State<Service>,
+) -> Result<Json<cluster::Cluster>, Problem> {
+    let view = service.node.ask(|node, now| node.cluster(now)).await?;
+    let none = || {
+        Problem::not_found(
+            "no-cluster",
+            "this node is in no cluster: its configuration has no section of type=cluster",
+        )
+    };
+    view.map(|view| Json(view.into())).ok_or_else(none)
+}
+
 /// GET of the summary.
 #[utoipa::path(get, path = "/api/v1/status", tag = "exchange", summary = "How the node stands, on one screen",
     responses((status = 200, description = "how it stands", body = Status)))]
 pub(crate) async fn status(State(service): State<Service>) -> Result<Json<Status>, Problem> {
     let behind = service.node.behind().await?;
-    let (peers, publications, states, own) = service
+    let (peers, publications, states, own, in_cluster) = service
         .node
         .ask(move |node, now| {
             (
@@ -61,6 +79,7 @@ pub(crate) async fn status(State(service): State<Service>) -> Result<Json<Status
                 node.publication_count(),
                 node.states(),
                 node.entity_id(),
+                node.cluster(now),
             )
         })
         .await?;
@@ -74,6 +93,7 @@ pub(crate) async fn status(State(service): State<Service>) -> Result<Json<Status
         .problem
         .iter()
         .map(|problem| format!("states are in memory only: {problem}"));
+    let of_cluster = in_cluster.iter().flat_map(cluster::notes);
     Ok(Json(Status {
         entity_id: own.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -87,7 +107,8 @@ pub(crate) async fn status(State(service): State<Service>) -> Result<Json<Status
         publications,
         behind: peers.iter().map(|peer| peer.behind).sum(),
         followers: service.node.event_readers(),
-        notes: of_store.chain(notes).collect(),
+        notes: of_store.chain(of_cluster).chain(notes).collect(),
         store,
+        cluster: in_cluster.as_ref().map(cluster::Share::from),
     }))
 }

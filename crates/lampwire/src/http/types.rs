@@ -1,6 +1,7 @@
 //! What stands in the bodies of the interface: types of their own, so that neither the core nor a command of this
 //! program can change them by accident. The server writes them, the commands read them.
 
+pub(crate) mod cluster;
 pub(crate) mod explain;
 
 use std::time::Duration;
@@ -112,6 +113,8 @@ pub(crate) struct Status {
     /// What an operator should know, each with the peer it is about.
     pub(crate) notes: Vec<String>,
     pub(crate) store: Store,
+    /// `null`: the node is in no cluster.
+    pub(crate) cluster: Option<cluster::Share>,
 }
 
 /// What survives a restart.

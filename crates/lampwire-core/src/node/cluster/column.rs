@@ -252,6 +252,7 @@ impl Node {
             }
         };
         let ttl = self.renewals.ttl(name.kind, &name.text, eid);
+        let report = self.table.report(entry.cell);
         State {
             value,
             version: self.table.version_at(cell, entry.rev),
@@ -264,8 +265,8 @@ impl Node {
             },
             at: cell.updated_at.as_millis(),
             ttl: ttl.map(|ttl| u32::try_from(ttl.as_secs().max(1)).unwrap_or(u32::MAX)),
-            messages: None,
-            owner: false,
+            messages: Some(report.seq).filter(|seq| *seq > 0),
+            owner: report.configured,
         }
     }
 
@@ -274,7 +275,7 @@ impl Node {
         let cluster = self.cluster.as_ref()?;
         let cell = self.table.cell(entry.cell);
         let name = self.table.names.get(cell.name);
-        if cluster.protocol < Protocol::OWNERS || name.kind != Kind::Device {
+        if cluster.protocol < Protocol::PASSING || name.kind != Kind::Device {
             return None;
         }
         let said = Said::Passing(Passing {
@@ -288,9 +289,9 @@ impl Node {
     }
 
     pub(super) fn say(&self, scope: Scope, what: What, said: &Said) -> BusCommand {
-        let (site, protocol) = match &self.cluster {
-            Some(cluster) => (cluster.settings.site.clone(), cluster.protocol),
-            None => (String::new(), Protocol::NEWEST),
+        let site = match &self.cluster {
+            Some(cluster) => cluster.settings.site.clone(),
+            None => String::new(),
         };
         let topic = Topic {
             scope,
@@ -299,7 +300,7 @@ impl Node {
             what,
         };
         let mut bytes = Vec::with_capacity(256);
-        said.write(protocol, &mut bytes);
+        said.write(&mut bytes);
         BusCommand::Say {
             topic: topic.to_string(),
             bytes,

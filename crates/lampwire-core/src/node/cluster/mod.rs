@@ -5,6 +5,7 @@ mod reading;
 mod roles;
 mod said;
 mod shadows;
+mod view;
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,6 @@ use super::{Life, Node};
 use crate::cluster::{Cluster, Link, Older, Reading, Stage};
 use crate::io::{BusCommand, BusInput, Level};
 use crate::limits;
-use crate::peer::PeerId;
 use crate::table::{Kind, Rev, Source};
 use crate::time::{Now, Time};
 use crate::timers::Timer;
@@ -78,6 +78,18 @@ impl Node {
         (cluster.stage, cluster.stage_since) = (Stage::Joining, now.at);
         self.set_voices(now);
         self.timers.set(Timer::Cluster, now.at + limits::BUS_BEAT);
+    }
+
+    /// What an earlier life had from a cluster is taken back where this one is in none: nobody would ever do that.
+    pub(super) fn leave_cluster(&mut self, now: Now) {
+        if self.cluster.is_some() {
+            return;
+        }
+        for (kind, name, eid) in self.table.cells_from_cluster() {
+            if let Some(change) = self.table.delete(kind, &name, eid, now.wall) {
+                self.fan_out(now, change);
+            }
+        }
     }
 
     /// A change is one for the cluster too.
@@ -188,7 +200,6 @@ impl Node {
         self.review_roles(now);
         self.read_sites(now);
         self.sweep_sites(now);
-        self.mark_read(now);
         self.say_again_alone(now);
         self.say_beat(now);
         self.set_voices(now);
@@ -215,7 +226,6 @@ impl Node {
             life: self.table.life(),
             seq: self.last_beat,
             written: cluster.written,
-            told: self.told_by_us(now, &read),
             read,
             domain: cluster.settings.domain.clone(),
             states: self.table.len() as u64,

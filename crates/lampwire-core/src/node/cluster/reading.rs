@@ -1,8 +1,11 @@
 //! What is read in the buckets.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use lampwire_bus::{From, Key, Record, RecordError, Scope, State, Subject, Value as Told};
+use lampwire_bus::{
+    From, Key, Protocol, Record, RecordError, Scope, State, Subject, Value as Told,
+};
 use lampwire_sip::EntityId;
 
 use crate::cluster::{Cluster, Link, Older, Reading, Stage};
@@ -162,19 +165,19 @@ impl Node {
         self.review_stage(now);
     }
 
-    /// A server is heard, or this node is its home now: it is to be asked which of what the cluster knows of it it still has.
-    pub(in crate::node) fn note_unasked(&mut self, eid: EidId) {
-        if let Some(cluster) = &mut self.cluster
-            && self.table.knows_from_cluster(eid)
-        {
-            cluster.unasked.insert(self.table.eid(eid));
+    /// Servers are heard, or this node is their home now: they are to be asked which of what the cluster knows of them they still have.
+    pub(in crate::node) fn note_unasked(&mut self, of: &BTreeSet<EidId>) {
+        if let Some(cluster) = self.cluster.as_mut().filter(|_| !of.is_empty()) {
+            let known = self.table.known_from_cluster(of);
+            let known = known.into_iter().map(|eid| self.table.eid(eid));
+            cluster.unasked.extend(known);
         }
     }
 
     /// What another node, or an earlier life of this one, knew of a server may be no more, whatever it has answered before that was read.
     pub(in crate::node) fn ask_unasked(&mut self, now: Now) {
-        let knows = |it: &&Box<Cluster>| it.adopted && it.stage != Stage::Joining;
-        let cluster = self.cluster.as_ref().filter(knows);
+        let knows = |it: &&Cluster| it.adopted && it.stage != Stage::Joining;
+        let cluster = self.cluster.as_deref().filter(knows);
         let way = |eid: &EntityId| {
             let id = self.table.eid_id(*eid)?;
             let way = self.leases.open_way(id).or(self.table.owner_of(id))?;
@@ -303,6 +306,7 @@ impl Node {
                 self.hear_on_bus(now, &heard);
             }
             (Record::About(about), _) => {
+                cluster.members.set_program(node, about.program);
                 for (name, domain) in about.sites {
                     self.meet_site(now, &name, domain);
                 }
@@ -343,7 +347,6 @@ impl Node {
             lost,
             at,
             messages,
-            owner,
             ..
         } = heard.state;
         let newest = [Some(version.seq), messages].into_iter().flatten().max();
@@ -383,7 +386,12 @@ impl Node {
                         self.note_older(known.cell, heard);
                     }
                 }
-                self.note_owner_told(now, known.cell, heard);
+                if self.note_report(known.cell, heard)
+                    && let Some(owner) = self.table.owner_of_mailbox(name)
+                {
+                    let again = self.table.tell_again(owner);
+                    self.fan_out(now, again);
+                }
                 return;
             }
             if let Some(ours) = self.dispute_on_bus(known.cell, heard) {
@@ -438,9 +446,7 @@ impl Node {
         }
         // Whoever has an open way to the server says that it is not lost.
         let change = self.dispute(now, change).unwrap_or(change);
-        if owner || messages.is_some() {
-            self.note_owner_told(now, change.cell, heard);
-        }
+        self.note_report(change.cell, heard);
         self.fan_out(now, change);
     }
 
@@ -492,8 +498,30 @@ impl Node {
         Some(self.table.restamp(cell))
     }
 
-    /// Of a mailbox: when messages were last reported under that entity id, as whoever heard it knows.
-    fn note_owner_told(&mut self, _now: Now, _cell: CellId, _heard: &Heard<'_>) {}
+    /// Of a mailbox: when messages were last reported under that entity id, as whoever heard it knows. True if another value counts by that.
+    fn note_report(&mut self, cell: CellId, heard: &Heard<'_>) -> bool {
+        let State {
+            version,
+            messages,
+            owner,
+            value,
+            ..
+        } = heard.state;
+        if heard.kind != Kind::Mailbox
+            || self
+                .cluster
+                .as_ref()
+                .is_none_or(|it| it.protocol < Protocol::OWNERS)
+        {
+            return false;
+        }
+        let reports_some = !matches!(value, Told::Mailbox { new: 0, old: 0 } | Told::Gone);
+        // Whoever speaks the first protocol says nothing of it.
+        let seq = messages.or(reports_some.then_some(version.seq));
+        let is_newest = self.table.version(self.table.cell(cell)) == version;
+        self.table
+            .note_report(cell, seq, is_newest.then_some(owner))
+    }
 
     // ---- our own column
 

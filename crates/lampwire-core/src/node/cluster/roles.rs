@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lampwire_bus::{Protocol, Way};
+use lampwire_bus::Way;
 use lampwire_sip::EntityId;
 
 use crate::cluster::members::Role;
-use crate::cluster::{Mark, Reading, Stage};
+use crate::cluster::{Reading, Stage};
 use crate::io::Level;
 use crate::limits;
 use crate::node::Node;
@@ -205,13 +205,15 @@ impl Node {
             }
             all.extend(changed);
         }
+        let mut homes = BTreeSet::new();
         for eid in taken {
             self.say_shadows(now, eid);
             if let Some(id) = self.table.eid_id(eid) {
                 self.take_over(now, id);
-                self.note_unasked(id);
+                homes.insert(id);
             }
         }
+        self.note_unasked(&homes);
         self.ask_unasked(now);
         let joined = self
             .cluster
@@ -266,6 +268,20 @@ impl Node {
         for (publisher, voice) in publishers.iter_mut().zip(voices) {
             publisher.set_voice(&mut ctx, voice);
         }
+        self.write_amis(now);
+    }
+
+    /// Whether this node puts others' states into a server that is reached by its manager interface: it is the speaker, or alone and was that.
+    pub(in crate::node) fn writes_to(&self, peer: PeerId) -> bool {
+        let (Some(cluster), Some(eid)) = (&self.cluster, self.peers.get(peer).entity_id) else {
+            return true;
+        };
+        let speaker = match cluster.stage {
+            Stage::Joining => return false,
+            Stage::Alone => cluster.members.last(eid, Role::Speaker),
+            Stage::Joined => cluster.members.holder(eid, Role::Speaker),
+        };
+        speaker.is_none_or(|node| node == cluster.own)
     }
 
     /// What a peer is told by this node.
@@ -311,54 +327,4 @@ impl Node {
             }
         });
     }
-
-    // ---- what the peers of a node have confirmed
-
-    /// Remembers how far everything had been read and put just now.
-    pub(super) fn mark_read(&mut self, now: Now) {
-        let _ = now;
-        let head = self.table.head();
-        let Some(cluster) = &mut self.cluster else {
-            return;
-        };
-        let live = cluster
-            .sites
-            .values()
-            .all(|site| site.reading == Reading::Live);
-        if !live || cluster.protocol < Protocol::TOLD {
-            return;
-        }
-        let confirmed = cluster.column.confirmed(head, &self.table);
-        let read: BTreeMap<String, u64> = cluster
-            .sites
-            .iter()
-            .filter_map(|(name, site)| Some((name.clone(), site.read?.at)))
-            .collect();
-        if cluster
-            .marks
-            .back()
-            .is_some_and(|mark| mark.rev == confirmed && mark.read == read)
-        {
-            return;
-        }
-        if cluster.marks.len() >= limits::MARKS {
-            cluster.marks.pop_front();
-        }
-        cluster.marks.push_back(Mark {
-            read,
-            rev: confirmed,
-        });
-    }
-
-    /// What the servers that this node speaks to have confirmed.
-    pub(super) fn told_by_us(
-        &self,
-        _now: Now,
-        _read: &BTreeMap<String, u64>,
-    ) -> Option<lampwire_bus::Told> {
-        None
-    }
-
-    /// The servers that another node speaks to have confirmed something: it need not be said again by us.
-    pub(super) fn note_told(&mut self, _node: EntityId) {}
 }

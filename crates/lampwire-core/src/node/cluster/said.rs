@@ -114,7 +114,6 @@ impl Node {
         }
         self.pass_beat_on(now, node, seq);
         self.note_written(node);
-        self.note_told(node);
     }
 
     /// Who has just come is to know at once who is there.
@@ -276,7 +275,7 @@ impl Node {
         };
         let filter = cluster.settings.device_state_filter.as_ref();
         let wanted = filter.is_none_or(|filter| filter.is_match(&passing.device));
-        if cluster.protocol < Protocol::OWNERS || !wanted || passing.eid == self.entity_id {
+        if cluster.protocol < Protocol::PASSING || !wanted || passing.eid == self.entity_id {
             return;
         }
         let Some(site) = cluster.sites.get(&topic.site).map(|site| site.peer) else {
