@@ -23,9 +23,6 @@ pub(crate) struct Verdict {
 /// How a trial ended with each release, and how long it took until all was right again, where something was wrong on the way.
 type OfReleases = BTreeMap<Release, (Verdict, Option<Duration>)>;
 
-/// How a trial of a cluster's nodes ended, and how long it took after each fault until all was right.
-type Clustered = (Verdict, RightAfter);
-
 /// What is collected while the trials run.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
@@ -35,9 +32,12 @@ pub(crate) struct Report {
     versions: Mutex<BTreeMap<String, String>>,
     /// Of more than two nodes: by kind and case, what it shows and how it ended with each set of Asterisks.
     several: Mutex<BTreeMap<(&'static str, &'static str), Several>>,
-    /// Of nodes of a cluster, with what each case shows.
-    clustered: Mutex<BTreeMap<(&'static str, &'static str), Clustered>>,
+    /// Of nodes of a cluster, with what each case shows, and how long it took after each fault until all was right.
+    clustered: Mutex<Clustered>,
 }
+
+/// What nodes of a cluster came to, by case and what it shows.
+type Clustered = BTreeMap<(&'static str, &'static str), (Verdict, RightAfter)>;
 
 /// A case of more than two nodes.
 #[derive(Debug)]
@@ -272,10 +272,7 @@ fn print_several(
 }
 
 /// Nodes of a cluster.
-fn print_clustered(
-    out: &mut String,
-    clustered: &BTreeMap<(&'static str, &'static str), Clustered>,
-) -> std::fmt::Result {
+fn print_clustered(out: &mut String, clustered: &Clustered) -> std::fmt::Result {
     if clustered.is_empty() {
         return Ok(());
     }
