@@ -21,6 +21,8 @@ pub(crate) struct Changed {
     pub(crate) value: Value,
     pub(crate) source: Source,
     pub(crate) peer: Option<PeerId>,
+    /// The node of the cluster that has stamped it, where it came from there.
+    pub(crate) node: Option<EntityId>,
     /// The entity says nothing of it any more.
     pub(crate) gone: bool,
 }
@@ -177,6 +179,7 @@ mod tests {
                 value: Value(1),
                 source: Source::Local,
                 peer: None,
+                node: None,
                 gone: false,
             });
         }

@@ -6,12 +6,13 @@ import { onChange, store, take, touch } from "/assets/store.js";
 import { lamps, mailboxes } from "/assets/board.js";
 import { web } from "/assets/web.js";
 import { changes, exchange } from "/assets/tables.js";
+import { cluster } from "/assets/cluster.js";
 import { again, ask, close, explain, opened } from "/assets/explain.js";
 
 /** How often is asked for what has no events. */
 const POLL = 2000;
 
-const VIEWS = ["lamps", "mailboxes", "peers", "exchange", "changes"];
+const VIEWS = ["lamps", "mailboxes", "peers", "exchange", "cluster", "changes"];
 let view = null;
 
 onTokenWanted((wrong) => new Promise((done) => {
@@ -35,11 +36,15 @@ const draw = () => {
   byId("count-mailboxes").textContent = store.mailboxes.byName.size || "";
   byId("count-peers").textContent = store.peers.length || "";
   byId("node").textContent = store.status ? `${store.status.entity_id} · ${store.status.version}` : "";
+  const share = store.status?.cluster;
+  byId("tab-cluster").hidden = !share && view !== "cluster";
+  byId("count-nodes").textContent = share ? (share.nodes_down ? `${share.nodes_up}/${share.nodes_up + share.nodes_down}` : share.nodes_up) : "";
   warn();
   if (view === "lamps") drawLamps();
   else if (view === "mailboxes") drawMailboxes();
   else if (view === "peers") web();
   else if (view === "exchange") exchange(() => post("refresh").catch(() => {}));
+  else if (view === "cluster") cluster();
   else changes(open);
 };
 
@@ -79,6 +84,7 @@ const poll = async () => {
       store.publishers = (await get("publishers")).publishers;
       store.publications = (await get("publications")).publications;
     }
+    if (view === "cluster") store.cluster = store.status.cluster && await get("cluster");
     touch();
     if (opened()) again(opened().kind, opened().name);
   } catch {
@@ -131,9 +137,12 @@ let since = null;
 /** What concerns the whole node, above everything else. */
 const warn = () => {
   const { problem, since: failed } = store.status?.store ?? {};
+  const share = store.status?.cluster;
+  const apart = share && (share.bus === "down" ? "NATS cannot be reached" : share.stage === "alone" && "the other nodes cannot be seen");
   const at = since?.toLocaleTimeString([], { hour12: false });
   const text = since ? `The node does not answer since ${at}. What is shown may be old; it is tried again.`
-    : problem && `States are in memory only since ${clock(failed)}: ${problem}. A restart would lose what changes now.`;
+    : problem ? `States are in memory only since ${clock(failed)}: ${problem}. A restart would lose what changes now.`
+    : apart && `Cluster ${share.cluster}: ${apart}. This node goes on with what it has and its own peers.`;
   byId("banner").textContent = text ?? "";
   byId("banner").hidden = !text;
 };

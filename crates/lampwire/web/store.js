@@ -41,6 +41,7 @@ export const store = {
   publishers: [],
   publications: [],
   status: null,
+  cluster: null,
   changes: [],
 };
 

@@ -57,6 +57,8 @@ pub struct Trail {
 pub enum Verdict {
     /// It does.
     Wanted,
+    /// Another node of the cluster, of this name, tells that peer everything.
+    AnotherSpeaks(String),
     /// Its filter, as written, does not match.
     Filtered(String),
     /// The peer has asked for other names only, by this filter.
@@ -214,9 +216,12 @@ impl Node {
     /// Those of these entities that are peers of this node which have said that they are Lampwires.
     fn lampwires(&self, entities: impl Iterator<Item = EntityId>) -> Vec<EntityId> {
         let is_one = |eid: &EntityId| {
-            self.peers
-                .iter()
-                .any(|(_, peer)| peer.life.is_some() && peer.entity_id == Some(*eid))
+            let in_cluster = self.cluster.as_ref();
+            in_cluster.is_some_and(|it| it.members.get(*eid).is_some())
+                || self
+                    .peers
+                    .iter()
+                    .any(|(_, peer)| peer.life.is_some() && peer.entity_id == Some(*eid))
         };
         entities.filter(is_one).collect()
     }
@@ -257,6 +262,7 @@ impl Node {
             value: cell.value,
             source: cell.source,
             peer: cell.peer,
+            node: (cell.source == Source::Cluster).then(|| self.table.version(cell).by),
             gone: cell.dead,
         });
     }
@@ -282,6 +288,10 @@ impl Node {
             (Verdict::Wanted, Some(pushed)) if !pushed.is_match(name) => {
                 Verdict::NotAskedFor(pushed.as_str().to_owned())
             }
+            (Verdict::Wanted, _) => match self.speaks_instead(publisher) {
+                Some(node) => Verdict::AnotherSpeaks(node),
+                None => Verdict::Wanted,
+            },
             (verdict, _) => verdict,
         };
         let cells = known
@@ -340,7 +350,7 @@ impl Node {
             previous: change.previous.map(said),
             said: (!change.gone).then(|| said(change.value)),
             source: change.source,
-            peer: change.peer.map(|peer| self.peers.get(peer).name.clone()),
+            peer: self.teller_of(change.peer, change.node),
         }
     }
 }

@@ -1006,7 +1006,7 @@ impl Node {
             && applied.is_none_or(|applied| applied.cell != owned)
         {
             let again = self.table.tell_again(owned);
-            self.fan_out(now, again);
+            self.spread(now, again);
         }
     }
 

@@ -139,7 +139,7 @@ impl Bench {
         kept.retain(|_, record| !record.is_absence());
         let end = self.now.at + time;
         self.step_to(end);
-        let entity_id = NODE_EID.parse().unwrap();
+        let entity_id = self.node.entity_id();
         let kept = kept.into_values().collect();
         Self::born(config, entity_id, self.now, Some(kept))
     }

@@ -2,11 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::type_complexity)]
 
-mod agreement;
 mod ami;
 mod bench;
 mod canary;
-
+mod cluster;
 mod compositor;
 mod digest;
 mod entities;

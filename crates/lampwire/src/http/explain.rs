@@ -66,7 +66,7 @@ fn unknown(kind: &str, name: &str, taken: &[TakenView]) -> Problem {
     let keepers: Vec<String> = taken
         .iter()
         .filter_map(|taken| match &taken.verdict {
-            Verdict::Wanted => None,
+            Verdict::Wanted | Verdict::AnotherSpeaks(_) => None,
             Verdict::Filtered(filter) | Verdict::NotAskedFor(filter) => {
                 Some(format!("{} by its filter {filter:?}", taken.publication))
             }

@@ -9,12 +9,14 @@ use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use lampwire_core::{
-    Census, Counters, Histogram, PeerStatus, PeerView, PublisherStatus, PublisherView, WallTime,
+    Census, ClusterStage, ClusterView, Counters, Histogram, PeerStatus, PeerView, PublisherStatus,
+    PublisherView, WallTime,
 };
 
 use super::Service;
 use super::limits;
 use super::problem::Problem;
+use crate::cluster;
 use crate::driver::events::HubFigures;
 use crate::store;
 
@@ -47,7 +49,7 @@ pub(crate) async fn show(
         }
     }
     let behind = service.node.behind().await?;
-    let (counters, publishers, peers, publications, now) = service
+    let (counters, publishers, peers, publications, in_cluster, now) = service
         .node
         .ask(move |node, now| {
             (
@@ -55,6 +57,7 @@ pub(crate) async fn show(
                 node.publishers_with(now, &behind),
                 node.peers_with(now, &behind),
                 node.publication_count(),
+                node.cluster(now),
                 now.wall,
             )
         })
@@ -77,6 +80,8 @@ pub(crate) async fn show(
         kept_out: service.door.counts(),
         hub: service.node.event_figures(),
         store: service.store.figures(),
+        bus: service.bus.as_ref().map(|bus| bus.figures()),
+        in_cluster,
     };
     let open = headers
         .get(header::ACCEPT)
@@ -113,6 +118,10 @@ struct Figures {
     kept_out: BTreeMap<&'static str, u64>,
     hub: HubFigures,
     store: store::Figures,
+    /// Where the node is one of a cluster.
+    bus: Option<cluster::Figures>,
+    /// How the node sees the others.
+    in_cluster: Option<ClusterView>,
 }
 
 impl Figures {
@@ -128,6 +137,8 @@ impl Figures {
         self.peers(&mut page);
         self.http(&mut page);
         self.store(&mut page);
+        self.bus(&mut page);
+        self.in_cluster(&mut page);
         if open {
             page.text.push_str("# EOF\n");
         }
@@ -479,6 +490,202 @@ impl Figures {
             page.counter(name, help).put(&[], count);
         }
     }
+
+    fn in_cluster(&self, page: &mut Page) {
+        let view = self.in_cluster.as_ref();
+        let mut stages = page.gauge(
+            "lampwire_cluster_stage",
+            "1 at the stage at which the node is: joining, alone (it cannot see the others) or joined.",
+        );
+        for stage in [
+            ClusterStage::Joining,
+            ClusterStage::Alone,
+            ClusterStage::Joined,
+        ] {
+            view.iter().for_each(|it| {
+                stages.put(&[("stage", stage.as_str())], u64::from(it.stage == stage));
+            });
+        }
+        let mut nodes = page.gauge(
+            "lampwire_cluster_nodes",
+            "Nodes of the cluster that are there, this one among them, and that were there and are not.",
+        );
+        for (status, alive) in [("up", true), ("down", false)] {
+            view.iter().for_each(|it| {
+                let count = it.nodes.iter().filter(|node| node.alive == alive).count();
+                nodes.put(&[("status", status)], count);
+            });
+        }
+        let mut roles = page.gauge(
+            "lampwire_cluster_servers",
+            "Servers that this node is the home of, and that it speaks to.",
+        );
+        let own = view.into_iter().flat_map(|it| &it.nodes).find(|it| it.own);
+        for (role, count) in [
+            ("home", own.map(|it| it.homes)),
+            ("speaker", own.map(|it| it.speaks)),
+        ] {
+            count
+                .iter()
+                .for_each(|count| roles.put(&[("role", role)], *count));
+        }
+        type Of = fn(&ClusterView) -> u64;
+        let gauges: [(&str, &str, Of); 3] = [
+            (
+                "lampwire_cluster_waiting_states",
+                "States of this node's own that the bucket has not confirmed yet.",
+                |it| it.waiting,
+            ),
+            (
+                "lampwire_cluster_pending_records",
+                "Records that wait in the buckets to be read.",
+                |it| it.sites.iter().map(|site| site.pending).sum(),
+            ),
+            (
+                "lampwire_cluster_shadows",
+                "States of servers whose home another node is, heard here and not yet said by that.",
+                |it| it.shadows as u64,
+            ),
+        ];
+        for (name, help, of) in gauges {
+            let mut family = page.gauge(name, help);
+            view.iter().for_each(|it| family.put(&[], of(it)));
+        }
+        let counters: [(&str, &str, Of); 5] = [
+            (
+                "lampwire_cluster_news_total",
+                "Records of others that were news.",
+                |it| it.news,
+            ),
+            (
+                "lampwire_cluster_unreadable_total",
+                "Records and messages that were not understood.",
+                |it| it.unreadable,
+            ),
+            (
+                "lampwire_cluster_filtered_total",
+                "Records and messages that a filter kept out.",
+                |it| it.filtered,
+            ),
+            (
+                "lampwire_cluster_claims_total",
+                "Times that this node took a role.",
+                |it| it.claims,
+            ),
+            (
+                "lampwire_cluster_overdue_total",
+                "States that were said here because their home had not.",
+                |it| it.overdue,
+            ),
+        ];
+        for (name, help, of) in counters {
+            let mut family = page.counter(name, help);
+            view.iter().for_each(|it| family.put(&[], of(it)));
+        }
+    }
+
+    fn bus(&self, page: &mut Page) {
+        type Of = fn(&cluster::Figures) -> u64;
+        let bus = self.bus.as_ref();
+        let gauges: [(&str, &str, Of); 4] = [
+            (
+                "lampwire_bus_up",
+                "1: there is a connection to NATS, and the own site's bucket is there.",
+                |it| u64::from(it.up),
+            ),
+            (
+                "lampwire_bus_in_flight_puts",
+                "Puts into the bucket that are on their way.",
+                |it| it.in_flight,
+            ),
+            (
+                "lampwire_bus_orders_waiting",
+                "What the node wants done at NATS and that waits for the connection.",
+                |it| it.orders_waiting,
+            ),
+            (
+                "lampwire_bus_happenings_waiting",
+                "What came from NATS and waits for the node.",
+                |it| it.happenings_waiting,
+            ),
+        ];
+        for (name, help, of) in gauges {
+            let mut family = page.gauge(name, help);
+            bus.iter().for_each(|it| family.put(&[], of(it)));
+        }
+        let counters: [(&str, &str, Of); 8] = [
+            (
+                "lampwire_bus_connections_total",
+                "Connections to NATS that were made.",
+                |it| it.connections,
+            ),
+            (
+                "lampwire_bus_losses_total",
+                "Connections to NATS that were lost.",
+                |it| it.losses,
+            ),
+            (
+                "lampwire_bus_failed_attempts_total",
+                "Attempts to connect to NATS of which nothing came.",
+                |it| it.attempts_failed,
+            ),
+            (
+                "lampwire_bus_readings_total",
+                "Readings of a bucket that began.",
+                |it| it.readings,
+            ),
+            (
+                "lampwire_bus_readings_ended_total",
+                "Readings of a bucket that failed or could not begin.",
+                |it| it.readings_ended,
+            ),
+            (
+                "lampwire_bus_records_total",
+                "Records that were read in buckets.",
+                |it| it.records,
+            ),
+            (
+                "lampwire_bus_sent_bytes_total",
+                "Bytes of all that was put into the bucket and said, with its subjects.",
+                |it| it.bytes_out,
+            ),
+            (
+                "lampwire_bus_received_bytes_total",
+                "Bytes of all that was read in buckets and heard, with its subjects.",
+                |it| it.bytes_in,
+            ),
+        ];
+        for (name, help, of) in counters {
+            let mut family = page.counter(name, help);
+            bus.iter().for_each(|it| family.put(&[], of(it)));
+        }
+        let mut family = page.counter(
+            "lampwire_bus_puts_total",
+            "Puts into the bucket, withdrawals and erasures, by what became of them.",
+        );
+        if let Some(figures) = bus {
+            for (result, count) in [
+                ("stored", figures.stored),
+                ("refused", figures.refused),
+                ("unanswered", figures.unanswered),
+            ] {
+                family.put(&[("result", result)], count);
+            }
+        }
+        let mut family = page.counter(
+            "lampwire_bus_messages_total",
+            "Messages that nobody keeps: said, heard, or left out where the connection was stuck.",
+        );
+        if let Some(figures) = bus {
+            for (what, count) in [
+                ("said", figures.said),
+                ("heard", figures.heard),
+                ("left-out", figures.unsaid),
+            ] {
+                family.put(&[("what", what)], count);
+            }
+        }
+    }
 }
 
 /// Milliseconds, told in seconds.
@@ -608,6 +815,8 @@ mod tests {
             kept_out: BTreeMap::new(),
             hub: HubFigures::default(),
             store: store::Figures::default(),
+            bus: None,
+            in_cluster: None,
         };
         let text = figures.text(false);
         let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));

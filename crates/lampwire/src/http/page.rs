@@ -45,6 +45,7 @@ const FILES: &[File] = &[
     file!("/assets/board.js", "board.js", SCRIPT),
     file!("/assets/web.js", "web.js", SCRIPT),
     file!("/assets/tables.js", "tables.js", SCRIPT),
+    file!("/assets/cluster.js", "cluster.js", SCRIPT),
     file!("/assets/explain.js", "explain.js", SCRIPT),
 ];
 

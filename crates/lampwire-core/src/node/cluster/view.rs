@@ -6,6 +6,8 @@ use lampwire_sip::EntityId;
 use crate::cluster::members::Role;
 use crate::cluster::{Cluster, Link, Reading, Stage};
 use crate::node::Node;
+use crate::peer::PeerId;
+use crate::publisher::{Publisher, Voice};
 use crate::table::{Cell, Source};
 use crate::time::{Now, WallTime};
 use crate::view::{
@@ -107,13 +109,36 @@ impl Node {
 
     /// Whom a value came from, in the words of people: a peer, or the node of the cluster that has stamped it.
     pub(in crate::node) fn teller_name(&self, cell: &Cell) -> Option<String> {
-        let peer = cell.peer.map(|peer| self.peers.get(peer).name.clone());
-        if cell.source != Source::Cluster {
-            return peer;
+        let node = (cell.source == Source::Cluster).then(|| self.table.version(cell).by);
+        self.teller_of(cell.peer, node)
+    }
+
+    /// The same of a change that came over the bus, stamped by `node`, or from a peer.
+    pub(in crate::node) fn teller_of(
+        &self,
+        peer: Option<PeerId>,
+        node: Option<EntityId>,
+    ) -> Option<String> {
+        let cluster = self.cluster.as_ref();
+        let name = node.and_then(|node| cluster?.name_of(node));
+        // Else it was read in a site's bucket, or heard of a peer.
+        let peer = || peer.map(|peer| self.peers.get(peer).name.clone());
+        name.map(str::to_owned).or_else(peer)
+    }
+
+    /// The node of the cluster that speaks to a publisher's peer instead of this one.
+    pub(in crate::node) fn speaks_instead(&self, publisher: &Publisher) -> Option<String> {
+        let cluster = self.cluster.as_deref()?;
+        if publisher.voice() != Voice::None || cluster.stage != Stage::Joined {
+            return None;
         }
-        let by = self.table.version(cell).by;
-        let node = self.cluster.as_ref().and_then(|it| it.name_of(by));
-        node.map(str::to_owned).or(peer)
+        let eid = self.peers.get(publisher.peer?).entity_id?;
+        let node = cluster.members.holder(eid, Role::Speaker)?;
+        Some(
+            cluster
+                .name_of(node)
+                .map_or_else(|| node.to_string(), str::to_owned),
+        )
     }
 }
 

@@ -410,6 +410,12 @@ fn kept_out(verdict: &Verdict) -> (Option<String>, Option<String>) {
                 "the peer has asked only for what {filter:?} matches"
             )),
         ),
+        Verdict::AnotherSpeaks(node) => (
+            None,
+            Some(format!(
+                "node {node} of the cluster tells that server everything (see `lampwire show cluster`)"
+            )),
+        ),
         Verdict::KindOff => (None, Some("it takes no states of this kind".to_owned())),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lampwire_bus::{Key, Record, Subject, Way};
-use lampwire_core::{BusCommand, BusInput, Now, Place, limits};
+use lampwire_core::{BusCommand, BusInput, ClusterStage, Now, Place, Source, Verdict, limits};
 use lampwire_sip::{DeviceState, EntityId};
 
 use crate::bench::{BEGIN, Bench, Request};
@@ -522,4 +522,158 @@ fn what_an_earlier_life_told_and_did_not_put_into_the_bucket_is_overtaken_by_wha
     cluster.say(0, X, "PJSIP/1", "INUSE");
     cluster.pass(2);
     assert_eq!(told(&cluster), newest);
+}
+
+const COUNTS: [&str; 2] = ["asterisk-mwi", "100@default"];
+
+impl Cluster {
+    /// An Asterisk says to a node how many messages a mailbox has.
+    fn count(&mut self, node: usize, asterisk: Asterisk, new: u16) {
+        let (name, address, eid) = asterisk;
+        let [event, mailbox] = COUNTS;
+        let body = format!(
+            r#"{{"type":"mailboxstate","uniqueid":"{mailbox}","old":0,"new":{new},"eid":"{eid}"}}"#
+        );
+        self.publish(node, (name, address), event, &body);
+    }
+
+    /// Whose value of the mailbox counts at each node, and how many new messages it has.
+    fn counts(&mut self) -> Vec<(String, u16)> {
+        let nodes = self.nodes.iter().flatten();
+        nodes
+            .map(|bench| {
+                let view = bench.node.mailbox(COUNTS[1]).unwrap();
+                (view.eid.to_string(), view.new)
+            })
+            .collect()
+    }
+}
+
+#[test]
+fn a_mailbox_has_one_owner_whatever_the_order_in_which_nodes_hear_of_it() {
+    let mut cluster = Cluster::new(&[&[X], &[Y]]);
+    for node in [0, 1] {
+        cluster.disconnect(node);
+    }
+    cluster.count(0, X, 1);
+    cluster.pass(2);
+    cluster.count(1, Y, 3);
+    cluster.pass(1);
+    for node in [0, 1] {
+        cluster.connect(node);
+    }
+    cluster.pass(3);
+    // Each has heard the other's last, and Y reported messages last.
+    let of_y = |new| (Y.2.to_owned(), new);
+    assert_eq!(cluster.counts(), [of_y(3), of_y(3)]);
+    // Whoever merely has none does not take it over, and an owner that has none any more stays the owner.
+    cluster.count(1, Y, 0);
+    cluster.count(0, X, 0);
+    cluster.pass(1);
+    cluster.start(2, &config(2, "", &[]));
+    cluster.pass(1);
+    assert_eq!(cluster.counts(), [of_y(0), of_y(0), of_y(0)]);
+    cluster.count(0, X, 2);
+    cluster.pass(1);
+    let of_x = (X.2.to_owned(), 2);
+    assert_eq!(cluster.counts(), [of_x.clone(), of_x.clone(), of_x]);
+}
+
+#[test]
+fn each_node_shows_the_whole_cluster() {
+    let mut cluster = Cluster::new(&[&[X], &[X, Y]]);
+    for node in [0, 1] {
+        cluster.say(node, X, "PJSIP/1", "INUSE");
+    }
+    cluster.say(1, Y, "PJSIP/1", "NOT_INUSE");
+    cluster.pass(3);
+    for node in [0, 1] {
+        let bench = cluster.node(node);
+        let view = bench.node.cluster(bench.now).unwrap();
+        assert_eq!(view.stage, ClusterStage::Joined);
+        assert_eq!((view.link.as_deref(), view.waiting), (Ok("test"), 0));
+        let mut nodes: Vec<_> = view.nodes.iter().collect();
+        nodes.sort_by(|one, other| one.name.cmp(&other.name));
+        let told: Vec<_> = nodes
+            .iter()
+            .map(|it| (&*it.name, it.alive, it.own, it.states, it.homes, it.speaks))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("node0", true, node == 0, 2, 1, 1),
+                ("node1", true, node == 1, 2, 1, 1)
+            ]
+        );
+        assert!(
+            nodes.iter().all(|it| it.lag == 0 && it.program.is_some()),
+            "{nodes:?}"
+        );
+        let servers: Vec<_> = view
+            .servers
+            .iter()
+            .map(|it| (it.home.as_deref(), it.speaker.as_deref(), it.ways.len()))
+            .collect();
+        let (first, second) = (Some("node0"), Some("node1"));
+        assert_eq!(servers, [(first, first, 2), (second, second, 1)]);
+        let device = bench.node.device("PJSIP/1").unwrap();
+        let peers: Vec<_> = device
+            .entities
+            .iter()
+            .map(|it| it.peer.as_deref())
+            .collect();
+        let of_x = if node == 0 { "x" } else { "node0" };
+        let of_y = if node == 1 { "y" } else { "node1" };
+        assert_eq!(peers, [Some(of_x), Some(of_y)]);
+    }
+    // Of the node that speaks instead an explanation says so.
+    let bench = cluster.node(1);
+    let told = bench
+        .node
+        .explain_device("PJSIP/1")
+        .unwrap()
+        .trail
+        .publishers;
+    let to_x = told.iter().find(|it| it.publisher == "x-device").unwrap();
+    assert_eq!(to_x.verdict, Verdict::AnotherSpeaks("node0".to_owned()));
+    cluster.kill(0);
+    cluster.pass(limits::BUS_SILENT.as_secs() + 3);
+    let bench = cluster.node(1);
+    let view = bench.node.cluster(bench.now).unwrap();
+    assert!(view.nodes.iter().any(|it| it.name == "node0" && !it.alive));
+    assert!(
+        view.servers
+            .iter()
+            .all(|it| it.home.as_deref() == Some("node1"))
+    );
+}
+
+#[test]
+fn what_came_from_the_cluster_is_there_after_a_restart_and_taken_back_by_a_node_that_is_in_none() {
+    let mut cluster = Cluster::new(&[&[X], &[Y]]);
+    cluster.say(0, X, "PJSIP/1", "INUSE");
+    cluster.pass(2);
+    let text = config(1, "", &[Y]);
+    let bench = cluster.nodes[1].take().unwrap();
+    let bench = bench.restarted(&text, true);
+    let entity = bench.node.device("PJSIP/1").unwrap().entities.remove(0);
+    assert_eq!(
+        (entity.state, entity.source),
+        (DeviceState::InUse, Source::Cluster)
+    );
+    let start = text.find("[cluster]").unwrap();
+    let end = text[start + 1..].find("\n[").unwrap() + start + 1;
+    let alone = format!("{}{}", &text[..start], &text[end..]);
+    let mut bench = bench.restarted(&alone, true);
+    assert_eq!(bench.node.device("PJSIP/1"), None);
+    let mut told = Vec::new();
+    for _ in 0..5 {
+        bench.pass(Duration::from_secs(1));
+        for request in bench.requests() {
+            told.push(request.body().to_owned());
+            bench.grant(&request, "tag");
+        }
+    }
+    let last = told.iter().rfind(|it| it.contains("PJSIP/1"));
+    assert!(last.is_some_and(|it| it.contains("INVALID")), "{told:?}");
 }
