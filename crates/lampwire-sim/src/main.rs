@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use lampwire_sim::{clusters, hubs, scenario, streams};
+use lampwire_sim::{capacity, clusters, hubs, scenario, streams};
 
 const USAGE: &str = "usage: lampwire-sim [--streams | --hubs | --clusters] [--seeds FIRST..LAST | --seeds SEED] [--trace]
 
@@ -12,7 +12,16 @@ const USAGE: &str = "usage: lampwire-sim [--streams | --hubs | --clusters] [--se
   --streams   the world of connections instead of that of datagrams
   --hubs      that of hubs
   --clusters  that of nodes on a bus
-  --trace     what is sent, what nodes report and what the bus stores is printed, each with its time: for one seed that fails (not with --streams)";
+  --trace     what is sent, what nodes report and what the bus stores is printed, each with its time: for one seed that fails (not with --streams)
+
+       lampwire-sim --capacity [--nodes N] [--sites N] [--devices N] [--wide PERCENT] [--changes N] [--seconds N]
+
+  --nodes     nodes of a cluster, each with one server (default 1000)
+  --sites     sites over which they are spread (10)
+  --devices   devices of each server (100)
+  --wide      how many of a hundred of them are for all sites (5)
+  --changes   how often each device changes in an hour (10)
+  --seconds   seconds in which they do (60)";
 
 /// Which kind of world is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +70,9 @@ impl World {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| first == "--capacity") {
+        return run_capacity(&arguments[1..]);
+    }
     let Some(Asked {
         world,
         seeds,
@@ -138,4 +150,55 @@ fn seeds(text: &str) -> Option<RangeInclusive<u64>> {
         }
         None => text.parse().ok().map(|seed| seed..=seed),
     }
+}
+
+fn run_capacity(arguments: &[String]) -> ExitCode {
+    let Some(plan) = plan(arguments) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    let began = Instant::now();
+    match capacity::run(plan) {
+        Ok(outcome) => {
+            println!("{outcome}");
+            println!(
+                "in all {:.0} s, at most {} MB",
+                began.elapsed().as_secs_f32(),
+                most_memory()
+            );
+            ExitCode::SUCCESS
+        }
+        Err(wrong) => {
+            println!("{wrong}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// How large a run is asked for; `None`: the arguments make no sense.
+fn plan(arguments: &[String]) -> Option<capacity::Plan> {
+    let mut plan = capacity::Plan::DEFAULT;
+    for pair in arguments.chunks(2) {
+        let [name, value] = pair else { return None };
+        let number: usize = value.parse().ok()?;
+        match name.as_str() {
+            "--nodes" => plan.nodes = number,
+            "--sites" => plan.sites = number,
+            "--devices" => plan.devices = number,
+            "--wide" => plan.wide = number,
+            "--changes" => plan.changes = number,
+            "--seconds" => plan.seconds = number as u64,
+            _ => return None,
+        }
+    }
+    let sound = plan.nodes > 0 && plan.sites > 0 && plan.devices > 0 && plan.seconds > 0;
+    (sound && plan.nodes <= 65_536).then_some(plan)
+}
+
+/// The most memory that the process has taken, in megabytes; 0 where the system does not say.
+fn most_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = line.and_then(|it| it.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    number.unwrap_or(0) / 1024
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lampwire_bus::{Key, Record, Subject, Way};
-use lampwire_core::{BusCommand, BusInput, ClusterStage, Place, Source, Verdict, limits};
+use lampwire_core::{BusCommand, BusInput, ClusterStage, Now, Place, Source, Verdict, limits};
 use lampwire_sip::{DeviceState, EntityId};
 
 use crate::bench::{BEGIN, Bench, Request};
@@ -59,6 +59,10 @@ struct Cluster {
     reads: usize,
     /// Which node has told which Asterisk what since last asked.
     told: Vec<(usize, &'static str, String)>,
+    /// The clock of all, once it has moved.
+    now: Option<Now>,
+    /// The highest number of a version with which each Asterisk was told each name.
+    newest: BTreeMap<(&'static str, String), u64>,
 }
 
 impl Cluster {
@@ -75,8 +79,7 @@ impl Cluster {
 
     /// A node begins with nothing but its configuration, and is connected at once.
     fn start(&mut self, node: usize, config: &str) {
-        let others = self.nodes.iter().flatten().next();
-        let now = others.map_or(BEGIN, |it| it.now);
+        let now = self.now.unwrap_or(BEGIN);
         let bench = Bench::at(config, entity_id(node), now);
         self.nodes
             .resize_with(self.nodes.len().max(node + 1), || None);
@@ -138,6 +141,11 @@ impl Cluster {
             let to = all.find(|it| request.to == it.1.parse().unwrap()).unwrap();
             if !request.body().is_empty() && !request.body().contains("\"refresh\"") {
                 self.told.push((node, to.0, short(request.body())));
+                if let Some(seq) = number_of(request.body()) {
+                    let name = short(request.body()).split(' ').next().unwrap().to_owned();
+                    let newest = self.newest.entry((to.0, name)).or_default();
+                    *newest = seq.max(*newest);
+                }
             }
             bench.grant(&request, "tag");
         }
@@ -232,10 +240,10 @@ impl Cluster {
     /// Lets seconds pass for everybody.
     fn pass(&mut self, seconds: u64) {
         for _ in 0..seconds * 10 {
-            self.nodes
-                .iter_mut()
-                .flatten()
-                .for_each(|it| it.pass(Duration::from_millis(100)));
+            for bench in self.nodes.iter_mut().flatten() {
+                bench.pass(Duration::from_millis(100));
+                self.now = Some(bench.now);
+            }
             self.settle();
         }
     }
@@ -298,6 +306,13 @@ impl Cluster {
 }
 
 const IN_USE: Option<(DeviceState, bool)> = Some((DeviceState::InUse, true));
+
+/// The number of the version that a body tells.
+fn number_of(body: &str) -> Option<u64> {
+    let digits = body.split_once("\"seq\":")?.1;
+    let end = digits.find(|it: char| !it.is_ascii_digit())?;
+    digits[..end].parse().ok()
+}
 
 fn by(node: usize, what: &str) -> (usize, String) {
     (node, what.to_owned())
@@ -472,6 +487,41 @@ fn a_node_of_the_first_protocol_stands_beside_one_of_the_newest() {
     }
     assert!(cluster.told(X).contains(&by(0, "PJSIP/1 INUSE 0b")));
     assert!(cluster.told(Y).contains(&by(1, "PJSIP/1 INUSE 0a")));
+}
+
+#[test]
+fn what_an_earlier_life_told_and_did_not_put_into_the_bucket_is_overtaken_by_what_the_server_says()
+{
+    // Y is a Lampwire here, which compares versions.
+    let mut cluster = Cluster::new(&[&[X, Y]]);
+    let refresh = format!(r#"{{"type":"refresh","eid":"{}","life":1}}"#, Y.2);
+    let ask = |cluster: &mut Cluster| {
+        cluster.publish(0, (Y.0, Y.1), "asterisk-devicestate", &refresh);
+        cluster.pass(2);
+    };
+    let told = |cluster: &Cluster| cluster.newest[&(Y.0, "PJSIP/1".to_owned())];
+    cluster.say(0, X, "PJSIP/1", "INUSE");
+    ask(&mut cluster);
+    cluster.disconnect(0);
+    cluster.say(0, X, "PJSIP/1", "BUSY");
+    cluster.pass(1);
+    let busy = told(&cluster);
+    cluster.kill(0);
+    cluster.start(0, &config(0, "", &[X, Y]));
+    ask(&mut cluster);
+    assert_eq!(
+        cluster.held(0, "PJSIP/1", X),
+        IN_USE,
+        "as the bucket has it"
+    );
+    cluster.say(0, X, "PJSIP/1", "INUSE");
+    cluster.pass(2);
+    let newest = told(&cluster);
+    assert!(newest > busy);
+    // That is done once.
+    cluster.say(0, X, "PJSIP/1", "INUSE");
+    cluster.pass(2);
+    assert_eq!(told(&cluster), newest);
 }
 
 const COUNTS: [&str; 2] = ["asterisk-mwi", "100@default"];

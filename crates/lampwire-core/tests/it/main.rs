@@ -14,6 +14,7 @@ mod hub;
 mod identity;
 mod keep;
 mod many;
+mod merge;
 mod own;
 mod places;
 mod publisher;
