@@ -30,6 +30,9 @@ const RIGHT: Duration = Duration::from_secs(60);
 /// Who is right must stay so for this time: something old may still be on its way.
 const STEADY: Duration = Duration::from_secs(3);
 
+/// What is right only after this time, it is told what was wrong.
+const SLOW: Duration = Duration::from_secs(10);
+
 /// How long a fault lasts: longer than a node is taken to be there without a sign and its servers' states are held.
 const FAULT: Duration = Duration::from_secs(9);
 
@@ -434,17 +437,22 @@ impl World {
         let deadline = begun + RIGHT;
         let expected = self.expected();
         let mut since: Option<Instant> = None;
+        let mut last_wrong = String::new();
         loop {
             let looked = Instant::now();
             let wrong = self.what_is_wrong(&expected, on)?;
             if wrong.is_empty() {
                 let since = *since.get_or_insert(looked);
                 if since.elapsed() >= STEADY {
+                    if since - begun > SLOW {
+                        println!("{fault}: wrong for longest: {last_wrong}");
+                    }
                     self.right_after.push((fault, since - begun));
                     return Ok(());
                 }
             } else {
                 since = None;
+                last_wrong = wrong.join("; ");
             }
             if Instant::now() >= deadline {
                 return Err(Failure::Expectation(format!(
