@@ -11,6 +11,7 @@ use libtest_mimic::{Failed, Trial};
 
 use crate::asterisk::{Asterisk, MAILBOXES, Release};
 use crate::certificates::Certificates;
+use crate::chromium::{self, Browser};
 use crate::hub::{relation, transport};
 use crate::instance::{Counts, Failure, Instance, LOOK_INTERVAL, Outcome, lab, wait_until};
 use crate::lampwire::Lampwire;
@@ -136,7 +137,7 @@ impl Case {
 /// A case with servers and nodes only.
 type Small = fn(&mut Site) -> Outcome;
 
-const SMALL: [(&str, &str, Small); 3] = [
+const SMALL: [(&str, &str, Small); 4] = [
     (
         "two_nodes_and_a_late_one",
         "what is set over HTTP at one node shows on the other, also its end; a node that comes later has everything",
@@ -152,7 +153,15 @@ const SMALL: [(&str, &str, Small); 3] = [
         "a password, a token, an nkey, a .creds file, TLS with a certificate on both sides; what is wrong is refused, and said",
         logins,
     ),
+    (
+        SHOWN,
+        "the interface and the page of one node show all: which nodes are there, and what a third one knows who has never been told by SIP",
+        shown,
+    ),
 ];
+
+/// The one that looks at the page.
+const SHOWN: &str = "what_a_node_shows";
 
 /// How long it took until all was right after each fault, in the order of the faults.
 pub(crate) type RightAfter = Vec<(&'static str, Duration)>;
@@ -169,6 +178,9 @@ pub(crate) fn trials(lab_: &Arc<Lab>, first_number: usize) -> Vec<Trial> {
         let lab_ = Arc::clone(lab_);
         trials.push(match &program {
             Err(reason) => ignored(&name, reason),
+            Ok(_) if case == SHOWN && chromium::find().is_none() => {
+                ignored(&name, "no chromium on PATH")
+            }
             Ok(program) => {
                 let program = program.clone();
                 Trial::test(name, move || {
@@ -933,6 +945,56 @@ fn a_full_bucket(site: &mut Site) -> Outcome {
     site.right_after
         .push(("servers that stood still", begun.elapsed()));
     Ok(())
+}
+
+fn shown(site: &mut Site) -> Outcome {
+    let server = site.server("s0", "")?;
+    let urls = [server.url()];
+    let mut nodes = [site.node(0, &urls, "")?, site.node(1, &urls, "")?];
+    nodes[0].set_device("Custom:lamp", "INUSE")?;
+    let seen = |node: &Lampwire| {
+        let view = node.cluster()?;
+        let all = view["nodes"].as_array().cloned().unwrap_or_default();
+        let words = all.iter().map(|it| {
+            let word = |name: &str| it[name].as_str().unwrap_or_default().to_owned();
+            format!("{} {} {}", word("name"), word("status"), it["states"])
+        });
+        let stage = view["stage"].as_str().unwrap_or_default();
+        Ok(Some(format!(
+            "{stage}: {}",
+            words.collect::<Vec<_>>().join(", ")
+        )))
+    };
+    for (node, wanted) in nodes
+        .iter()
+        .zip(["joined: n0 up 1, n1 up 1", "joined: n1 up 1, n0 up 1"])
+    {
+        let what = "the cluster";
+        wait_until(PATIENCE, what, &wanted.to_owned(), || seen(node))?;
+    }
+    let program = chromium::find().ok_or_else(|| Failure::Lab("no chromium".into()))?;
+    let mut browser = Browser::start(&program, 1280, 800);
+    browser.open(&nodes[1].url("/"));
+    browser.until("document.querySelector('.cell[data-key=\"Custom:lamp\"][data-state=INUSE]')");
+    browser.until("!document.querySelector('#tab-cluster').hidden");
+    browser.click("[data-view=cluster]");
+    let text = "document.querySelector('#view-cluster').innerText";
+    for word in ["joined", "n0", "n1", "live"] {
+        browser.until(&format!("{text}.includes('{word}')"));
+    }
+    nodes[0].kill()?;
+    browser.until(&format!("{text}.includes('down')"));
+    browser.until("document.querySelector('#count-nodes').textContent === '1/2'");
+    let node = &nodes[1];
+    let left = "joined: n1 up 1, n0 down 1".to_owned();
+    wait_until(PATIENCE, "a node is away", &left, || seen(node))?;
+    let complaints = browser.complaints();
+    match complaints.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::Expectation(format!(
+            "the page complains: {complaints:?}"
+        ))),
+    }
 }
 
 /// An nkey that was made for this and is used nowhere else: its seed, and its public half.

@@ -112,6 +112,11 @@ impl Lampwire {
         Ok(body["bus"].as_str().unwrap_or_default().to_owned())
     }
 
+    /// The cluster, as it shows it.
+    pub(crate) fn cluster(&self) -> Outcome<Value> {
+        Ok(self.get("/api/v1/cluster")?.1)
+    }
+
     /// Takes back what was set for a device.
     pub(crate) fn unset_device(&self, device: &str) -> Outcome {
         let path = format!("/api/v1/devices/{}", percent_encoded(device));
