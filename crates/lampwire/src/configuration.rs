@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use lampwire_conf::{Config, Diagnostic, Severity};
 
+use crate::identity;
+
 /// Where a configuration is looked for when none is named, in this order.
 const DEFAULT_PATHS: [&str; 2] = ["./lampwire.conf", "/etc/lampwire/lampwire.conf"];
 
@@ -37,13 +39,17 @@ pub(crate) fn find(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// Reads the file and all that it includes. The configuration is good for use only if no diagnostic is an error
+/// Reads the file and all that it includes; a node of a cluster is called as its machine where nothing else is said. The configuration is good for use only if no diagnostic is an error
 /// ([`has_errors`]). Fails only where the path itself is no text.
 pub(crate) fn load(path: &Path) -> anyhow::Result<(Config, Vec<Diagnostic>)> {
     let text = path
         .to_str()
         .with_context(|| format!("the path {} is not UTF-8", path.display()))?;
-    Ok(lampwire_conf::check::one(text, &mut Files))
+    let (mut config, diagnostics) = lampwire_conf::check::one(text, &mut Files);
+    if let Some(cluster) = &mut config.cluster {
+        cluster.node.get_or_insert_with(identity::host_name);
+    }
+    Ok((config, diagnostics))
 }
 
 /// Whether a node must not start with what [`load`] found.

@@ -205,7 +205,8 @@ fn local_unicast(mut bytes: [u8; 6]) -> EntityId {
         .expect("six hex bytes with colons are an entity id")
 }
 
-fn host_name() -> String {
+/// What the machine is called.
+pub(crate) fn host_name() -> String {
     nix::unistd::gethostname()
         .ok()
         .and_then(|name| name.into_string().ok())

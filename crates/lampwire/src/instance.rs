@@ -13,6 +13,7 @@ use tokio::runtime;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::cluster::Bus;
 use crate::driver::tls::web::Acceptor;
 use crate::driver::{
     self, Clock, Driver, Handle, Marks, Mirror, StreamTransport, Tls, Transports, UdpTransport,
@@ -222,6 +223,15 @@ impl Instance {
                 ),
             }
         }
+        if let Some(cluster) = &self.config.cluster {
+            tracing::info!(
+                "cluster {}: node {:?} of site {}, over NATS at {}",
+                cluster.cluster,
+                cluster.node.as_deref().unwrap_or_default(),
+                cluster.site,
+                cluster.urls.join(", ")
+            );
+        }
         match self.http_address() {
             Some(address) => {
                 let scheme = self.listener.as_ref().map_or("http", Listener::scheme);
@@ -267,6 +277,12 @@ impl Instance {
             None => Keeper::off(),
         };
         let store = keeper.status();
+        let cluster = self.config.cluster.as_ref();
+        let bus = cluster.map(|settings| Bus::start(settings, self.identity.entity_id));
+        let bus = bus.transpose().map_err(|error| {
+            CannotBegin::node(format!("the system has no thread for the cluster: {error}"))
+        })?;
+        let bus_status = bus.as_ref().map(Bus::status);
         let mirror = self.config.lampwire.hep_server.map(|server| {
             Mirror::new(server, self.identity.entity_id).map_err(|error| {
                 CannotBegin::node(format!("hep_server={server} cannot be used: {error}"))
@@ -288,6 +304,7 @@ impl Instance {
             self.transports,
             mirror.transpose()?,
             keeper,
+            bus,
             &self.config,
             runtime::Handle::current(),
         );
@@ -303,6 +320,7 @@ impl Instance {
                 config: in_force.clone(),
                 reloader: reloader.clone(),
                 store,
+                bus: bus_status,
                 door: Door::new(clock),
                 started_at: clock.now().wall,
             });

@@ -4,6 +4,7 @@
 //! terminal. What a node decides, it decides in `lampwire-core`, which knows none of these.
 
 mod cli;
+mod cluster;
 mod configuration;
 mod current;
 mod demo;

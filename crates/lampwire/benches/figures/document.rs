@@ -202,9 +202,9 @@ const REPEAT: &str = "\n## Repeat it\n\n\
 Everything on this page, in 25 minutes on a machine that does nothing else, with Debian's `kamailio` and\n\
 `kamailio-presence-modules`, and an Asterisk 22 put there by `.ci/install-asterisks` (the latter needs root; what is missing is left out):\n\n\
 ```sh\n\
-cargo bench -p lampwire --bench figures -- --document docs/performance.md\n\
-cargo bench -p lampwire --bench figures -- --quick              # four minutes, fewer repetitions\n\
-cargo bench -p lampwire --bench figures -- --only cost          # one part: cost, growth, memory, rate, change, dump, hub, start, size\n\
+cargo bench --profile release -p lampwire --bench figures -- --document docs/performance.md\n\
+cargo bench --profile release -p lampwire --bench figures -- --quick              # four minutes, fewer repetitions\n\
+cargo bench --profile release -p lampwire --bench figures -- --only cost          # one part: cost, growth, memory, rate, change, dump, hub, start, size\n\
 ```\n\n\
 One's own server under load, from one's own place:\n\n\
 ```console\n\

@@ -1,6 +1,6 @@
 //! Every figure of Lampwire as a program, beside those of the others, measured in one run:
 //!
-//!     cargo bench -p lampwire --bench figures [-- [--quick] [--document docs/performance.md] [--only WORD]]
+//!     cargo bench --profile release -p lampwire --bench figures [-- [--quick] [--document docs/performance.md] [--only WORD]]
 //!
 //! `--document` writes the document with its plots beside what is printed. `--only` measures the parts whose name has the word in it. Asterisk and
 //! Kamailio are left out where they are not installed. It takes 25 minutes, with --quick four, and wants a machine that does nothing else.

@@ -37,6 +37,7 @@ pub(crate) use stream::StreamTransport;
 pub(crate) use tls::Tls;
 pub(crate) use udp::UdpTransport;
 
+use crate::cluster::{self, Bus};
 use crate::http::types;
 use crate::signals::stopped;
 use crate::store::Keeper;
@@ -54,6 +55,9 @@ const RECEIVE_BUDGET: usize = 64;
 
 /// The most things that happened to connections and are done at one wake-up, for the same reason.
 const HAPPENINGS_BUDGET: usize = 64;
+
+/// The most things that happened on the bus and are done at one wake-up, for the same reason: a bucket that is read has a million of them.
+const BUS_BUDGET: usize = 64;
 
 /// The most commands that are done at one wake-up, for the same reason.
 const COMMAND_BUDGET: usize = 16;
@@ -249,6 +253,8 @@ pub(crate) struct Driver {
     mirror: Option<Mirror>,
     /// Brings to the disk what survives a restart.
     keeper: Keeper,
+    /// The way to the other nodes of a cluster, where there is one.
+    bus: Option<Bus>,
     /// The transports' names, by number.
     names: Vec<String>,
     notices: Notices,
@@ -271,12 +277,14 @@ pub(crate) struct Transports {
 
 impl Driver {
     /// Takes the node and its bound sockets, and where connections are served. Nothing moves before [`Driver::run`].
+    #[expect(clippy::too_many_arguments, reason = "each of them once, at the start")]
     pub(crate) fn new(
         node: Node,
         clock: Clock,
         transports: Transports,
         mirror: Option<Mirror>,
         keeper: Keeper,
+        bus: Option<Bus>,
         config: &Config,
         workers: runtime::Handle,
     ) -> (Self, Handle) {
@@ -308,6 +316,7 @@ impl Driver {
             hub,
             mirror,
             keeper,
+            bus,
             names,
             notices: Notices::default(),
             unwatched_since: None,
@@ -367,6 +376,7 @@ impl Driver {
                     self.node.handle_answer(self.clock.now(), &query, answer);
                 }
                 happened = self.connections.next() => self.take(happened),
+                happened = happened_on(&mut self.bus) => self.take_of_bus(happened),
                 () = alarm.rings() => self.node.handle_timeout(self.clock.now()),
                 report = self.keeper.report() => self.keeper.take(&mut self.node, self.clock.now(), report),
                 () = stopped(&mut stop), if end.is_none() => {
@@ -379,6 +389,9 @@ impl Driver {
         }
         let clock = self.clock;
         self.keeper.close(&mut self.node, || clock.now()).await;
+        if let Some(bus) = self.bus {
+            bus.close().await;
+        }
         self.connections.end().await;
         self.hub.end();
         Ok(())
@@ -468,6 +481,29 @@ impl Driver {
                 let text = format!("a connection from {remote} is refused: {why}");
                 self.warn(now, transport, "connection-refused", &text);
             }
+        }
+    }
+
+    /// Tells the node what happened on the bus, and what else did, up to the budget.
+    fn take_of_bus(&mut self, first: cluster::Happened) {
+        let mut next = Some(first);
+        for _ in 0..BUS_BUDGET {
+            let Some(happened) = next else {
+                return;
+            };
+            self.tell_of_bus(&happened);
+            next = self.bus.as_mut().and_then(Bus::ready);
+        }
+        if let Some(happened) = next {
+            self.tell_of_bus(&happened);
+        }
+    }
+
+    fn tell_of_bus(&mut self, happened: &cluster::Happened) {
+        let now = self.clock.now();
+        match happened.input() {
+            Ok(input) => self.node.handle_bus(now, input),
+            Err(notice) => self.notices.log(now.at, notice),
         }
     }
 
@@ -569,6 +605,11 @@ impl Driver {
         }
         while let Some(query) = self.node.poll_query() {
             self.resolver.ask(query);
+        }
+        while let Some(command) = self.node.poll_bus() {
+            if let Some(refused) = self.bus.as_mut().and_then(|bus| bus.obey(command)) {
+                self.tell_of_bus(&refused);
+            }
         }
         while let Some(event) = self.node.poll_event() {
             self.tell(began, event);
@@ -699,6 +740,14 @@ impl Alarm {
         }
         self.sleep.as_mut().await;
         self.set = None;
+    }
+}
+
+/// Waits until something happens on the bus; for ever where there is none.
+async fn happened_on(bus: &mut Option<Bus>) -> cluster::Happened {
+    match bus {
+        Some(bus) => bus.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -16,9 +16,10 @@ pub(crate) async fn alive() -> Json<Value> {
 }
 
 /// GET /readyz: the node answers, so its configuration is in force, what was kept is loaded and its sockets are bound. Peers that are away are told and make no
-/// difference, nor does a store that cannot be written: a balancer that took the node out for them would make it worse.
+/// difference, nor does a store that cannot be written,
+/// or a cluster that cannot be reached: a balancer that took the node out for them would make it worse.
 #[utoipa::path(get, path = "/readyz", tag = "node", summary = "The configuration is in force and the sockets are bound",
-    responses((status = 200, description = "they are; peers that are away, and a store that cannot be written (`memory-only`), make no difference", body = Object)))]
+    responses((status = 200, description = "they are; peers that are away, a store that cannot be written (`memory-only`), and a cluster that cannot be reached (`down`), make no difference", body = Object)))]
 pub(crate) async fn ready(State(service): State<Service>) -> Result<Json<Readiness>, Problem> {
     // Nothing that takes longer the more there is to tell: whoever asks may do so as often as he likes.
     let peers = service.node.ask(|node, now| node.peer_counts(now)).await?;
@@ -27,5 +28,11 @@ pub(crate) async fn ready(State(service): State<Service>) -> Result<Json<Readine
         version: env!("CARGO_PKG_VERSION").to_owned(),
         peers: peers.into(),
         store: service.store.condition().as_str().to_owned(),
+        bus: match service.bus {
+            None => "off",
+            Some(bus) if bus.is_up() => "up",
+            Some(_) => "down",
+        }
+        .to_owned(),
     }))
 }

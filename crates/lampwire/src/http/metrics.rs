@@ -15,6 +15,7 @@ use lampwire_core::{
 use super::Service;
 use super::limits;
 use super::problem::Problem;
+use crate::cluster;
 use crate::driver::events::HubFigures;
 use crate::store;
 
@@ -77,6 +78,7 @@ pub(crate) async fn show(
         kept_out: service.door.counts(),
         hub: service.node.event_figures(),
         store: service.store.figures(),
+        bus: service.bus.as_ref().map(|bus| bus.figures()),
     };
     let open = headers
         .get(header::ACCEPT)
@@ -113,6 +115,8 @@ struct Figures {
     kept_out: BTreeMap<&'static str, u64>,
     hub: HubFigures,
     store: store::Figures,
+    /// Where the node is one of a cluster.
+    bus: Option<cluster::Figures>,
 }
 
 impl Figures {
@@ -128,6 +132,7 @@ impl Figures {
         self.peers(&mut page);
         self.http(&mut page);
         self.store(&mut page);
+        self.bus(&mut page);
         if open {
             page.text.push_str("# EOF\n");
         }
@@ -479,6 +484,109 @@ impl Figures {
             page.counter(name, help).put(&[], count);
         }
     }
+
+    fn bus(&self, page: &mut Page) {
+        type Of = fn(&cluster::Figures) -> u64;
+        let bus = self.bus.as_ref();
+        let gauges: [(&str, &str, Of); 4] = [
+            (
+                "lampwire_bus_up",
+                "1: there is a connection to NATS, and the own site's bucket is there.",
+                |it| u64::from(it.up),
+            ),
+            (
+                "lampwire_bus_in_flight_puts",
+                "Puts into the bucket that are on their way.",
+                |it| it.in_flight,
+            ),
+            (
+                "lampwire_bus_orders_waiting",
+                "What the node wants done at NATS and that waits for the connection.",
+                |it| it.orders_waiting,
+            ),
+            (
+                "lampwire_bus_happenings_waiting",
+                "What came from NATS and waits for the node.",
+                |it| it.happenings_waiting,
+            ),
+        ];
+        for (name, help, of) in gauges {
+            let mut family = page.gauge(name, help);
+            bus.iter().for_each(|it| family.put(&[], of(it)));
+        }
+        let counters: [(&str, &str, Of); 8] = [
+            (
+                "lampwire_bus_connections_total",
+                "Connections to NATS that were made.",
+                |it| it.connections,
+            ),
+            (
+                "lampwire_bus_losses_total",
+                "Connections to NATS that were lost.",
+                |it| it.losses,
+            ),
+            (
+                "lampwire_bus_failed_attempts_total",
+                "Attempts to connect to NATS of which nothing came.",
+                |it| it.attempts_failed,
+            ),
+            (
+                "lampwire_bus_readings_total",
+                "Readings of a bucket that began.",
+                |it| it.readings,
+            ),
+            (
+                "lampwire_bus_readings_ended_total",
+                "Readings of a bucket that failed or could not begin.",
+                |it| it.readings_ended,
+            ),
+            (
+                "lampwire_bus_records_total",
+                "Records that were read in buckets.",
+                |it| it.records,
+            ),
+            (
+                "lampwire_bus_sent_bytes_total",
+                "Bytes of all that was put into the bucket and said, with its subjects.",
+                |it| it.bytes_out,
+            ),
+            (
+                "lampwire_bus_received_bytes_total",
+                "Bytes of all that was read in buckets and heard, with its subjects.",
+                |it| it.bytes_in,
+            ),
+        ];
+        for (name, help, of) in counters {
+            let mut family = page.counter(name, help);
+            bus.iter().for_each(|it| family.put(&[], of(it)));
+        }
+        let mut family = page.counter(
+            "lampwire_bus_puts_total",
+            "Puts into the bucket, withdrawals and erasures, by what became of them.",
+        );
+        if let Some(figures) = bus {
+            for (result, count) in [
+                ("stored", figures.stored),
+                ("refused", figures.refused),
+                ("unanswered", figures.unanswered),
+            ] {
+                family.put(&[("result", result)], count);
+            }
+        }
+        let mut family = page.counter(
+            "lampwire_bus_messages_total",
+            "Messages that nobody keeps: said, heard, or left out where the connection was stuck.",
+        );
+        if let Some(figures) = bus {
+            for (what, count) in [
+                ("said", figures.said),
+                ("heard", figures.heard),
+                ("left-out", figures.unsaid),
+            ] {
+                family.put(&[("what", what)], count);
+            }
+        }
+    }
 }
 
 /// Milliseconds, told in seconds.
@@ -608,6 +716,7 @@ mod tests {
             kept_out: BTreeMap::new(),
             hub: HubFigures::default(),
             store: store::Figures::default(),
+            bus: None,
         };
         let text = figures.text(false);
         let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));

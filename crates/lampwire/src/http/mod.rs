@@ -51,6 +51,7 @@ use axum::routing::{get, post, put};
 
 use lampwire_core::WallTime;
 
+use crate::cluster;
 use crate::driver::Handle;
 use crate::reload::{InForce, Reloader};
 use crate::store::Status;
@@ -69,6 +70,8 @@ pub(crate) struct Service {
     pub(crate) reloader: Option<Arc<Reloader>>,
     /// How the store stands.
     pub(crate) store: Arc<Status>,
+    /// How the connection to NATS stands, where the node is one of a cluster.
+    pub(crate) bus: Option<Arc<cluster::Status>>,
     /// Who was kept out.
     pub(crate) door: Door,
     /// When the node began.

@@ -174,6 +174,8 @@ pub(crate) struct Readiness {
     pub(crate) peers: PeerCounts,
     /// Whether states survive a restart: `off`, `ok`, `memory-only`.
     pub(crate) store: String,
+    /// The connection to NATS: `off` where the node is of no cluster, `up`, `down`.
+    pub(crate) bus: String,
 }
 
 /// All peers.

@@ -5,15 +5,20 @@ pub(crate) mod notices;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Directive;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
 /// How much is logged where nothing is said about it.
 const DEFAULT_LEVEL: &str = "info";
+
+/// The library whose lines are left out unless they are asked for.
+const NATS_CLIENT: &str = "async_nats";
 
 /// The most lines that the demo's board keeps.
 const LINES_MAX: usize = 50;
@@ -107,8 +112,13 @@ fn filter(arguments: &LogArguments) -> anyhow::Result<EnvFilter> {
         (1, _) => "info,lampwire=debug",
         (_, _) => "debug,lampwire=trace",
     };
-    EnvFilter::builder().parse(directives).with_context(|| {
+    let filter = EnvFilter::builder().parse(directives).with_context(|| {
         format!("--log-level {directives:?} is none: give error, warn, info, debug, trace, off, or a filter as info,lampwire=debug")
+    })?;
+    // What the client of NATS has to say is said by the node, in its own words and not again and again.
+    Ok(match directives.contains(NATS_CLIENT) {
+        true => filter,
+        false => filter.add_directive(Directive::from_str(&format!("{NATS_CLIENT}=off"))?),
     })
 }
 
@@ -182,6 +192,16 @@ mod tests {
             log_level: Some("warn".to_owned()),
             log_format: Format::Text,
         };
-        assert_eq!(filter(&arguments).unwrap().to_string(), "warn");
+        let written = filter(&arguments).unwrap().to_string();
+        assert!(
+            written.contains("warn") && written.contains("async_nats=off"),
+            "{written}"
+        );
+        let arguments = LogArguments {
+            log_level: Some("info,async_nats=debug".to_owned()),
+            ..arguments
+        };
+        let written = filter(&arguments).unwrap().to_string();
+        assert!(!written.contains("off"), "{written}");
     }
 }

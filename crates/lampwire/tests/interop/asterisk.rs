@@ -101,7 +101,8 @@ pub(crate) fn find(release: Release) -> Result<PathBuf, String> {
     }
 }
 
-fn cache() -> PathBuf {
+/// Where what the tests run with is kept.
+pub(crate) fn cache() -> PathBuf {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     set("LAMPWIRE_CACHE").map_or_else(
         || PathBuf::from(set("HOME").unwrap_or("/root".into())).join(".cache/lampwire"),
@@ -228,6 +229,18 @@ impl Asterisk {
             .find(|line| line.split_whitespace().any(|word| word == device));
         let state = line.and_then(|line| line.split("State:").nth(1)?.split_whitespace().next());
         Ok(state.map(str::to_owned))
+    }
+
+    /// What `core show hints` says of all devices that have one.
+    pub(crate) fn hints(&mut self) -> Outcome<BTreeMap<String, String>> {
+        let shown = self.ami()?.command("core show hints")?.unwrap_or_default();
+        let line = |line: &str| {
+            let (device, rest) = line.split_once("State:")?;
+            let device = device.split_whitespace().last()?;
+            let state = rest.split_whitespace().next()?;
+            Some((device.to_owned(), state.to_owned()))
+        };
+        Ok(shown.lines().filter_map(line).collect())
     }
 
     /// The bodies of the requests that it was sent so far, as it logged them.

@@ -141,6 +141,11 @@ impl Process {
         self.child.try_wait().map_err(lab(&self.what))
     }
 
+    /// Sends it a signal of this name, as `kill` knows it.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(name, self.child.id());
+    }
+
     /// Asks it to end (SIGTERM) without waiting.
     pub(crate) fn terminate(&self) -> Outcome {
         signal("TERM", self.child.id());

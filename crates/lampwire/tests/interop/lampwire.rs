@@ -106,16 +106,55 @@ impl Lampwire {
         Ok(behind.fold(0, u64::saturating_add))
     }
 
+    /// How its connection to NATS stands: `up`, `down`, `off`.
+    pub(crate) fn bus(&self) -> Outcome<String> {
+        let (_, body) = self.get("/readyz")?;
+        Ok(body["bus"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Takes back what was set for a device.
+    pub(crate) fn unset_device(&self, device: &str) -> Outcome {
+        let path = format!("/api/v1/devices/{}", percent_encoded(device));
+        self.change("DELETE", &path, &Value::Null)
+    }
+
+    /// It does nothing any more, and its sockets stay open.
+    pub(crate) fn freeze(&self) {
+        if let Some(process) = &self.process {
+            process.signal("STOP");
+        }
+    }
+
+    /// It goes on.
+    pub(crate) fn thaw(&self) {
+        if let Some(process) = &self.process {
+            process.signal("CONT");
+        }
+    }
+
     fn change(&self, method: &str, path: &str, body: &Value) -> Outcome {
         let url = self.url(path);
+        let failed = |error| Failure::Expectation(format!("{method} {url}: {error}"));
         let request = match method {
             "PUT" => self.http.put(&url),
+            "DELETE" => {
+                return self.judge(method, &url, self.http.delete(&url).call().map_err(failed)?);
+            }
             _ => self.http.post(&url),
         };
-        let mut response = request
+        let response = request
             .header("content-type", "application/json")
             .send(body.to_string())
-            .map_err(|error| Failure::Expectation(format!("{method} {url}: {error}")))?;
+            .map_err(failed)?;
+        self.judge(method, &url, response)
+    }
+
+    fn judge(
+        &self,
+        method: &str,
+        url: &str,
+        mut response: ureq::http::Response<ureq::Body>,
+    ) -> Outcome {
         let status = response.status().as_u16();
         if (200..300).contains(&status) {
             return Ok(());

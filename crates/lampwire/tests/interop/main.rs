@@ -5,11 +5,12 @@
 //! case must fail. `docs/lab.md` tells how to run them.
 //!
 //! Environment:
-//! - LAMPWIRE_CACHE: where `.ci/install-asterisks` has put the Asterisks (~/.cache/lampwire)
-//! - LAMPWIRE_REQUIRE: comma list; `asterisk22` and `asterisk16` in it make it a failure that one is missing
+//! - LAMPWIRE_CACHE: where `.ci/install-asterisks` has put the Asterisks, and `.ci/install-nats` nats-server (~/.cache/lampwire)
+//! - LAMPWIRE_REQUIRE: comma list; `asterisk22`, `asterisk16` and `nats` in it make it a failure that one is missing
 //! - LAMPWIRE_SUBJECT: comma list of lampwire, asterisk22, asterisk16, sleep instead of the usual three
 //! - LAMPWIRE_INTEROP_REPORT: a file to write the table of results to, relative to the workspace
 //! - LAMPWIRE_FIGURES: a file to write measured speeds to, relative to the workspace; without it nothing is measured
+//! - LAMPWIRE_NATS: another nats-server than the one that was fetched
 //! - LAMPWIRE_BINARY: another program to test than the one just built
 
 #![allow(clippy::unwrap_used)]
@@ -24,6 +25,7 @@ mod certificates;
     reason = "the other tests have it too, and need other parts"
 )]
 mod chromium;
+mod cluster;
 mod exchanges;
 mod figures;
 #[path = "../it/harness.rs"]
@@ -33,6 +35,7 @@ mod hub;
 mod instance;
 mod lampwire;
 mod manager;
+mod nats;
 mod page;
 mod plans;
 mod relation;
@@ -109,6 +112,7 @@ fn main() -> ExitCode {
     trials.extend(plans::trials(&lab, trials.len()));
     trials.extend(manager::trials(&lab, trials.len()));
     trials.extend(hub::trials(&lab, trials.len()));
+    trials.extend(cluster::trials(&lab, trials.len()));
     trials.extend(required(&missing));
     trials.extend(figures::trials(&lab));
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::asterisk::Release;
 use crate::cases::CASES;
+use crate::cluster::RightAfter;
 use crate::subject::Subject;
 
 /// How one case ended.
@@ -31,6 +32,8 @@ pub(crate) struct Report {
     versions: Mutex<BTreeMap<String, String>>,
     /// Of more than two nodes: by kind and case, what it shows and how it ended with each set of Asterisks.
     several: Mutex<BTreeMap<(&'static str, &'static str), Several>>,
+    /// Of nodes of a cluster, with what each case shows, and how long it took after each fault until all was right.
+    clustered: Mutex<BTreeMap<(&'static str, &'static str), (Verdict, RightAfter)>>,
 }
 
 /// A case of more than two nodes.
@@ -89,6 +92,18 @@ impl Report {
         }
     }
 
+    /// A trial of a cluster's nodes has ended.
+    pub(crate) fn add_clustered(
+        &self,
+        names: (&'static str, &'static str),
+        verdict: Verdict,
+        right_after: RightAfter,
+    ) {
+        if let Ok(mut clustered) = self.clustered.lock() {
+            clustered.insert(names, (verdict, right_after));
+        }
+    }
+
     /// A node has told its version.
     pub(crate) fn add_version(&self, program: &str, version: &str) {
         if let Ok(mut versions) = self.versions.lock() {
@@ -129,8 +144,15 @@ impl Report {
         let behind = managed
             .values()
             .flat_map(|of_case| of_case.values().map(|(verdict, _)| verdict));
+        let clustered = self.clustered.lock().map_err(|_| std::fmt::Error)?;
+        let of_clusters = clustered.values().map(|(verdict, _)| verdict);
         let of_several = several.values().flat_map(|it| it.verdicts.values());
-        let all: Vec<&Verdict> = verdicts.values().chain(behind).chain(of_several).collect();
+        let all: Vec<&Verdict> = verdicts
+            .values()
+            .chain(behind)
+            .chain(of_several)
+            .chain(of_clusters)
+            .collect();
         let passed = all.iter().filter(|verdict| verdict.passed).count();
         write!(out, "Run of {now}: {passed} of {} passed. ", all.len())?;
         if partial {
@@ -173,7 +195,8 @@ impl Report {
             writeln!(out)?;
         }
         print_managed(out, &managed)?;
-        print_several(out, &several)
+        print_several(out, &several)?;
+        print_clustered(out, &clustered)
     }
 }
 
@@ -241,6 +264,35 @@ fn print_several(
             write!(out, " {cell} |")?;
         }
         writeln!(out)?;
+    }
+    Ok(())
+}
+
+/// Nodes of a cluster.
+fn print_clustered(
+    out: &mut String,
+    clustered: &BTreeMap<(&'static str, &'static str), (Verdict, RightAfter)>,
+) -> std::fmt::Result {
+    if clustered.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "\n## Several Lampwires as one, over NATS\n\nThree Lampwires, three nats-servers that keep the bucket, and three Asterisks (22, 16, 22): the first is \
+         attached to the first two Lampwires, the second to the last two, the third to the last one. States change during each fault, and it ends when every \
+         Asterisk that can be reached shows the right devices, hints and mailbox; the time is counted from there to there.\n"
+    )?;
+    writeln!(
+        out,
+        "| case | what it shows | result | right after |\n|---|---|---|---|"
+    )?;
+    for ((case, shows), (verdict, right_after)) in clustered {
+        let times = right_after
+            .iter()
+            .map(|(fault, after)| format!("{fault}: {:.1} s", after.as_secs_f32()));
+        let times = times.collect::<Vec<_>>().join("; ");
+        let result = cell(Subject::Lampwire, verdict);
+        writeln!(out, "| {case} | {shows} | {result} | {times} |")?;
     }
     Ok(())
 }

@@ -51,6 +51,8 @@ pub(crate) struct Tls {
     /// How servers, and how clients are checked.
     servers: Arc<Rules>,
     clients: Arc<Rules>,
+    /// The option that says which server is meant.
+    pub(crate) named_by: &'static str,
 }
 
 impl Tls {
@@ -129,6 +131,7 @@ impl Tls {
         Ok(Self {
             servers: rules(tls.verify_server, true, None),
             clients: rules(tls.verify_client, tls.require_client_cert, as_client),
+            named_by: "server_uri=",
             provider,
             versions,
             identity: identity.map(|identity: CertifiedKey| Arc::new(identity.into())),
@@ -145,7 +148,7 @@ impl Tls {
         let expected = server_name.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(expected.to_owned())
             .map_err(|_| format!("{expected:?} cannot be the name in a certificate"))?;
-        let verifier = Arc::new(Verifier::new(&self.servers, Some(expected)));
+        let verifier = Arc::new(Verifier::new(&self.servers, Some(expected), self.named_by));
         let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&self.versions)
             .map_err(|error| error.to_string())?
@@ -170,7 +173,7 @@ impl Tls {
             .identity
             .as_ref()
             .ok_or("this transport has no certificate: set cert_file=")?;
-        let verifier = Arc::new(Verifier::new(&self.clients, None));
+        let verifier = Arc::new(Verifier::new(&self.clients, None, self.named_by));
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&self.versions)
             .map_err(|error| error.to_string())?

@@ -63,15 +63,18 @@ pub(super) struct Verifier {
     rules: Arc<Rules>,
     /// Whom the certificate must name; `None`: anybody whom an authority has signed.
     expected: Option<String>,
+    /// The option that says so.
+    named_by: &'static str,
     /// Why it was refused.
     why: Mutex<Option<String>>,
 }
 
 impl Verifier {
-    pub(super) fn new(rules: &Arc<Rules>, expected: Option<&str>) -> Self {
+    pub(super) fn new(rules: &Arc<Rules>, expected: Option<&str>, named_by: &'static str) -> Self {
         Self {
             rules: Arc::clone(rules),
             expected: expected.map(str::to_owned),
+            named_by,
             why: Mutex::new(None),
         }
     }
@@ -124,9 +127,12 @@ impl Verifier {
             Some(expected) if !names.are_of(expected, self.rules.wildcards) => {
                 let wildcard = names.are_of(expected, true);
                 let advice = if wildcard {
-                    "set allow_wildcard_certs=yes"
+                    "set allow_wildcard_certs=yes".to_owned()
                 } else {
-                    "let server_uri= name the peer as its certificate does, or give the peer one with that name"
+                    format!(
+                        "let {} name the peer as its certificate does, or give the peer one with that name",
+                        self.named_by
+                    )
                 };
                 refuse(
                     CertificateError::NotValidForName.into(),
