@@ -34,6 +34,9 @@ mod lampwire;
 #[path = "../../tests/interop/figures.rs"]
 mod line;
 #[allow(dead_code)]
+#[path = "../../tests/interop/nats.rs"]
+mod nats;
+#[allow(dead_code)]
 #[path = "../../tests/interop/relation.rs"]
 mod relation;
 #[allow(dead_code)]
@@ -76,6 +79,9 @@ pub(crate) struct Scale {
     held: u64,
     /// Rates of the curve of latencies.
     rates: &'static [u64],
+    /// Changes that go through a cluster in one run, and states that a node finds there when it joins.
+    burst: usize,
+    joins: &'static [usize],
     /// Whether the curves are measured that take minutes.
     curves: bool,
 }
@@ -91,6 +97,8 @@ const FULL: Scale = Scale {
         100, 1_000, 2_000, 5_000, 10_000, 15_000, 20_000, 25_000, 30_000, 35_000, 40_000, 50_000,
         60_000, 80_000, 100_000,
     ],
+    burst: 50_000,
+    joins: &[100_000, 1_000_000],
     curves: true,
 };
 
@@ -102,6 +110,8 @@ const QUICK: Scale = Scale {
     seconds: 2,
     held: 10,
     rates: &[100, 5_000, 20_000, 30_000, 50_000],
+    burst: 10_000,
+    joins: &[20_000],
     curves: false,
 };
 
@@ -129,7 +139,7 @@ fn main() {
     }
     let lab = Lab { found, block: 95 };
     let began = Instant::now();
-    let mut report = Report::new(quick, document::machine(&lab));
+    let mut report = Report::new(quick, only == "cluster", document::machine(&lab));
     for (name, measure) in measures::ALL {
         if name.contains(&only) {
             let begin = Instant::now();
