@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::change::{Put, WARM, events, latencies};
-use super::relation;
+use super::rate::bench_from;
+use super::{relation, taking};
 use crate::common::{self, Node, body, wait_for};
 use crate::nats::{self, NatsServer};
 use crate::report::{Report, Sample, Target};
@@ -26,6 +27,10 @@ const AT_ONCE: usize = 1_000;
 const LOOK: Duration = Duration::from_millis(10);
 /// How long the longest of this may take.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// Changes a second of a steady load: a million devices with ten an hour each.
+const RATE: u64 = 2_778;
+/// Publications of that load.
+const LANES: u64 = 200;
 /// Peers that nothing is told.
 const FILTERED: usize = 100;
 /// Runs of what takes long.
@@ -37,6 +42,8 @@ enum Way {
     /// A bucket of so many replicas, on as many nats-servers.
     Nats(u8),
     Sip,
+    /// The first tells the others by SIP, and is in a cluster too, whose nats-server does nothing.
+    Hung,
 }
 
 /// Nodes, and what is between them.
@@ -74,9 +81,7 @@ impl World {
             servers: Vec::new(),
             server_ids: Vec::new(),
         };
-        if let Way::Nats(replicas) = way {
-            world.start_servers(program, replicas);
-        }
+        world.start_servers(program, way.servers());
         for index in 0..count {
             let node = world.node(index);
             world.nodes.push(node);
@@ -87,6 +92,9 @@ impl World {
             wait_for("nodes that hear each other", LOOK, || {
                 node.get("/api/v1/devices/Custom:first0").is_some()
             });
+        }
+        if way == Way::Hung {
+            world.servers.iter().for_each(NatsServer::freeze);
         }
         world
     }
@@ -111,34 +119,43 @@ impl World {
         format!("127.95.{}.{}", self.net, index + 1)
     }
 
+    /// Where a peer of the first node sends from.
+    fn load(&self) -> String {
+        format!("127.95.{}.201", self.net)
+    }
+
     fn server(&self, index: usize) -> String {
         format!("127.95.{}.{}", self.net, index + 101)
     }
 
     /// Starts a node, with nothing in mind.
     fn node(&self, index: usize) -> Node {
-        let sections = match self.way {
-            Way::Nats(replicas) => format!(
+        let mut sections = String::new();
+        if matches!(self.way, Way::Nats(_)) || (self.way == Way::Hung && index == A) {
+            let replicas = self.way.servers();
+            sections = format!(
                 "[figures]\ntype=cluster\nnode=n{index}\nrank={}\nreplicas={replicas}\nurl=nats://{}:{}\n",
                 index + 1,
                 self.server(index % usize::from(replicas)),
                 nats::PORT
-            ),
+            );
+        }
+        if !matches!(self.way, Way::Nats(_)) {
             // The first one tells all others.
-            Way::Sip => {
-                let others = match (index, self.count) {
-                    (A, 1) => LATE..=LATE,
-                    (A, count) => 1..=count - 1,
-                    _ => A..=A,
-                };
-                let relations = others.map(|other| {
-                    let (at, own, other) =
-                        (self.host(other), format!("n{index}"), format!("n{other}"));
-                    relation(&own, &other, &at, &at, "")
-                });
-                relations.collect()
+            let others = match (index, self.count) {
+                (A, 1) => LATE..=LATE,
+                (A, count) => 1..=count - 1,
+                _ => A..=A,
+            };
+            for other in others {
+                let at = self.host(other);
+                let (own, other) = (format!("n{index}"), format!("n{other}"));
+                sections.push_str(&relation(&own, &other, &at, &at, ""));
             }
-        };
+        }
+        if index == A {
+            sections.push_str(&taking("load", &self.load()));
+        }
         let own = format!(
             "entity_id=02:00:00:00:00:0{}\nstate_dir=\nrelay=yes",
             index + 1
@@ -159,7 +176,7 @@ impl World {
     fn arrived(&self, node: &Node) -> u64 {
         node.metric(match self.way {
             Way::Nats(_) => "lampwire_bus_records_total",
-            Way::Sip => "lampwire_states_received_total{result=\"changed\"}",
+            Way::Sip | Way::Hung => "lampwire_states_received_total{result=\"changed\"}",
         })
     }
 
@@ -171,17 +188,12 @@ impl World {
         };
         let states: Vec<(usize, &str)> = (0..changes).map(|it| (100_000 + it, state)).collect();
         let wanted = [B, C].map(|it| self.arrived(&self.nodes[it]) + changes as u64);
-        let cpu = || {
-            let of = |id: u32| process::cpu(id).as_secs_f64();
-            let of_servers = self.server_ids.iter().map(|id| of(*id)).sum::<f64>();
-            [of(self.nodes[A].id()), of(self.nodes[C].id()), of_servers]
-        };
         let bytes = || {
             let (sent, _) = tcp(self.nodes[A].id());
             let (_, received) = tcp(self.nodes[C].id());
             [sent, received]
         };
-        let (cpu_before, bytes_before) = (cpu(), bytes());
+        let (cpu_before, bytes_before) = (self.cpu(), bytes());
         let begin = Instant::now();
         self.set("PJSIP/", &states);
         let here = |index: usize, wanted: u64| {
@@ -191,7 +203,7 @@ impl World {
         let took = begin.elapsed().as_secs_f64();
         here(C, wanted[1]);
         let each = |now: f64, before: f64| (now - before) / changes as f64;
-        let (cpu_now, bytes_now) = (cpu(), bytes());
+        let (cpu_now, bytes_now) = (self.cpu(), bytes());
         let mut run = Run {
             per_second: changes as f64 / took,
             cpu: [0.0; 3],
@@ -205,13 +217,41 @@ impl World {
         }
         run
     }
+
+    /// Seconds that were used at the first node, at the one that only keeps what it hears, and at all nats-servers.
+    fn cpu(&self) -> [f64; 3] {
+        let of = |id: u32| process::cpu(id).as_secs_f64();
+        let of_servers = self.server_ids.iter().map(|id| of(*id)).sum::<f64>();
+        [of(self.nodes[A].id()), of(self.nodes[C].id()), of_servers]
+    }
+
+    /// A peer of the first node changes states at a steady rate: what each change costs there, in microseconds.
+    fn paced(&self, seconds: u64) -> [f64; 3] {
+        let target = format!("sip:load@{}", self.host(A));
+        let (cpu_before, before) = (self.cpu(), self.arrived(&self.nodes[C]));
+        let told = bench_from(&self.load(), &target, RATE, seconds, LANES);
+        assert!(told.is_some(), "the load found no answer");
+        let changes = self.arrived(&self.nodes[C]) - before;
+        let now = self.cpu();
+        [0, 1, 2].map(|index: usize| (now[index] - cpu_before[index]) * 1e6 / changes as f64)
+    }
 }
 
 impl Way {
+    /// How many nats-servers there are.
+    fn servers(self) -> u8 {
+        match self {
+            Self::Nats(replicas) => replicas,
+            Self::Hung => 1,
+            Self::Sip => 0,
+        }
+    }
+
     fn told(self) -> String {
         match self {
             Self::Nats(replicas) => format!("over NATS, R{replicas}"),
             Self::Sip => "by SIP".to_owned(),
+            Self::Hung => "by SIP, the nats-server of A hangs".to_owned(),
         }
     }
 }
@@ -240,23 +280,30 @@ fn changes(program: &Path, scale: &Scale, report: &mut Report) {
     let worlds = [
         World::start(program, "r1", 8, Way::Nats(1), NODES),
         World::start(program, "r3", 9, Way::Nats(3), NODES),
+        World::start(program, "hung", 14, Way::Hung, NODES),
         World::start(program, "sip", 10, Way::Sip, NODES),
     ];
-    let mut medians = [const { Sample(Vec::new()) }; 3];
-    let mut tails = [const { Sample(Vec::new()) }; 3];
+    let mut medians = [const { Sample(Vec::new()) }; 4];
+    let mut tails = [const { Sample(Vec::new()) }; 4];
+    let mut streams = worlds.each_ref().map(|world| {
+        let seen = events(&world.host(B));
+        wait_for("a stream of events", LOOK, || {
+            world.nodes[B].metric("lampwire_event_streams") > 0
+        });
+        (seen, Put::new(&world.host(A)))
+    });
     // In turn, so that what disturbs the machine disturbs all.
     for turn in 0..scale.runs {
-        for (index, world) in worlds.iter().enumerate() {
-            let seen = events(&world.host(B));
-            let mut put = Put::new(&world.host(A));
+        for (index, (seen, put)) in streams.iter_mut().enumerate() {
             let first = turn * (scale.changes + WARM);
             let (median, tail) =
-                latencies((1, scale.changes), first, &seen, |device| put.set(device));
+                latencies((1, scale.changes), first, seen, |device| put.set(device));
             medians[index].0.extend(median.0);
             tails[index].0.extend(tail.0);
         }
     }
-    let mut runs = [const { Vec::new() }; 3];
+    drop(streams);
+    let mut runs = [const { Vec::new() }; 4];
     for turn in 0..=scale.runs {
         for (index, world) in worlds.iter().enumerate() {
             let run = world.run(turn, scale.burst);
@@ -266,8 +313,20 @@ fn changes(program: &Path, scale: &Scale, report: &mut Report) {
             }
         }
     }
+    let mut paced = [const { Vec::new() }; 4];
+    for turn in 0..=scale.runs {
+        for (index, world) in worlds.iter().enumerate() {
+            let costs = world.paced(scale.seconds);
+            if turn > 0 {
+                paced[index].push(costs);
+            }
+        }
+    }
+    let at = |place: usize| {
+        [0, 1, 2, 3].map(|index: usize| Sample(paced[index].iter().map(|it| it[place]).collect()))
+    };
     let of = |of: fn(&Run) -> f64| {
-        [0, 1, 2].map(|index: usize| Sample(runs[index].iter().map(of).collect()))
+        [0, 1, 2, 3].map(|index: usize| Sample(runs[index].iter().map(of).collect()))
     };
     let rows = [
         (
@@ -295,9 +354,16 @@ fn changes(program: &Path, scale: &Scale, report: &mut Report) {
             "us",
             of(|run| run.cpu[1]),
         ),
+        (
+            "CPU of a change that a peer publishes, 2,778 a second, at the node that takes it in",
+            "us",
+            at(0),
+        ),
+        ("the same at a node that has nobody to tell", "us", at(1)),
     ];
-    for (figure, unit, [of_one, of_three, of_sip]) in rows {
-        for (way, sample) in [(worlds[0].way, of_one), (worlds[1].way, of_three)] {
+    for (figure, unit, [of_one, of_three, of_hung, of_sip]) in rows {
+        for (world, sample) in worlds.iter().zip([of_one, of_three, of_hung]) {
+            let way = world.way;
             let beside = Some(("by SIP", &of_sip));
             let figure = format!("{}: {figure}", way.told());
             report.row(figure, unit, &sample, vec![(beside, Target::None)]);
@@ -305,10 +371,11 @@ fn changes(program: &Path, scale: &Scale, report: &mut Report) {
     }
     let rows = [
         (
-            "CPU of a change at all nats-servers together, two readers",
+            "CPU of a change at all nats-servers together, three readers",
             "us",
             of(|run| run.cpu[2]),
         ),
+        ("the same at 2,778 changes a second", "us", at(2)),
         (
             "bytes of a change that the node sends where it is set",
             "bytes",
@@ -320,7 +387,7 @@ fn changes(program: &Path, scale: &Scale, report: &mut Report) {
             of(|run| run.bytes[1]),
         ),
     ];
-    for (figure, unit, [of_one, of_three, _]) in rows {
+    for (figure, unit, [of_one, of_three, ..]) in rows {
         for (way, sample) in [(worlds[0].way, of_one), (worlds[1].way, of_three)] {
             let figure = format!("{}: {figure}", way.told());
             report.row(figure, unit, &sample, vec![(None, Target::None)]);
@@ -346,8 +413,8 @@ fn withheld(scale: &Scale, report: &mut Report) {
     };
     let nodes = [
         node(1, |_| None),
-        node(2, |_| Some("^SIP/floor".to_owned())),
-        node(3, |peer| Some(format!("^SIP/floor{peer}-"))),
+        node(2, |_| Some("^PJSIP/9".to_owned())),
+        node(3, |peer| Some(format!("^PJSIP/9{peer}"))),
     ];
     let mut samples = [const { Sample(Vec::new()) }; 3];
     for turn in 0..=scale.runs {
@@ -457,7 +524,7 @@ fn join(world: &World, states: usize) -> (f64, f64) {
         let status: Value = serde_json::from_str(&status).unwrap_or_default();
         let is_in = match world.way {
             Way::Nats(_) => status["cluster"]["stage"] == "joined",
-            Way::Sip => true,
+            Way::Sip | Way::Hung => true,
         };
         is_in && status["states"].as_u64() == Some(states as u64)
     });
