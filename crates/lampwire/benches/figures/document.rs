@@ -141,7 +141,6 @@ fn text(report: &Report) -> String {
     }
     machine_told(report, &mut out);
     out.push_str(METHOD);
-    out.push_str(METHOD_OF_CLUSTER);
     for note in &report.notes {
         let _ = writeln!(out, "- {note}");
     }
@@ -155,7 +154,7 @@ fn text_of_cluster(report: &Report) -> String {
     let mut out = String::from(
         "# Figures of a cluster\n\n\
          What it costs that nodes are one over NATS (`type=cluster`), and how fast it is, beside the same nodes related by SIP in the same minutes on the same\n\
-         machine. This page is written by the run itself: no figure is put right by hand. What it comes to for many servers stands in [Scale](scale.md).\n\n",
+         machine. This page is written by the run itself: no figure is put right by hand. What it comes to for many servers stands in [A large cluster](scale.md).\n\n",
     );
     if report.quick {
         out.push_str("This was a quick run: fewer repetitions, and fewer states.\n\n");
@@ -260,10 +259,10 @@ Everything on this page, in 25 minutes on a machine that does nothing else, with
 ```sh\n\
 cargo bench --profile release -p lampwire --bench figures -- --document docs/performance.md\n\
 cargo bench --profile release -p lampwire --bench figures -- --quick              # four minutes, fewer repetitions\n\
-cargo bench --profile release -p lampwire --bench figures -- --only cost          # one part: cost, growth, memory, rate, change, dump, hub, start, size, cluster\n\
+cargo bench --profile release -p lampwire --bench figures -- --only cost          # one part: cost, growth, memory, rate, change, dump, hub, start, size\n\
 ```\n\n\
 One's own server under load, from one's own place:\n\n\
 ```console\n\
 $ lampwire bench publish --to sip:bench@192.0.2.10 --rate 1000 --duration 30\n\
 ```\n\n\
-What a flood of strangers does, what a hub costs and what the store writes have benches of their own: `--bench flood`, `hub`, `store`, `restart`.\n";
+What a flood of strangers does, what a hub costs and what the store writes have benches of their own: `--bench flood`, `hub`, `store`, `restart`.\nWhat nodes cost that are one over NATS stands in [Figures of a cluster](cluster-figures.md).\n";
