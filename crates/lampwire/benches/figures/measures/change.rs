@@ -64,7 +64,7 @@ pub(crate) fn change(lab: &Lab, scale: &Scale, report: &mut Report) {
         b.get("/api/v1/devices/Custom:first").is_some()
     });
     let (medians, tails) = latencies((scale.runs, scale.changes), 0, &seen, |device| {
-        put.set(device)
+        put.set(device);
     });
     let none = (Sample::default(), Sample::default());
     let of_asterisks = asterisks(lab, scale).unwrap_or(none);
