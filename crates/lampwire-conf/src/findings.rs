@@ -517,6 +517,12 @@ pub const GROUPS: &[Group] = &[
                 "set `http_token`",
             ),
             warning(
+                "cluster-even-replicas",
+                "the bucket of a cluster is kept by an even number of servers",
+                "more than half of them must be there for it to take anything: of two both, of four three",
+                "set `replicas` to 1, 3 or 5",
+            ),
+            warning(
                 "cluster-no-tls",
                 "a section of type=cluster names a server on another machine, without TLS",
                 "states and credentials may go over the wire as they are; a server that insists on TLS gets it all the same",
@@ -784,6 +790,36 @@ pub const GROUPS: &[Group] = &[
                 "rules of the user in the Asterisk's manager.conf keep our address out",
                 "the login is refused, and the Asterisk is not read",
                 "permit the address behind the lines that deny it",
+            ),
+            warning(
+                "cluster-bucket-differs",
+                "two nodes of one site want their bucket otherwise",
+                "it is as the first of them made it, and each other one says in its log what is not as it wants it",
+                "let all nodes of a site have the same `replicas`, `storage` and `max_bytes`",
+            ),
+            warning(
+                "cluster-domain-differs",
+                "two nodes of one site name different JetStream domains",
+                "each keeps a bucket of its own there, and others read only one of the two",
+                "let all nodes of a site have the same `domain`",
+            ),
+            warning(
+                "cluster-node-twice",
+                "two nodes of a cluster have the same name",
+                "nothing: they are told apart by their entity ids; whoever reads listings and logs cannot",
+                "give each its own `node`",
+            ),
+            warning(
+                "cluster-wide-differs",
+                "a server is attached to two nodes of a site that tell other sites different states",
+                "what other sites hear of it changes with the node that is its home",
+                "let all nodes of a site have the same `wide_device_state_filter` and `wide_mailbox_state_filter`",
+            ),
+            warning(
+                "cluster-without-domain",
+                "one site of a cluster has no JetStream domain, and another has one",
+                "whoever is in a domain looks for the bucket of that site at its own servers, and does not find it",
+                "give each site a `domain`, the one that stands in its servers' configuration",
             ),
             error(
                 "credentials-differ",

@@ -134,6 +134,9 @@ fn reference() -> String {
     text
 }
 
+/// A node on the machine of its NATS server.
+const CLUSTER: &str = "url=nats://127.0.0.1\n";
+
 /// What the examples are about: an office whose exchange is complete. Each section, with the line that is tried in its place.
 fn office(of: &str, line: &str) -> String {
     let mut text = String::new();
@@ -176,7 +179,14 @@ fn office(of: &str, line: &str) -> String {
             "door",
             "token=door-token\ndevice_state_filter=^Custom:door\n",
         ),
+        ("cluster", "cluster", CLUSTER),
     ] {
+        // A cluster wants a hub, and the office is none.
+        let body = match (kind, of) {
+            ("lampwire", "cluster") => "state_dir=\nhttp_token=s3cret\nrelay=yes\n",
+            ("cluster", of) if of != "cluster" => continue,
+            _ => body,
+        };
         let line = if kind == of { line } else { "" };
         // The last one of what stands there twice would count, with a warning.
         let is_there = |option: &str| line.lines().any(|it| it.starts_with(option));
@@ -201,11 +211,18 @@ fn beside(section: &str, option: &str) -> &'static str {
         ("auth", "password_digest") => "auth_type=digest\npassword=\n",
         ("outbound-publish", "@mailbox_state_filter") => "event=asterisk-mwi\n",
         ("asterisk-publication", "mailbox_state_filter") => "mailbox_state=yes\n",
+        // Both ways it has no way back, which is warned of.
+        ("rewrite", "state") => "direction=in\n",
         ("ami", "sink") => "device_state_filter=^PJSIP/\n",
         (
             "transport",
             "tcp_keepalive_idle_time" | "tcp_keepalive_interval_time" | "tcp_keepalive_probe_count",
         ) => "protocol=tcp\ntcp_keepalive_enable=yes\n",
+        ("cluster", "url") => "tls=yes\nusername=hub1\npassword=hub1-to-nats\n",
+        ("cluster", "username") => "password=hub1-to-nats\n",
+        ("cluster", "password") => "username=hub1\n",
+        ("cluster", "cert_file") => "priv_key_file=/etc/lampwire/nats.key\n",
+        ("cluster", "priv_key_file") => "cert_file=/etc/lampwire/nats.pem\n",
         ("lampwire", "http_key") => "http_cert=/etc/lampwire/http.pem\n",
         ("transport", "external_signaling_port" | "local_net") => {
             "external_signaling_address=198.51.100.7\n"
@@ -240,6 +257,15 @@ fn every_option_has_an_example_that_can_be_loaded() {
             ("/etc/lampwire/http.token", "s3cret\n"),
             ("/etc/lampwire/ami.secret", "s3cret\n"),
             ("/etc/lampwire/door.token", "another\n"),
+            ("/etc/lampwire/nats.secret", "s3cret\n"),
+            (
+                "/etc/lampwire/nats.nkey",
+                "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY\n",
+            ),
+            (
+                "/etc/lampwire/nats.creds",
+                "-----BEGIN NATS USER JWT-----\n",
+            ),
         ]);
         check::one("lampwire.conf", &mut source)
     };

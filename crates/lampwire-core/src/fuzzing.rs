@@ -1,4 +1,6 @@
-//! What the fuzz target of the whole node and the replay of its corpus run. Not part of the interface.
+//! What the fuzz targets of the whole node and the replay of their corpora run. Not part of the interface.
+
+mod cluster;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,6 +10,7 @@ use std::time::Duration;
 use lampwire_conf::{Config, MapSource, load};
 use lampwire_sip::{DeviceState, Message, StartLine};
 
+pub use self::cluster::cluster;
 use crate::io::{Answer, Records, SrvRecord};
 use crate::{Certificate, FlowCommand, FlowId, Node, Now, Setup, Time, TransportId, WallTime};
 
@@ -15,7 +18,7 @@ use crate::{Certificate, FlowCommand, FlowId, Node, Now, Setup, Time, TransportI
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, for the replay.
-pub const TARGETS: [Target; 1] = [("node", node)];
+pub const TARGETS: [Target; 2] = [("node", node), ("cluster", cluster)];
 
 /// A hub with an honest peer, the victim, and two others of which anything may come.
 const CONFIG: &str = "\

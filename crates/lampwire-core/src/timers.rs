@@ -109,13 +109,15 @@ impl Timers {
 
     /// Wakes for `timer` at `at`, unless a wish for it stands already.
     pub(crate) fn set_if_unset(&mut self, timer: Timer, at: Time) {
-        if self
-            .slots
-            .get(&timer)
-            .is_none_or(|slot| slot.wanted.is_none())
-        {
+        if !self.is_set(timer) {
             self.set(timer, at);
         }
+    }
+
+    /// Whether something is to happen for this reason.
+    pub(crate) fn is_set(&self, timer: Timer) -> bool {
+        let slot = self.slots.get(&timer);
+        slot.is_some_and(|slot| slot.wanted.is_some())
     }
 
     /// Takes the wish for `timer` back.

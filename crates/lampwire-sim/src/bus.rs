@@ -146,6 +146,8 @@ pub struct Bus {
     pub said: u64,
     /// Pairs of sites that cannot reach each other.
     cut: BTreeSet<(String, String)>,
+    /// What is stored is printed.
+    pub(crate) trace: bool,
     dice: Dice,
 }
 
@@ -163,6 +165,7 @@ impl Bus {
             read: 0,
             said: 0,
             cut: BTreeSet::new(),
+            trace: false,
             dice,
         }
     }
@@ -254,7 +257,7 @@ impl Bus {
 
     /// The servers of a site lose what they kept.
     pub fn wipe(&mut self, now: Time, site: &str) {
-        if std::env::var_os("LAMPWIRE_SIM_WIRE").is_some() {
+        if self.trace {
             println!("{now:?} bucket {site} wiped");
         }
         if let Some(bucket) = self.buckets.get_mut(site) {
@@ -554,7 +557,7 @@ impl Bus {
             return self.send(back, member, Parcel::Stored { number, result });
         }
         let at = self.bucket(own).put(key, value.clone());
-        if std::env::var_os("LAMPWIRE_SIM_LOG").is_some() && !key.ends_with(".n") {
+        if self.trace && !key.ends_with(".n") {
             let text = value.as_deref().map(String::from_utf8_lossy);
             println!("{now:?} put by {member} at {at}: {key} {text:?}");
         }

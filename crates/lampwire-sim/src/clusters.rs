@@ -43,7 +43,16 @@ pub struct Outcome {
 /// # Errors
 /// What did not hold, with the arrangement.
 pub fn run(seed: u64) -> Result<Outcome, String> {
+    run_with(seed, false)
+}
+
+/// Runs a seed, and prints what happens where `trace` is set.
+///
+/// # Errors
+/// As of [`run`].
+pub fn run_with(seed: u64, trace: bool) -> Result<Outcome, String> {
     let mut world = World::new(seed);
+    world.fleet.trace(trace);
     world
         .run()
         .map_err(|wrong| format!("seed {seed}: {wrong}\n{:?}", world.shape))
@@ -199,20 +208,6 @@ struct Watch {
 
 impl Observer for Watch {
     fn sent(&mut self, at: Time, from: usize, packet: &Packet) {
-        if std::env::var_os("LAMPWIRE_SIM_WIRE").is_some() {
-            let text = String::from_utf8_lossy(&packet.bytes);
-            let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-            let line = head.lines().next().unwrap_or_default();
-            let cseq = head
-                .lines()
-                .find(|it| it.starts_with("CSeq"))
-                .unwrap_or_default();
-            let tag = head
-                .lines()
-                .find(|it| it.starts_with("SIP-"))
-                .unwrap_or_default();
-            println!("{at:?} {from} -> {}: {line} {cseq} {tag} {body}", packet.to);
-        }
         let Ok(message) = Message::parse(&packet.bytes) else {
             return;
         };
@@ -235,13 +230,7 @@ impl Observer for Watch {
         }
     }
 
-    fn happened(&mut self, at: Time, index: usize, event: &Event) {
-        if std::env::var_os("LAMPWIRE_SIM_LOG").is_some()
-            && let Event::Notice(notice) = event
-        {
-            println!("{at:?} node {index} {}: {}", notice.code, notice.text);
-        }
-    }
+    fn happened(&mut self, _: Time, _: usize, _: &Event) {}
 }
 
 impl World {
@@ -280,8 +269,8 @@ impl World {
             self.fleet.run_for(Duration::from_secs(2), &mut self.watch);
             self.seen()?;
             let before = std::mem::replace(&mut wrong, self.disagreement());
-            if wrong != before && std::env::var_os("LAMPWIRE_SIM_LOG").is_some() {
-                println!("{:?} disagree: {wrong:?}", self.fleet.at());
+            if let Some(wrong) = wrong.as_ref().filter(|_| wrong != before) {
+                self.fleet.note(wrong);
             }
         }
         let converged_after = self.fleet.at().since(ended);

@@ -48,6 +48,8 @@ pub struct Fleet {
     of_address: BTreeMap<SocketAddr, usize>,
     /// Each member that wants to be woken, once.
     wakes: BTreeSet<(Time, usize)>,
+    /// Everything that happens is printed.
+    trace: bool,
 }
 
 impl Fleet {
@@ -68,6 +70,20 @@ impl Fleet {
             at: Time::default(),
             seed,
             wakes: BTreeSet::new(),
+            trace: false,
+        }
+    }
+
+    /// Whether what members send, what happens to nodes and what the bus stores is printed, each with its time: to find out why a seed fails.
+    pub const fn trace(&mut self, trace: bool) {
+        self.trace = trace;
+        self.bus.trace = trace;
+    }
+
+    /// Prints something where that is wanted.
+    pub fn note(&self, what: &str) {
+        if self.trace {
+            println!("{:?} {what}", self.at);
         }
     }
 
@@ -78,6 +94,7 @@ impl Fleet {
 
     /// Starts a member that is down, with nothing but its configuration.
     pub fn start(&mut self, index: usize) {
+        self.note(&format!("{index} starts"));
         self.members[index].start(self.at, self.seed);
         if let Some(site) = self.members[index].site() {
             let site = site.to_owned();
@@ -87,6 +104,7 @@ impl Fleet {
 
     /// Kills a member: it says nothing more, and forgets everything.
     pub fn kill(&mut self, index: usize) {
+        self.note(&format!("{index} is killed"));
         self.members[index].kill(self.at);
         self.bus.leave(index);
     }
@@ -207,6 +225,9 @@ impl Fleet {
                 to,
                 bytes,
             };
+            if self.trace {
+                print_packet(self.at, index, &packet);
+            }
             observer.sent(self.at, index, &packet);
             self.network.send(self.at, packet);
         }
@@ -214,6 +235,12 @@ impl Fleet {
             self.bus.take(self.at, index, command);
         }
         while let Some(event) = member.poll_event() {
+            if let Event::Notice(notice) = &event
+                && self.trace
+            {
+                let (at, code, text) = (self.at, notice.code, &notice.text);
+                println!("{at:?} {index} {code}: {text}");
+            }
             observer.happened(self.at, index, &event);
         }
         let next = member.next_wake(self.at);
@@ -227,6 +254,22 @@ impl Fleet {
             member.wakes_at = next;
         }
     }
+}
+
+/// Prints what is worth knowing of a datagram, on one line.
+fn print_packet(at: Time, from: usize, packet: &Packet) {
+    let text = String::from_utf8_lossy(&packet.bytes);
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let mut lines = head.lines();
+    let first = lines.next().unwrap_or_default();
+    let headers: Vec<&str> = lines
+        .filter(|line| line.starts_with("CSeq") || line.starts_with("SIP-"))
+        .collect();
+    println!(
+        "{at:?} {from} -> {}: {first} {} {body}",
+        packet.to,
+        headers.join(" ")
+    );
 }
 
 /// Where the member of this number (from 1) listens.

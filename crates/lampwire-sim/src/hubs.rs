@@ -45,7 +45,16 @@ pub struct Outcome {
 /// # Errors
 /// What did not hold, with the arrangement.
 pub fn run(seed: u64) -> Result<Outcome, String> {
+    run_with(seed, false)
+}
+
+/// Runs a seed, and prints what happens where `trace` is set.
+///
+/// # Errors
+/// As of [`run`].
+pub fn run_with(seed: u64, trace: bool) -> Result<Outcome, String> {
     let mut world = World::new(seed);
+    world.fleet.trace(trace);
     world
         .run()
         .map_err(|wrong| format!("seed {seed}: {wrong}\n{:?}", world.shape))
@@ -278,7 +287,10 @@ impl World {
             }
             self.fleet.run_for(Duration::from_secs(2), &mut self.watch);
             self.seen()?;
-            wrong = self.disagreement();
+            let before = std::mem::replace(&mut wrong, self.disagreement());
+            if let Some(wrong) = wrong.as_ref().filter(|_| wrong != before) {
+                self.fleet.note(wrong);
+            }
         }
         let converged_after = self.fleet.at().since(ended);
         // Whatever had been begun ends; then nothing is told any more, and all still agree.

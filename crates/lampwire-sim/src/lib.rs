@@ -13,6 +13,7 @@
 
 pub mod asterisk;
 pub mod bus;
+pub mod capacity;
 pub mod clusters;
 pub mod exchange;
 pub mod fleet;

@@ -49,9 +49,18 @@ const QUIET: Duration = Duration::from_secs(120);
 /// # Errors
 /// What went wrong, when, and how to see it again. A panic is one of them.
 pub fn run(seed: u64) -> Result<Outcome, String> {
+    run_with(seed, false)
+}
+
+/// Runs the scenario of one seed, and prints what happens where `trace` is set.
+///
+/// # Errors
+/// As of [`run`].
+pub fn run_with(seed: u64, trace: bool) -> Result<Outcome, String> {
     let mut plan = None;
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let run = Run::new(seed);
+        let mut run = Run::new(seed);
+        run.fleet.trace(trace);
         plan = Some(run.plan().clone());
         run.play()
     }));

@@ -10,7 +10,7 @@ const facts = (pairs) => h("dl", { class: "facts" }, pairs.flatMap(([what, is]) 
 
 const nodes = (all) => all.map((it) => [
   h("b", null, it.name), it.own ? h("span", { class: "good" }, "asked") : marked(it.status, ["up"], ["down"]), it.site, h("span", { class: "mono" }, it.entity_id),
-  it.rank, it.last_heard && ago(it.last_heard), ago(it.started_at), it.version, it.protocol, it.states, h("span", { class: it.lag > 1000 ? "warn" : null }, it.lag), it.homes, it.speaks,
+  it.rank, it.last_heard && ago(it.last_heard), ago(it.started_at), it.version, it.protocol, it.states, it.status === "up" ? h("span", { class: it.lag > 1000 ? "warn" : null }, it.lag) : null, it.homes, it.speaks,
 ]);
 
 /** Who of the nodes that are there has such a way, with the one that has the role in bold. */
@@ -40,8 +40,8 @@ export const cluster = () => {
     h("div", { class: "panel" },
       h("h2", null, `Cluster ${it.cluster}, seen by ${it.node} of site ${it.site}`),
       facts([
-        ["Stage", h("span", null, marked(it.stage, ["joined"], ["alone"]), ` since ${ago(it.stage_since)}`)],
-        ["NATS", it.bus.server ? h("span", null, h("span", { class: "mono" }, it.bus.server), ` since ${ago(it.bus.since)}`) : h("span", { class: "bad" }, `${it.bus.problem}, since ${ago(it.bus.since)}`)],
+        ["Stage", h("span", null, marked(it.stage, ["joined"], ["alone"]), `, ${ago(it.stage_since)}`)],
+        ["NATS", it.bus.server ? h("span", null, h("span", { class: "mono" }, it.bus.server), `, ${ago(it.bus.since)}`) : h("span", { class: "bad" }, `${it.bus.problem}, ${ago(it.bus.since)}`)],
         ["Wait to be put", `${it.waiting}`], ["On their way", `${it.in_flight}`], ["Kept in mind for another home", `${it.shadows}`], ["Connections lost", `${it.bus.losses}`],
       ])),
     h("div", { class: "panel" },

@@ -2,6 +2,7 @@
 //! several instances would not tell each other ([`several`]).
 
 mod advice;
+mod cluster;
 mod graph;
 mod instance;
 mod link;

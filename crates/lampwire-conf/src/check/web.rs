@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use lampwire_sip::{EntityId, EventPackage};
 
+use super::cluster;
 use super::instance::Instance;
 use super::link::{Receiver, Request, Verdict, refused};
 use super::places::{Places, Target};
@@ -112,6 +113,7 @@ struct Checker<'a> {
 impl Checker<'_> {
     fn run(&mut self) {
         self.entity_ids();
+        cluster::nodes(self.instances, &mut self.findings);
         let mut usable = Vec::new();
         for instance in self.instances {
             usable.push(!instance.has_errors());
@@ -420,6 +422,17 @@ impl Checker<'_> {
                 edges[link.from].push(link.to);
             }
         }
+        self.attached(&edges);
+        // What the nodes of a cluster share over NATS reaches each of them.
+        let direct = edges.clone();
+        for (from, edges) in edges.iter_mut().enumerate() {
+            for (to, other) in self.instances.iter().enumerate() {
+                let tied = cluster::are_tied(&self.instances[from], other);
+                if tied && from != to && !edges.contains(&to) {
+                    edges.push(to);
+                }
+            }
+        }
         let relays = |index: usize| self.instances[index].config.lampwire.relay;
         let reach: Vec<HashSet<usize>> = (0..count)
             .map(|from| {
@@ -479,7 +492,8 @@ impl Checker<'_> {
                         quote(&self.instances[middle].name),
                         quote(&self.instances[other].name)
                     );
-                    found.push((other, "hubs-apart", message, None));
+                    let help = cluster::apart(&self.instances[middle], &self.instances[other]);
+                    found.push((other, "hubs-apart", message, help));
                 }
             }
         }
@@ -487,7 +501,16 @@ impl Checker<'_> {
             let at = self.instances[index].whole();
             self.findings.warning(code, at, message, help);
         }
-        self.relayed_ids(&edges);
+        self.relayed_ids(&direct);
+    }
+
+    /// Who is attached to several nodes of a cluster.
+    fn attached(&mut self, edges: &[Vec<usize>]) {
+        for (index, server) in self.instances.iter().enumerate() {
+            let nodes: Vec<&Instance> =
+                edges[index].iter().map(|to| &self.instances[*to]).collect();
+            cluster::attached(server, &nodes, &mut self.findings);
+        }
     }
 
     /// Whether a hub's endpoint at its peers may speak for those that the hub relays.

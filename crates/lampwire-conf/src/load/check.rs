@@ -149,6 +149,14 @@ fn cluster(config: &Config, findings: &mut Findings) {
             help.to_owned(),
         );
     }
+    if cluster.replicas % 2 == 0 {
+        let message = format!(
+            "{} replicas bear the loss of as many servers as {} do",
+            cluster.replicas,
+            cluster.replicas - 1
+        );
+        findings.warning("cluster-even-replicas", &cluster.at, message, None);
+    }
     let away = |url: &&String| !is_here(url);
     let Some(url) = cluster.urls.iter().find(away) else {
         return;

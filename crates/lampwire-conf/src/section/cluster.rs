@@ -12,96 +12,119 @@ const OPTIONS: &[OptionSpec] = &[
     list(
         "url",
         "A NATS server, as in nats://192.0.2.1:4222 or tls://nats.example.org; several lines or a list add up, and each is tried.",
-    ),
-    unset("username", "The user's name at the NATS servers."),
+    )
+    .example("tls://nats1.example.org,tls://nats2.example.org"),
+    unset("username", "The user's name at the NATS servers.")
+    .example("hub1"),
     unset(
         "password",
         "The user's password; `@/path` reads it from a file.",
-    ),
+    )
+    .example("@/etc/lampwire/nats.secret"),
     unset(
         "token",
         "The token that the NATS servers want; `@/path` reads it from a file.",
-    ),
+    )
+    .example("@/etc/lampwire/nats.secret"),
     unset(
         "nkey",
         "The seed of the nkey that the NATS servers know; `@/path` reads it from a file.",
-    ),
-    unset("credentials", "A .creds file with a user's JWT and seed."),
+    )
+    .example("@/etc/lampwire/nats.nkey"),
+    unset("credentials", "A .creds file with a user's JWT and seed.")
+    .example("/etc/lampwire/nats.creds"),
     acts(
         "tls",
         "no",
         "Whether the connection must be TLS, whatever the servers' URLs say.",
-    ),
+    )
+    .example("yes"),
     unset(
         "ca_list_file",
         "PEM file of the authorities that the servers' certificates are checked against; without one, those of the system.",
-    ),
+    )
+    .example("/etc/lampwire/nats-authority.pem"),
     unset(
         "cert_file",
         "PEM file with the certificate that is shown to the servers.",
-    ),
+    )
+    .example("/etc/lampwire/nats.pem"),
     unset(
         "priv_key_file",
         "PEM file with the private key of cert_file.",
-    ),
+    )
+    .example("/etc/lampwire/nats.key"),
     unset(
         "cluster",
         "The cluster's name: its nodes have the same, and two clusters on the same servers have two. Without it the section's name.",
-    ),
+    )
+    .example("pbx"),
     unset(
         "node",
         "What this node is called in listings; without it the machine's name.",
-    ),
+    )
+    .example("hub1"),
     acts(
         "site",
         "main",
         "The place that this node stands at. Each site has a bucket of its own, on its own servers where they have a JetStream domain.",
-    ),
+    )
+    .example("berlin"),
     unset(
         "domain",
         "The JetStream domain of this site's servers, where sites are joined by leaf nodes.",
-    ),
+    )
+    .example("berlin"),
     acts(
         "rank",
         "100",
         "Of the nodes that a server is attached to the one of the lowest rank speaks to it and stamps its states, 0 to 65535.",
-    ),
+    )
+    .example("50"),
     acts(
         "replicas",
         "1",
         "How many NATS servers keep the bucket, 1 to 5: 3 go on when one of them is gone.",
-    ),
+    )
+    .example("3"),
     acts(
         "storage",
         "file",
         "Where the servers keep it: file, or memory.",
-    ),
+    )
+    .example("memory"),
     acts(
         "max_bytes",
         "0",
         "The most bytes that the bucket may take at the servers; 0: as many as the servers allow.",
-    ),
+    )
+    .example("1000000000"),
     acts(
         "protocol",
         "3",
         "The newest version of the protocol that this node speaks, 1 to 3: a lower one for as long as a downgrade may be needed.",
-    ),
+    )
+    .example("2"),
     unset(
         "device_state_filter",
         "The devices that are taken from the other nodes: a regular expression; without one all.",
-    ),
+    )
+    .example("^PJSIP/"),
     unset(
         "mailbox_state_filter",
         "The mailboxes that are taken from the other nodes: a regular expression; without one all.",
-    ),
+    )
+    .example("@default$"),
     unset(
         "wide_device_state_filter",
         "The devices of this node's peers and programs that other sites hear of: a regular expression; without one all.",
-    ),
+    )
+    .example("^PJSIP/"),
     unset(
         "wide_mailbox_state_filter",
         "The mailboxes of this node's peers and programs that other sites hear of: a regular expression; without one all.",
-    ),
+    )
+    .example("@default$"),
 ];
 
 pub(crate) const SPEC: SectionSpec = SectionSpec {

@@ -24,7 +24,7 @@ use self::shadow::Shadows;
 use crate::io::Place;
 use crate::limits;
 use crate::peer::PeerId;
-use crate::table::{Kind, Value};
+use crate::table::{CellId, Kind, Value};
 use crate::time::{Time, WallTime};
 
 /// A node's share in a cluster.
@@ -55,6 +55,9 @@ pub(crate) struct Cluster {
     pub(crate) adopted: bool,
     /// Servers of which something is known that they did not tell this life of this node: they are asked what of it still is, by their home.
     pub(crate) unasked: BTreeSet<EntityId>,
+    /// What was taken up from an earlier life of this node and its server has not said since: peers that compare versions may have been told
+    /// something newer that did not get as far as the bucket.
+    pub(crate) unheard: BTreeSet<CellId>,
     /// Our last beat.
     pub(crate) said_at: Time,
     /// The bucket last confirmed something.
@@ -214,6 +217,7 @@ impl Cluster {
             ways_due: false,
             adopted: false,
             unasked: BTreeSet::new(),
+            unheard: BTreeSet::new(),
             said_at: now,
             acked: None,
             written: None,

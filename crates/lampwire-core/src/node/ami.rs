@@ -361,7 +361,12 @@ impl Node {
                 self.counters.changes_received += 1;
                 self.fan_out(now, change);
             }
-            Ok(None) => self.counters.repeats_received += 1,
+            Ok(None) => {
+                self.counters.repeats_received += 1;
+                if let Some(change) = self.hear_adopted(&assertion) {
+                    self.fan_out(now, change);
+                }
+            }
             Err(full) => {
                 let text = format!(
                     "a state of {name} from {} is not taken: {full}",

@@ -432,7 +432,12 @@ impl Node {
         }
     }
 
+    /// Wakes the node when the next hub may have fallen silent. Every beat leads here, and of a thousand hubs a thousand come in a second; a beat
+    /// only puts it off, so a time that is set stands, and whoever still is to fall silent is found out then.
     pub(super) fn wait_for_hubs(&mut self) {
+        if self.timers.is_set(Timer::Hubs) {
+            return;
+        }
         if let Some(next) = self.leases.next_silence() {
             self.timers.set(Timer::Hubs, next);
         }
@@ -1001,7 +1006,7 @@ impl Node {
             && applied.is_none_or(|applied| applied.cell != owned)
         {
             let again = self.table.tell_again(owned);
-            self.fan_out(now, again);
+            self.spread(now, again);
         }
     }
 

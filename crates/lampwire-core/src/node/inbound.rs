@@ -584,6 +584,7 @@ impl Node {
         {
             applied = self.dispute(now, change).or(applied);
         }
+        let said_again = applied.is_none() && extras.version.is_none();
         match applied {
             Some(_) => self.counters.changes_received += 1,
             None => {
@@ -592,6 +593,9 @@ impl Node {
                     self.peers.get_mut(peer).repeats += 1;
                 }
             }
+        }
+        if said_again {
+            applied = self.hear_adopted(&assertion);
         }
         if self.config.lampwire.relay
             && let (Some(peer), StateChange::Mailbox { uniqueid, .. }) = (peer, change)

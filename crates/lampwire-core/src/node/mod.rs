@@ -546,6 +546,15 @@ impl Node {
         self.filters.remember(&mut self.table.names, change.name);
         self.remember_change(now, &change);
         self.tell_watchers(change);
+        self.spread(now, change);
+        if let Some(heir) = heir {
+            // Nobody has said anything of it: watchers were told by the change itself what is shown now.
+            self.spread(now, heir);
+        }
+    }
+
+    /// A value goes to all other nodes, as what is new or once more.
+    fn spread(&mut self, now: Now, change: Change) {
         let entry = Entry {
             rev: change.rev,
             cell: change.cell,
@@ -564,9 +573,6 @@ impl Node {
         if self.table.dead() > 0 {
             self.timers
                 .set(Timer::Tombstones, now.at + limits::TOMBSTONE_SWEEP);
-        }
-        if let Some(heir) = heir {
-            self.fan_out(now, heir);
         }
     }
 

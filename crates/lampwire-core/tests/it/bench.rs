@@ -11,7 +11,7 @@ use lampwire_core::{
     Event, Node, NotReloaded, Notice, Now, Query, Records, ReloadReport, Setup, Time, TransportId,
     WallTime,
 };
-use lampwire_sip::DeviceState;
+use lampwire_sip::{DeviceState, EntityId};
 
 /// Where its only configured peer is.
 pub(crate) const PEER: &str = "127.0.0.2:5060";
@@ -19,6 +19,12 @@ pub(crate) const PEER: &str = "127.0.0.2:5060";
 pub(crate) const PEER_EID: &str = "02:00:00:00:00:02";
 /// The node's entity id.
 pub(crate) const NODE_EID: &str = "02:00:00:00:00:01";
+
+/// The moment at which a bench begins.
+pub(crate) const BEGIN: Now = Now {
+    at: Time::from_micros(1_000_000),
+    wall: WallTime::from_millis(1_767_225_600_000),
+};
 
 /// A node with one peer that exchanges everything, without credentials.
 pub(crate) const RELATION: &str = "
@@ -100,7 +106,12 @@ pub(crate) struct Bench {
 impl Bench {
     /// A started node of this configuration, which must be without error.
     pub(crate) fn new(config: &str) -> Self {
-        Self::go_on(config, None)
+        Self::at(config, NODE_EID.parse().unwrap(), BEGIN)
+    }
+
+    /// The same with another entity id, at a moment.
+    pub(crate) fn at(config: &str, entity_id: EntityId, now: Now) -> Self {
+        Self::born(config, entity_id, now, None)
     }
 
     /// The node ends, in order or not, and another of this configuration goes on from what was kept. Nothing that it had to send goes out.
@@ -128,17 +139,13 @@ impl Bench {
         kept.retain(|_, record| !record.is_absence());
         let end = self.now.at + time;
         self.step_to(end);
-        Self::go_on(config, Some((self.now, kept.into_values().collect())))
+        let entity_id = self.node.entity_id();
+        let kept = kept.into_values().collect();
+        Self::born(config, entity_id, self.now, Some(kept))
     }
 
-    fn go_on(config: &str, earlier: Option<(Now, Vec<Record>)>) -> Self {
+    fn born(config: &str, entity_id: EntityId, now: Now, earlier: Option<Vec<Record>>) -> Self {
         let config = loaded(config);
-        let begin = Now {
-            at: Time::from_micros(1_000_000),
-            wall: WallTime::from_millis(1_767_225_600_000),
-        };
-        let now = earlier.as_ref().map_or(begin, |(now, _)| *now);
-        let entity_id = NODE_EID.parse().unwrap();
         let bound: Vec<_> = (0..)
             .map(TransportId)
             .zip(config.transports.iter().map(|transport| transport.bind))
@@ -152,7 +159,7 @@ impl Bench {
                 secret: [7; 32],
             },
         );
-        if let Some((_, records)) = earlier {
+        if let Some(records) = earlier {
             node.restore(now, records);
         }
         node.watch(true);

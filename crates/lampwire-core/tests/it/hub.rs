@@ -62,7 +62,7 @@ fn settle(bench: &mut Bench) -> Vec<(&'static str, String)> {
 }
 
 /// The parts of a body that a test looks at: name, value, the last byte of the entity id, and the version.
-fn short(body: &str) -> String {
+pub(crate) fn short(body: &str) -> String {
     let part = |name: &str| {
         let start = body.find(&format!("\"{name}\":"))? + name.len() + 3;
         Some(

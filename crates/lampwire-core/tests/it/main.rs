@@ -5,6 +5,7 @@
 mod ami;
 mod bench;
 mod canary;
+mod cluster;
 mod compositor;
 mod digest;
 mod entities;
@@ -13,6 +14,7 @@ mod hub;
 mod identity;
 mod keep;
 mod many;
+mod merge;
 mod own;
 mod places;
 mod publisher;

@@ -11,9 +11,10 @@ use crate::plan::{self, Plan, Written};
 
 /// Write the configuration of every server, Asterisk's and Lampwire's, and what to copy where
 ///
-/// PEERS.toml has `topology` ("mesh" or "hub"), `hub` (the name of the peer that is it), `auth` ("digest" or "none"), `tls`, `hints`, and for each
+/// PEERS.toml has `topology` ("mesh", "hub" or "cluster"), `hub` (the name of the peer that is it), `auth` ("digest" or "none"), `tls`, `hints`, and for each
 /// server a `[[peer]]` with `name`, `address`, `kind` ("asterisk" or "lampwire"), and if wanted `devices` and `mailboxes` (filters of what it sends),
-/// `password`, `bind`, `directory` (where its files will lie), `existing_transport`. Run it again after a change: passwords, keys and certificates
+/// `password`, `bind`, `directory` (where its files will lie), `existing_transport`. For a cluster it has a `[[nats]]` for each NATS server with `name`,
+/// `address`, `site`; Asterisks have `nodes`, and Lampwires `site`, `rank`, `wide_devices`, `wide_mailboxes`. Run it again after a change: passwords, keys and certificates
 /// stay.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {

@@ -202,24 +202,17 @@ impl Arguments {
         }
         let mut out = output::stdout();
         let bus = match (&all.bus.server, &all.bus.problem) {
-            (Some(server), _) => format!("NATS at {server} since {}", ago(&all.bus.since)),
-            (None, why) => format!(
-                "no connection to NATS since {}: {}",
-                ago(&all.bus.since),
-                why.as_deref().unwrap_or("unknown")
-            ),
+            (Some(server), _) => format!("{server}, {}", ago(&all.bus.since)),
+            (None, why) => {
+                let why = why.as_deref().unwrap_or("unknown");
+                format!("no connection: {why}, {}", ago(&all.bus.since))
+            }
         };
-        writeln!(
-            out,
-            "cluster {}, seen by node {} of site {}: {} since {}; {}; {} states wait to be put\n",
-            all.cluster,
-            all.node,
-            all.site,
-            all.stage,
-            ago(&all.stage_since),
-            output::plain(&bus),
-            all.waiting
-        )?;
+        writeln!(out, "cluster  {}", all.cluster)?;
+        writeln!(out, "node     {} of site {}", all.node, all.site)?;
+        writeln!(out, "stage    {}, {}", all.stage, ago(&all.stage_since))?;
+        writeln!(out, "NATS     {}", output::plain(&bus))?;
+        writeln!(out, "waiting  {} states to be put\n", all.waiting)?;
         out.flush()?;
         let head = &[
             "NODE",
@@ -421,7 +414,10 @@ fn node_row(node: &cluster::Node) -> Vec<String> {
         or_dash(node.version.as_deref()),
         node.protocol.to_string(),
         node.states.to_string(),
-        node.lag.to_string(),
+        match node.status.as_str() {
+            "up" => node.lag.to_string(),
+            _ => "-".to_owned(),
+        },
         node.homes.to_string(),
         node.speaks.to_string(),
     ]

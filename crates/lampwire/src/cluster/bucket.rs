@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::limits::MESSAGE_MAX;
+use super::patience::Patience;
 use super::reason;
 
 /// What the things of one cluster are called in NATS.
@@ -45,11 +46,13 @@ impl Names {
 }
 
 /// JetStream of a domain, or of the servers that are connected to.
-pub(super) fn context(client: &Client, domain: Option<&str>) -> Context {
-    match domain {
+pub(super) fn context(client: &Client, domain: Option<&str>, patience: &Patience) -> Context {
+    let mut context = match domain {
         Some(domain) => jetstream::with_domain(client.clone(), domain),
         None => jetstream::new(client.clone()),
-    }
+    };
+    context.set_timeout(patience.now());
+    context
 }
 
 /// Why JetStream did not do what it was asked for.

@@ -24,7 +24,14 @@ pub(super) const CONNECTING_MAX: Duration = Duration::from_secs(3);
 /// nodes for gone, which it does after 3.5 s.
 pub(super) const PING_PERIOD: Duration = Duration::from_secs(1);
 
-/// How long the servers may take to answer: a put, a question. They elect a new leader in that time. What was not answered is asked again.
+/// How long an answer is waited for at first: a put, a question. Several round trips over three continents. Servers that have lost their leader keep
+/// silent, and what was not answered is asked again.
+pub(super) const ANSWER_FIRST: Duration = Duration::from_secs(1);
+
+/// So many times as long as the last answer took the next one may take.
+pub(super) const ANSWER_SPREAD: u32 = 4;
+
+/// The longest that an answer is waited for. Servers elect a new leader in that time.
 pub(super) const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// How often it is looked for what was not answered, and whether the connection is still there.
@@ -34,7 +41,7 @@ pub(super) const LOOK_PERIOD: Duration = Duration::from_millis(500);
 pub(super) const PAUSE_FIRST: Duration = Duration::from_millis(250);
 
 /// The longest of these pauses: who has mended the servers does not wait long.
-pub(super) const PAUSE_MAX: Duration = Duration::from_secs(10);
+pub(super) const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// A connection that held for this time was a good one: when it is lost, another is tried at once.
 pub(super) const GOOD_AFTER: Duration = Duration::from_secs(10);

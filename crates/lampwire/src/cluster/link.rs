@@ -11,6 +11,7 @@ use async_nats::connection::State;
 use async_nats::{Client, Event, ServerError, Subscriber};
 use futures_util::StreamExt;
 use lampwire_bus::Scope;
+use lampwire_bus::limits::SAID;
 use lampwire_conf::Cluster;
 use lampwire_core::{BusCommand, Level, Notice, Place};
 use lampwire_sip::EntityId;
@@ -19,8 +20,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 
-use super::bucket::{self, Names};
+use super::bucket::{self, Names, Trouble};
 use super::login::{self, Connected};
+use super::patience::Patience;
 use super::reader::{self, Plan};
 use super::status::{Status, add, count};
 use super::writer::Writer;
@@ -44,6 +46,8 @@ pub(super) struct Link {
     failures: u32,
     /// What is odd about the bucket and was told.
     told: Option<String>,
+    /// With which JetStream is asked.
+    patience: Arc<Patience>,
 }
 
 /// How a connection came to its end.
@@ -84,6 +88,7 @@ impl Link {
             readings: 0,
             failures: 0,
             told: None,
+            patience: Arc::new(Patience::new()),
         }
     }
 
@@ -128,6 +133,7 @@ impl Link {
             own: self.own,
             names: &self.names,
             status: &self.status,
+            patience: &self.patience,
         };
         let made = tokio::select! {
             made = attempt.try_all(&servers) => made,
@@ -135,8 +141,12 @@ impl Link {
         };
         let (ready, notice) = match made {
             Ok(made) => made,
-            Err(why) => {
-                self.failures = self.failures.saturating_add(1);
+            Err(Unusable { why, silent }) => {
+                self.failures = match silent {
+                    // It was waited for them already, and servers that elect a leader are back soon.
+                    true => 1,
+                    false => self.failures.saturating_add(1),
+                };
                 count(&self.status.attempts_failed);
                 return self.down(why).await;
             }
@@ -244,9 +254,11 @@ impl Link {
                 Some(answer) = answers.next() => writer.answered(&answer),
                 Some(message) = wide.next() => Some(self.heard(message)),
                 Some(message) = near.next() => Some(self.heard(message)),
-                Some(event) = connected.events.recv() => match event {
-                    Event::Disconnected | Event::Closed => return Err(lost(&hint)),
-                    Event::ServerError(said) => {
+                event = connected.events.recv() => match event {
+                    // The client has ended, whatever it says of its connection.
+                    None => return Err(lost(&hint)),
+                    Some(Event::Disconnected | Event::Closed) => return Err(lost(&hint)),
+                    Some(Event::ServerError(said)) => {
                         let text = login::words(&said);
                         hint = Some(text.clone());
                         Some(Happened::Notice(Notice {
@@ -255,12 +267,12 @@ impl Link {
                             text: format!("cluster {}: {server} says: {text}", self.settings.cluster),
                         }))
                     }
-                    Event::LameDuckMode => Some(Happened::Notice(Notice {
+                    Some(Event::LameDuckMode) => Some(Happened::Notice(Notice {
                         level: Level::Info,
                         code: "bus-server-ends",
                         text: format!("cluster {}: {server} is about to end", self.settings.cluster),
                     })),
-                    _ => None,
+                    Some(_) => None,
                 },
                 _ = look.tick() => {
                     // Events are dropped where there are too many.
@@ -279,12 +291,16 @@ impl Link {
         }
     }
 
-    fn heard(&self, message: async_nats::Message) -> Happened {
+    fn heard(&self, mut message: async_nats::Message) -> Happened {
         count(&self.status.heard);
         add(
             &self.status.bytes_in,
             message.subject.len() + message.payload.len(),
         );
+        if message.payload.len() > SAID {
+            // Nothing that the node could read, and while it waits for it a megabyte is one.
+            message.payload = Default::default();
+        }
         let topic = self.names.topics().len();
         Happened::Said { message, topic }
     }
@@ -301,7 +317,8 @@ impl Link {
         let own_site = (site == self.settings.site).then(|| self.settings.clone());
         let plan = Plan {
             site: site.into(),
-            context: bucket::context(client, domain.as_deref()),
+            context: bucket::context(client, domain.as_deref(), &self.patience),
+            patience: Arc::clone(&self.patience),
             domain,
             stream: self.names.stream(site),
             keys: self.names.keys(site),
@@ -326,22 +343,40 @@ impl Link {
     }
 }
 
+/// Why servers cannot be used.
+struct Unusable {
+    why: String,
+    /// One is there, and its JetStream does not answer.
+    silent: bool,
+}
+
+impl From<String> for Unusable {
+    fn from(why: String) -> Self {
+        Self { why, silent: false }
+    }
+}
+
 /// What an attempt to connect needs.
 struct Attempt<'a> {
     settings: &'a Cluster,
     own: EntityId,
     names: &'a Names,
     status: &'a Arc<Status>,
+    patience: &'a Patience,
 }
 
 impl Attempt<'_> {
     /// The first of the servers that can be used; or why none can.
-    async fn try_all(&self, servers: &[String]) -> Result<(Ready, Option<Notice>), String> {
+    async fn try_all(&self, servers: &[String]) -> Result<(Ready, Option<Notice>), Unusable> {
         let mut reasons = Vec::new();
+        let mut silent = false;
         for server in servers {
             match self.try_one(server).await {
                 Ok(made) => return Ok(made),
-                Err(why) => reasons.push(format!("{server}: {why}")),
+                Err(unusable) => {
+                    reasons.push(format!("{server}: {}", unusable.why));
+                    silent |= unusable.silent;
+                }
             }
         }
         // In one order, whatever that of the attempts was: the same trouble is the same words.
@@ -349,13 +384,14 @@ impl Attempt<'_> {
         let more = reasons.len().saturating_sub(limits::REASONS_TOLD);
         reasons.truncate(limits::REASONS_TOLD);
         let told = reasons.join("; ");
-        Err(match more {
+        let why = match more {
             0 => told,
             more => format!("{told}; and {more} more"),
-        })
+        };
+        Err(Unusable { why, silent })
     }
 
-    async fn try_one(&self, server: &str) -> Result<(Ready, Option<Notice>), String> {
+    async fn try_one(&self, server: &str) -> Result<(Ready, Option<Notice>), Unusable> {
         let settings = self.settings;
         let node = settings.node.as_deref().unwrap_or("node");
         let name = format!("lampwire {node} ({})", self.own);
@@ -379,18 +415,25 @@ impl Attempt<'_> {
             subscribe(format!("{topics}{wide}.>")).await?,
             subscribe(format!("{topics}{near}.{}.>", settings.site)).await?,
         ];
-        let context = bucket::context(&client, settings.domain.as_deref());
+        let context = bucket::context(&client, settings.domain.as_deref(), self.patience);
+        let asked = Instant::now();
         let ensured = bucket::ensure(&context, self.names, settings).await;
+        let silent = matches!(ensured, Err(Trouble::Silence));
+        match silent {
+            true => self.patience.disappointed(),
+            false => self.patience.answered(asked.elapsed()),
+        }
         let said_no = refusal(&mut connected).await;
         let (info, made) = match ensured {
-            Ok(_) if said_no.is_some() => return Err(said_no.unwrap_or_default()),
+            Ok(_) if said_no.is_some() => return Err(said_no.unwrap_or_default().into()),
             Ok(ensured) => ensured,
             Err(trouble) => {
                 let why = trouble.of_domain(settings.domain.as_deref());
-                return Err(match said_no {
+                let why = match said_no {
                     Some(said) => format!("{why}; {said}"),
                     None => why,
-                });
+                };
+                return Err(Unusable { why, silent });
             }
         };
         let differences = bucket::differences(&info.config, self.names, settings)?;

@@ -10,6 +10,7 @@ mod bucket;
 mod limits;
 mod link;
 mod login;
+mod patience;
 mod reader;
 mod status;
 mod writer;
@@ -134,6 +135,8 @@ pub(crate) struct Bus {
     happened: mpsc::Receiver<Happened>,
     /// How many connections the node was told of.
     connection: u64,
+    /// That the thread has ended was told.
+    ended: bool,
     status: Arc<Status>,
 }
 
@@ -153,6 +156,7 @@ impl Bus {
             orders,
             happened,
             connection: 0,
+            ended: false,
             status,
         })
     }
@@ -162,11 +166,19 @@ impl Bus {
         Arc::clone(&self.status)
     }
 
-    /// The next thing that happened; for ever where the thread has ended. Can be dropped and called again without loss.
+    /// The next thing that happened. Can be dropped and called again without loss.
     pub(crate) async fn next(&mut self) -> Happened {
         match self.happened.recv().await {
             Some(happened) => self.note(happened),
-            None => std::future::pending().await,
+            // The thread has ended, which only a fault in it can bring about: that is told once.
+            None if std::mem::replace(&mut self.ended, true) => std::future::pending().await,
+            None => {
+                self.status.up.store(false, Ordering::Relaxed);
+                Happened::Down {
+                    why: "what connects to NATS has ended by a fault of its own; restart the node"
+                        .to_owned(),
+                }
+            }
         }
     }
 

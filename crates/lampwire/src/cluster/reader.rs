@@ -11,15 +11,16 @@ use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::pull::{Config, MessagesErrorKind};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
 use async_nats::jetstream::message::Message;
-use async_nats::jetstream::stream::Info;
+use async_nats::jetstream::stream::{ConsumerErrorKind, Info};
 use futures_util::StreamExt;
 use lampwire_bus::limits::RECORD;
 use lampwire_core::Place;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::bucket;
+use super::bucket::{self, Trouble};
 use super::limits;
+use super::patience::Patience;
 use super::status::{Status, add, count};
 use super::writer::is_withdrawn;
 use super::{Happened, reason};
@@ -28,6 +29,7 @@ use super::{Happened, reason};
 pub(super) struct Plan {
     pub(super) site: Arc<str>,
     pub(super) context: Context,
+    pub(super) patience: Arc<Patience>,
     pub(super) domain: Option<String>,
     pub(super) stream: String,
     /// What the subjects of its keys begin with.
@@ -37,6 +39,14 @@ pub(super) struct Plan {
     pub(super) from: Option<Place>,
     /// What the consumer is called, so that whoever looks at the servers knows whose it is.
     pub(super) consumer: String,
+}
+
+impl Plan {
+    /// There was no answer; and why the reading is over.
+    fn silence(&self) -> String {
+        self.patience.disappointed();
+        Trouble::Silence.to_string()
+    }
 }
 
 /// Reads it, until it cannot be read any more; that is told.
@@ -81,11 +91,16 @@ async fn follow(
         num_replicas: 1,
         ..Config::default()
     };
+    let asked = Instant::now();
     let consumer = plan
         .context
         .create_consumer_on_stream(config, plan.stream.as_str())
         .await
-        .map_err(|error| reason(&error.to_string()))?;
+        .map_err(|error| match error.kind() {
+            ConsumerErrorKind::TimedOut => plan.silence(),
+            _ => reason(&error.to_string()),
+        })?;
+    plan.patience.answered(asked.elapsed());
     if bucket::incarnation(&look(plan).await?) != incarnation {
         return Err("the bucket was made anew just now".to_owned());
     }
@@ -151,6 +166,7 @@ async fn look(plan: &Plan) -> Result<Info, String> {
     match bucket::look(&plan.context, &plan.stream).await {
         Ok(Some(info)) => Ok(info),
         Ok(None) => Err(format!("there is no bucket {}", plan.stream)),
+        Err(Trouble::Silence) => Err(plan.silence()),
         Err(trouble) => Err(trouble.of_domain(plan.domain.as_deref())),
     }
 }

@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::bucket::Names;
-use super::limits;
+use super::patience::Patience;
 use super::status::{Status, add, count};
 use super::{Happened, reason};
 
@@ -38,6 +38,7 @@ pub(super) struct Writer {
     /// Answers come to subjects that begin like this and end with a number.
     inbox: String,
     flights: BTreeMap<u64, Flight>,
+    patience: Patience,
     status: Arc<Status>,
 }
 
@@ -65,6 +66,7 @@ impl Writer {
             api: domain.map_or("$JS.API".to_owned(), |domain| format!("$JS.{domain}.API")),
             inbox,
             flights: BTreeMap::new(),
+            patience: Patience::new(),
             status,
         }
     }
@@ -168,6 +170,7 @@ impl Writer {
         let number = message.subject.rsplit('.').next()?.parse().ok()?;
         // One that nobody waits for any more came too late.
         let flight = self.flights.remove(&number)?;
+        self.patience.answered(flight.since.elapsed());
         self.note_flights();
         let result = match message.status {
             Some(StatusCode::NO_RESPONDERS) => {
@@ -196,14 +199,18 @@ impl Writer {
 
     /// What nobody has answered in time. `hint`: what the server has said lately.
     pub(super) fn overdue(&mut self, hint: Option<&str>) -> Vec<Happened> {
+        let patience = self.patience.now();
         let due = self.flights.iter();
-        let due = due.filter(|(_, flight)| flight.since.elapsed() >= limits::ANSWER_MAX);
+        let due = due.filter(|(_, flight)| flight.since.elapsed() >= patience);
         let numbers: Vec<u64> = due.map(|(number, _)| *number).collect();
+        if !numbers.is_empty() {
+            self.patience.disappointed();
+        }
         let why = || {
-            let seconds = limits::ANSWER_MAX.as_secs();
+            let seconds = patience.as_secs_f32();
             match hint {
-                Some(hint) => format!("no answer in {seconds} s; the server says: {hint}"),
-                None => format!("no answer in {seconds} s"),
+                Some(hint) => format!("no answer in {seconds:.1} s; the server says: {hint}"),
+                None => format!("no answer in {seconds:.1} s"),
             }
         };
         let overdue = numbers.into_iter().map(|number| {

@@ -9,7 +9,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use lampwire_core::{
-    Census, Counters, Histogram, PeerStatus, PeerView, PublisherStatus, PublisherView, WallTime,
+    Census, ClusterStage, ClusterView, Counters, Histogram, PeerStatus, PeerView, PublisherStatus,
+    PublisherView, WallTime,
 };
 
 use super::Service;
@@ -48,7 +49,7 @@ pub(crate) async fn show(
         }
     }
     let behind = service.node.behind().await?;
-    let (counters, publishers, peers, publications, now) = service
+    let (counters, publishers, peers, publications, in_cluster, now) = service
         .node
         .ask(move |node, now| {
             (
@@ -56,6 +57,7 @@ pub(crate) async fn show(
                 node.publishers_with(now, &behind),
                 node.peers_with(now, &behind),
                 node.publication_count(),
+                node.cluster(now),
                 now.wall,
             )
         })
@@ -79,6 +81,7 @@ pub(crate) async fn show(
         hub: service.node.event_figures(),
         store: service.store.figures(),
         bus: service.bus.as_ref().map(|bus| bus.figures()),
+        in_cluster,
     };
     let open = headers
         .get(header::ACCEPT)
@@ -117,6 +120,8 @@ struct Figures {
     store: store::Figures,
     /// Where the node is one of a cluster.
     bus: Option<cluster::Figures>,
+    /// How the node sees the others.
+    in_cluster: Option<ClusterView>,
 }
 
 impl Figures {
@@ -133,6 +138,7 @@ impl Figures {
         self.http(&mut page);
         self.store(&mut page);
         self.bus(&mut page);
+        self.in_cluster(&mut page);
         if open {
             page.text.push_str("# EOF\n");
         }
@@ -485,6 +491,99 @@ impl Figures {
         }
     }
 
+    fn in_cluster(&self, page: &mut Page) {
+        let view = self.in_cluster.as_ref();
+        let mut stages = page.gauge(
+            "lampwire_cluster_stage",
+            "1 at the stage at which the node is: joining, alone (it cannot see the others) or joined.",
+        );
+        for stage in [
+            ClusterStage::Joining,
+            ClusterStage::Alone,
+            ClusterStage::Joined,
+        ] {
+            view.iter().for_each(|it| {
+                stages.put(&[("stage", stage.as_str())], u64::from(it.stage == stage));
+            });
+        }
+        let mut nodes = page.gauge(
+            "lampwire_cluster_nodes",
+            "Nodes of the cluster that are there, this one among them, and that were there and are not.",
+        );
+        for (status, alive) in [("up", true), ("down", false)] {
+            view.iter().for_each(|it| {
+                let count = it.nodes.iter().filter(|node| node.alive == alive).count();
+                nodes.put(&[("status", status)], count);
+            });
+        }
+        let mut roles = page.gauge(
+            "lampwire_cluster_servers",
+            "Servers that this node is the home of, and that it speaks to.",
+        );
+        let own = view.into_iter().flat_map(|it| &it.nodes).find(|it| it.own);
+        for (role, count) in [
+            ("home", own.map(|it| it.homes)),
+            ("speaker", own.map(|it| it.speaks)),
+        ] {
+            count
+                .iter()
+                .for_each(|count| roles.put(&[("role", role)], *count));
+        }
+        type Of = fn(&ClusterView) -> u64;
+        let gauges: [(&str, &str, Of); 3] = [
+            (
+                "lampwire_cluster_waiting_states",
+                "States of this node's own that the bucket has not confirmed yet.",
+                |it| it.waiting,
+            ),
+            (
+                "lampwire_cluster_pending_records",
+                "Records that wait in the buckets to be read.",
+                |it| it.sites.iter().map(|site| site.pending).sum(),
+            ),
+            (
+                "lampwire_cluster_shadows",
+                "States of servers whose home another node is, heard here and not yet said by that.",
+                |it| it.shadows as u64,
+            ),
+        ];
+        for (name, help, of) in gauges {
+            let mut family = page.gauge(name, help);
+            view.iter().for_each(|it| family.put(&[], of(it)));
+        }
+        let counters: [(&str, &str, Of); 5] = [
+            (
+                "lampwire_cluster_news_total",
+                "Records of others that were news.",
+                |it| it.news,
+            ),
+            (
+                "lampwire_cluster_unreadable_total",
+                "Records and messages that were not understood.",
+                |it| it.unreadable,
+            ),
+            (
+                "lampwire_cluster_filtered_total",
+                "Records and messages that a filter kept out.",
+                |it| it.filtered,
+            ),
+            (
+                "lampwire_cluster_claims_total",
+                "Times that this node took a role.",
+                |it| it.claims,
+            ),
+            (
+                "lampwire_cluster_overdue_total",
+                "States that were said here because their home had not.",
+                |it| it.overdue,
+            ),
+        ];
+        for (name, help, of) in counters {
+            let mut family = page.counter(name, help);
+            view.iter().for_each(|it| family.put(&[], of(it)));
+        }
+    }
+
     fn bus(&self, page: &mut Page) {
         type Of = fn(&cluster::Figures) -> u64;
         let bus = self.bus.as_ref();
@@ -717,6 +816,7 @@ mod tests {
             hub: HubFigures::default(),
             store: store::Figures::default(),
             bus: None,
+            in_cluster: None,
         };
         let text = figures.text(false);
         let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));

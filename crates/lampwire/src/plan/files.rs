@@ -10,6 +10,9 @@ use anyhow::{Context, bail};
 /// The first line of each configuration that a plan writes.
 pub(super) const MARK: &str =
     "; Made by `lampwire plan`, which overwrites it: change PEERS.toml instead.";
+/// The same of a NATS server's.
+const NATS_MARK: &str =
+    "# Made by `lampwire plan`, which overwrites it: change PEERS.toml instead.";
 /// The same of the guide.
 const GUIDE_MARK: &str = "<!-- Made by `lampwire plan`, which overwrites it. -->";
 /// The longest file that is read back: the configuration in a mesh of the most peers is below.
@@ -76,6 +79,16 @@ impl File {
         }
     }
 
+    /// The configuration of a NATS server.
+    pub(super) fn nats(path: PathBuf, text: String) -> Self {
+        Self {
+            path,
+            bytes: format!("{NATS_MARK}\n{text}").into_bytes(),
+            mode: Mode::Secret,
+            mark: NATS_MARK,
+        }
+    }
+
     /// The guide.
     pub(super) fn guide(path: PathBuf, text: String) -> Self {
         Self {
@@ -118,7 +131,11 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
 
 /// Whether an earlier run has written it.
 pub(super) fn is_ours(path: &Path) -> bool {
-    matches!(read(path), Ok(Some(bytes)) if bytes.starts_with(MARK.as_bytes()))
+    let is_marked = |bytes: &[u8]| {
+        let mut marks = [MARK, NATS_MARK].into_iter();
+        marks.any(|mark| bytes.starts_with(mark.as_bytes()))
+    };
+    matches!(read(path), Ok(Some(bytes)) if is_marked(&bytes))
 }
 
 /// Writes all of them, after it is sure that none is somebody else's.

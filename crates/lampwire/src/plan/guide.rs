@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::peers::{Authentication, Kind, Peer, Plan, Topology};
+use super::peers::{Authentication, Kind, Peer, Plan, Server, Topology};
 
 pub(super) fn text(plan: &Plan) -> String {
     let mut out = String::from("# What to copy where\n\n");
@@ -10,6 +10,7 @@ pub(super) fn text(plan: &Plan) -> String {
         Topology::Mesh => {
             "Each of these servers exchanges device and mailbox states with each other.".to_owned()
         }
+        Topology::Cluster => "Each of these Asterisks exchanges device and mailbox states with the Lampwires that it is attached to, and these share what they hear over NATS: they are one hub.".to_owned(),
         Topology::Hub => format!(
             "Each of these servers exchanges device and mailbox states with {}, which passes on what it hears.",
             plan.hub
@@ -38,6 +39,7 @@ pub(super) fn text(plan: &Plan) -> String {
     for peer in &plan.peers {
         let kind = match peer.kind {
             Kind::Asterisk => "Asterisk",
+            Kind::Lampwire if plan.cluster.is_some() => "Lampwire, a node",
             Kind::Lampwire if plan.is_hub(peer) => "Lampwire, the hub",
             Kind::Lampwire => "Lampwire",
         };
@@ -63,6 +65,10 @@ pub(super) fn text(plan: &Plan) -> String {
         let _ = write!(out, " {}={}", authority(peer), peer.name);
     }
     out.push_str("\n\nThe files hold passwords: copy them by ssh, and let nobody but the service read them. To add a server, add it to PEERS.toml, run `lampwire plan` again, and copy what it calls new or changed.\n");
+    servers(&mut out, plan);
+    for server in plan.cluster.iter().flat_map(|it| &it.servers) {
+        nats(&mut out, plan, server);
+    }
     let protocol = if plan.tls { "TCP" } else { "UDP" };
     for peer in &plan.peers {
         let _ = write!(
@@ -127,6 +133,63 @@ fn asterisk(out: &mut String, plan: &Plan, peer: &Peer) {
     }
 }
 
+/// The NATS servers, all together.
+fn servers(out: &mut String, plan: &Plan) {
+    let Some(cluster) = &plan.cluster else {
+        return;
+    };
+    out.push_str(
+        "\nBegin with the NATS servers, which speak TLS in any case: their certificates are of the authority in `authority/`.",
+    );
+    if cluster.has_sites() {
+        let _ = write!(
+            out,
+            " Those of the other sites connect to those of site {}; while these are away, each site goes on by itself.",
+            cluster.middle()
+        );
+    }
+    out.push_str("\n\n| NATS server | site | nodes connect to |\n|---|---|---|\n");
+    for server in &cluster.servers {
+        let at = super::nats::authority(&server.host, server.port);
+        let _ = writeln!(out, "| {} | {} | {at} |", server.name, server.site);
+    }
+}
+
+fn nats(out: &mut String, plan: &Plan, server: &Server) {
+    let Server {
+        name,
+        directory,
+        store,
+        site,
+        ..
+    } = server;
+    let Some(cluster) = &plan.cluster else {
+        return;
+    };
+    let mut ports = vec![format!("{} to the nodes of site {site}", server.port)];
+    if cluster.of_site(site).count() > 1 {
+        ports.push(format!(
+            "{} to the other NATS servers of the site",
+            server.route_port()
+        ));
+    }
+    if cluster.has_sites() && cluster.middle() == site {
+        ports.push(format!(
+            "{} to the NATS servers of the other sites",
+            server.leaf_port()
+        ));
+    }
+    let _ = write!(
+        out,
+        "\n## {name}\n\nOpen TCP port {}.\n\n\
+         1. Install NATS, 2.9 or newer (`apt install nats-server`).\n\
+         2. Copy `{name}/tls` to `{directory}/tls`, and `{name}/nats-server.conf` to where the service reads it (`/etc/nats-server.conf` on Debian), both readable by the service's user alone.\n\
+         3. Make `{store}`, which belongs to that user. What the nodes share is kept there.\n\
+         4. `nats-server -t -c /etc/nats-server.conf`, then start the service again.\n",
+        ports.join(", ")
+    );
+}
+
 fn lampwire(out: &mut String, plan: &Plan, peer: &Peer) {
     let (name, directory) = (&peer.name, &peer.directory);
     let _ = write!(
@@ -134,7 +197,7 @@ fn lampwire(out: &mut String, plan: &Plan, peer: &Peer) {
         "\n1. Copy `{name}/lampwire.conf` to `{directory}/lampwire.conf`, readable by Lampwire's user alone{}.\n\
          2. `lampwire check {directory}/lampwire.conf`, then start the service again, or `lampwire run -c {directory}/lampwire.conf`.\n\
          3. `lampwire show peers` tells whether the others are there.\n",
-        match plan.tls {
+        match plan.tls || plan.cluster.is_some() {
             true => format!(", and `{name}/tls` to `{directory}/tls`"),
             false => String::new(),
         }

@@ -6,6 +6,7 @@
 mod authority;
 mod files;
 mod guide;
+mod nats;
 mod peers;
 mod secrets;
 mod sections;
@@ -52,7 +53,14 @@ pub(crate) fn write(plan: &Plan, directory: &Path) -> anyhow::Result<Done> {
             written.push(File::ours(path, text, Mode::Open));
         }
     }
-    if plan.tls {
+    if let Some(cluster) = &plan.cluster {
+        for server in &cluster.servers {
+            let path = Path::new(&server.name).join(nats::FILE_NAME);
+            let text = nats::of(plan, cluster, server, &secrets);
+            written.push(File::nats(path, text));
+        }
+    }
+    if plan.tls || plan.cluster.is_some() {
         written.extend(authority::files(plan, directory)?);
     }
     let guide = guide::text(plan);
@@ -109,13 +117,15 @@ fn left_over(plan: &Plan, directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
         .with_context(|| format!("{} cannot be read", directory.display()))?;
     for entry in entries.take(files::ENTRIES_MAX) {
         let path = entry?.path();
-        let known = plan
-            .peers
-            .iter()
-            .any(|peer| path.file_name() == Some(peer.name.as_ref()));
+        let servers = plan.cluster.iter().flat_map(|it| &it.servers);
+        let known = (plan.peers.iter().map(|it| &it.name))
+            .chain(servers.map(|it| &it.name))
+            .any(|name| path.file_name() == Some(name.as_ref()));
         let ours = [Kind::Asterisk, Kind::Lampwire]
             .into_iter()
-            .any(|kind| files::is_ours(&path.join(kind.file_name())));
+            .map(Kind::file_name)
+            .chain([nats::FILE_NAME])
+            .any(|name| files::is_ours(&path.join(name)));
         if !known && ours {
             found.push(path);
         }

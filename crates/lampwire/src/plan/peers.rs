@@ -10,6 +10,12 @@ use serde::Deserialize;
 
 /// The most peers of one plan. A mesh of so many has 40,000 relations; beyond it, hubs are what is wanted.
 const PEERS_MAX: usize = 200;
+/// The most NATS servers of one plan: five at each of thirty sites.
+const SERVERS_MAX: usize = 150;
+/// The most nodes that one Asterisk is attached to: each hears all that it says.
+const NODES_MAX: usize = 4;
+/// The port of a NATS server where its address names none.
+const NATS_PORT: u16 = 4222;
 /// The longest name of a peer: it is part of file names and of the names of sections.
 const NAME_MAX: usize = 40;
 /// The longest password that is given.
@@ -21,6 +27,8 @@ struct Document {
     #[serde(default)]
     topology: Topology,
     hub: Option<String>,
+    cluster: Option<String>,
+    replicas: Option<u8>,
     #[serde(default)]
     auth: Authentication,
     #[serde(default)]
@@ -29,6 +37,19 @@ struct Document {
     hints: bool,
     #[serde(default, rename = "peer")]
     peers: Vec<Described>,
+    #[serde(default, rename = "nats")]
+    servers: Vec<DescribedServer>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DescribedServer {
+    name: String,
+    address: String,
+    site: Option<String>,
+    bind: Option<IpAddr>,
+    directory: Option<String>,
+    store: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -45,6 +66,11 @@ struct Described {
     directory: Option<String>,
     #[serde(default)]
     existing_transport: bool,
+    nodes: Option<Vec<String>>,
+    site: Option<String>,
+    rank: Option<u16>,
+    wide_devices: Option<String>,
+    wide_mailboxes: Option<String>,
 }
 
 /// Who exchanges with whom.
@@ -56,6 +82,8 @@ pub(crate) enum Topology {
     Mesh,
     /// Each with the hub.
     Hub,
+    /// Each Asterisk with the Lampwires that it is attached to, and these with each other over NATS.
+    Cluster,
 }
 
 /// How peers prove who they are.
@@ -99,7 +127,7 @@ impl Kind {
 }
 
 /// One server.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(super) name: String,
     /// A host name in lower case, or an IP address without brackets.
@@ -117,6 +145,78 @@ pub(crate) struct Peer {
     pub(super) directory: String,
     /// It has a transport section already.
     pub(super) existing_transport: bool,
+    /// The nodes of the cluster that an Asterisk is attached to.
+    pub(super) nodes: Vec<String>,
+    /// Where a node of the cluster stands.
+    pub(super) site: String,
+    /// Its rank, where one is given.
+    pub(super) rank: Option<u16>,
+    /// What of its peers' states other sites hear; None: everything.
+    pub(super) wide_devices: Option<String>,
+    pub(super) wide_mailboxes: Option<String>,
+}
+
+/// A NATS server.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(super) name: String,
+    /// A host name in lower case, or an IP address without brackets.
+    pub(super) host: String,
+    /// Where nodes connect to. Other servers of the site connect 2,000 above it, those of other sites 3,200.
+    pub(super) port: u16,
+    pub(super) site: String,
+    /// Where it listens.
+    pub(super) bind: IpAddr,
+    /// Where its files will lie on its machine.
+    pub(super) directory: String,
+    /// Where it keeps what it is told.
+    pub(super) store: String,
+}
+
+impl Server {
+    /// Where the other servers of its site connect to.
+    pub(super) fn route_port(&self) -> u16 {
+        self.port + 2000
+    }
+
+    /// Where the servers of other sites connect to.
+    pub(super) fn leaf_port(&self) -> u16 {
+        self.port + 3200
+    }
+}
+
+/// What the nodes share over NATS, and the servers of that.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    pub(super) name: String,
+    /// The site that the others' servers connect to is the first one's.
+    pub(super) servers: Vec<Server>,
+    replicas: Option<u8>,
+}
+
+impl Cluster {
+    /// The servers of a site.
+    pub(super) fn of_site<'a>(&'a self, site: &'a str) -> impl Iterator<Item = &'a Server> {
+        self.servers.iter().filter(move |it| it.site == site)
+    }
+
+    /// The site that the servers of all others connect to.
+    pub(super) fn middle(&self) -> &str {
+        self.servers.first().map_or("main", |it| it.site.as_str())
+    }
+
+    /// Whether there are several sites, which then are domains of JetStream.
+    pub(super) fn has_sites(&self) -> bool {
+        self.servers.iter().any(|it| it.site != self.middle())
+    }
+
+    /// How many servers of a site keep its bucket.
+    pub(super) fn replicas(&self, site: &str) -> u8 {
+        self.replicas.unwrap_or(match self.of_site(site).count() {
+            0..3 => 1,
+            _ => 3,
+        })
+    }
 }
 
 /// All of it, without contradictions.
@@ -129,6 +229,8 @@ pub(crate) struct Plan {
     pub(super) tls: bool,
     pub(super) hints: bool,
     pub(super) peers: Vec<Peer>,
+    /// None: the topology is another.
+    pub(super) cluster: Option<Cluster>,
 }
 
 impl Plan {
@@ -162,9 +264,57 @@ impl Plan {
             );
             peers.push(peer);
         }
+        let mut servers = Vec::new();
+        ensure!(
+            document.servers.len() <= SERVERS_MAX,
+            "there are more than {SERVERS_MAX} NATS servers"
+        );
+        for described in document.servers {
+            let name = described.name.clone();
+            let server = described
+                .checked()
+                .with_context(|| format!("nats {name:?}"))?;
+            ensure!(
+                names.insert(server.name.clone()),
+                "two servers are called {name:?}"
+            );
+            let ports = [server.port, server.route_port(), server.leaf_port()];
+            for port in ports {
+                ensure!(
+                    places.insert((server.host.clone(), port)),
+                    "nats {name:?}: another one has the same address and one of the ports {ports:?}"
+                );
+            }
+            servers.push(server);
+        }
+        let cluster = match document.topology {
+            Topology::Cluster => {
+                let name = document.cluster.unwrap_or_else(|| "lampwire".to_owned());
+                ensure!(is_token(&name), "cluster: {TOKEN}");
+                let cluster = Cluster {
+                    name,
+                    servers,
+                    replicas: document.replicas,
+                };
+                check_cluster(&cluster, &peers)?;
+                Some(cluster)
+            }
+            Topology::Mesh | Topology::Hub => {
+                ensure!(
+                    document.cluster.is_none()
+                        && document.replicas.is_none()
+                        && servers.is_empty()
+                        && peers.iter().all(Peer::is_of_no_cluster),
+                    "[[nats]], cluster, replicas, nodes, site, rank and wide_... are for topology = \"cluster\""
+                );
+                None
+            }
+        };
         let hub = match (document.topology, document.hub) {
-            (Topology::Mesh, None) => None,
-            (Topology::Mesh, Some(_)) => bail!("hub: a mesh has none; write topology = \"hub\""),
+            (Topology::Mesh | Topology::Cluster, None) => None,
+            (Topology::Mesh | Topology::Cluster, Some(_)) => {
+                bail!("hub: only a hub has one; write topology = \"hub\"")
+            }
             (Topology::Hub, None) => bail!("hub: say which peer it is, as in hub = \"hub1\""),
             (Topology::Hub, Some(hub)) => {
                 let Some(index) = peers.iter().position(|peer| peer.name == hub) else {
@@ -184,6 +334,7 @@ impl Plan {
             tls: document.tls,
             hints: document.hints,
             peers,
+            cluster,
         })
     }
 
@@ -191,13 +342,23 @@ impl Plan {
     pub(super) fn others<'a>(&'a self, peer: &'a Peer) -> impl Iterator<Item = &'a Peer> {
         let hub = self.hub.and_then(|hub| self.peers.get(hub));
         self.peers.iter().filter(move |other| {
-            let tied = hub.is_none_or(|hub| hub.name == peer.name || hub.name == other.name);
+            let tied = match self.topology {
+                Topology::Cluster => {
+                    peer.nodes.contains(&other.name) || other.nodes.contains(&peer.name)
+                }
+                Topology::Mesh | Topology::Hub => {
+                    hub.is_none_or(|hub| hub.name == peer.name || hub.name == other.name)
+                }
+            };
             other.name != peer.name && tied
         })
     }
 
     /// Whether it passes on what the others tell.
     pub(super) fn is_hub(&self, peer: &Peer) -> bool {
+        if self.topology == Topology::Cluster {
+            return peer.kind == Kind::Lampwire;
+        }
         self.hub
             .and_then(|hub| self.peers.get(hub))
             .is_some_and(|hub| hub.name == peer.name)
@@ -234,25 +395,160 @@ fn told(text: &str, error: &toml::de::Error) -> String {
     }
 }
 
+/// What the names of clusters and sites are made of.
+const TOKEN: &str = "1 to 32 letters, digits, - and _";
+
+fn is_token(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    (1..=32).contains(&text.len()) && text.bytes().all(is_plain)
+}
+
+/// Who is attached where, and what stands at each site.
+fn check_cluster(cluster: &Cluster, peers: &[Peer]) -> anyhow::Result<()> {
+    for peer in peers {
+        let name = &peer.name;
+        match peer.kind {
+            Kind::Lampwire => {
+                ensure!(
+                    peer.nodes.is_empty(),
+                    "peer {name:?}: nodes: a Lampwire of a cluster is a node itself"
+                );
+                ensure!(
+                    cluster.of_site(&peer.site).next().is_some(),
+                    "peer {name:?}: site: no [[nats]] stands at site {:?}",
+                    peer.site
+                );
+            }
+            Kind::Asterisk => {
+                let what = Peer {
+                    nodes: Vec::new(),
+                    ..peer.clone()
+                };
+                ensure!(
+                    what.is_of_no_cluster(),
+                    "peer {name:?}: site, rank and wide_... are a node's, and this is an Asterisk"
+                );
+                ensure!(
+                    (1..=NODES_MAX).contains(&peer.nodes.len()),
+                    "peer {name:?}: nodes: say which of the Lampwires it is attached to, one or two, as in nodes = [\"lamp1\", \"lamp2\"]"
+                );
+            }
+        }
+        let mut seen = HashSet::new();
+        for node in &peer.nodes {
+            let known = |it: &&Peer| it.name == *node && it.kind == Kind::Lampwire;
+            ensure!(
+                peers.iter().any(|it| known(&it)) && seen.insert(node),
+                "peer {name:?}: nodes: {node:?} is no Lampwire of the plan, or stands there twice"
+            );
+        }
+    }
+    let replicas = cluster.replicas;
+    ensure!(
+        replicas.is_none_or(|replicas| matches!(replicas, 1 | 3 | 5)),
+        "replicas: 1, 3 or 5"
+    );
+    for server in &cluster.servers {
+        let site = &server.site;
+        let count = cluster.of_site(site).count();
+        ensure!(
+            count % 2 == 1,
+            "site {site:?} has {count} NATS servers, of which more than half must be there for anything to be kept: let it be one more or less"
+        );
+        ensure!(
+            count >= usize::from(cluster.replicas(site)),
+            "replicas: site {site:?} has only {count} NATS servers"
+        );
+        ensure!(
+            peers
+                .iter()
+                .any(|it| it.kind == Kind::Lampwire && it.site == *site),
+            "nats {:?}: no Lampwire stands at site {site:?}",
+            server.name
+        );
+    }
+    Ok(())
+}
+
+impl Peer {
+    fn is_of_no_cluster(&self) -> bool {
+        self.nodes.is_empty()
+            && self.site == MAIN
+            && self.rank.is_none()
+            && self.wide_devices.is_none()
+            && self.wide_mailboxes.is_none()
+    }
+}
+
+/// The site of whoever names none.
+const MAIN: &str = "main";
+
+/// Where a server is: what stands there, and its IP address if it is one.
+fn place(address: &str) -> anyhow::Result<(Address, Option<IpAddr>)> {
+    let parsed: Address = address
+        .parse()
+        .map_err(|why| anyhow::anyhow!("address: {address:?} {why}"))?;
+    let ip = parsed.host.parse::<IpAddr>().ok();
+    ensure!(
+        ip.is_none_or(|ip| !ip.is_unspecified()),
+        "address: {address:?} is nowhere: write the address that the others reach it at"
+    );
+    Ok((parsed, ip))
+}
+
+fn check_name(name: &str) -> anyhow::Result<()> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    ensure!(
+        (1..=NAME_MAX).contains(&name.len()) && name.bytes().all(is_plain) && name != "authority",
+        "name: letters, digits, - and _, {NAME_MAX} at most, and not \"authority\""
+    );
+    Ok(())
+}
+
+/// A directory on a server, without the slash at its end.
+fn directory(what: &str, given: Option<String>, default: &str) -> anyhow::Result<String> {
+    let directory = given.unwrap_or_else(|| default.to_owned());
+    let is_bad = |it: char| it.is_control() || matches!(it, ';' | '"' | '\\');
+    ensure!(
+        directory.starts_with('/') && !directory.contains(is_bad),
+        "{what}: an absolute path on that server, without semicolons and quotes"
+    );
+    Ok(directory.trim_end_matches('/').to_owned())
+}
+
+fn site(given: Option<String>) -> anyhow::Result<String> {
+    let site = given.unwrap_or_else(|| MAIN.to_owned());
+    ensure!(is_token(&site), "site: {TOKEN}");
+    Ok(site)
+}
+
+impl DescribedServer {
+    fn checked(self) -> anyhow::Result<Server> {
+        check_name(&self.name)?;
+        let (address, ip) = place(&self.address)?;
+        let port = address.port.unwrap_or(NATS_PORT);
+        ensure!(
+            port <= u16::MAX - 3200,
+            "address: its port is at most {}, for others lie 2,000 and 3,200 above it",
+            u16::MAX - 3200
+        );
+        let everywhere = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+        Ok(Server {
+            name: self.name,
+            host: address.host,
+            port,
+            site: site(self.site)?,
+            bind: self.bind.or(ip).unwrap_or(everywhere),
+            directory: directory("directory", self.directory, "/etc/nats")?,
+            store: directory("store", self.store, "/var/lib/nats")?,
+        })
+    }
+}
+
 impl Described {
     fn checked(self, tls: bool) -> anyhow::Result<Peer> {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        ensure!(
-            (1..=NAME_MAX).contains(&self.name.len())
-                && self.name.bytes().all(is_plain)
-                && self.name != "authority",
-            "name: letters, digits, - and _, {NAME_MAX} at most, and not \"authority\""
-        );
-        let address: Address = self
-            .address
-            .parse()
-            .map_err(|why| anyhow::anyhow!("address: {:?} {why}", self.address))?;
-        let ip = address.host.parse::<IpAddr>().ok();
-        ensure!(
-            ip.is_none_or(|ip| !ip.is_unspecified()),
-            "address: {:?} is nowhere: write the address that the others reach it at",
-            self.address
-        );
+        check_name(&self.name)?;
+        let (address, ip) = place(&self.address)?;
         let everywhere = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
         let filter = |name: &str, given: Option<String>| -> anyhow::Result<Option<String>> {
             let given = given.map(|text| text.trim().to_owned());
@@ -274,15 +570,7 @@ impl Described {
                 "password: 8 to {PASSWORD_MAX} visible ASCII characters without blanks; without one, one is made for each peer"
             );
         }
-        let directory = self
-            .directory
-            .unwrap_or_else(|| self.kind.directory().to_owned());
-        ensure!(
-            directory.starts_with('/')
-                && !directory.contains(';')
-                && !directory.chars().any(char::is_control),
-            "directory: an absolute path on that server, without semicolons"
-        );
+        let directory = directory("directory", self.directory, self.kind.directory())?;
         Ok(Peer {
             port: address.port.unwrap_or(if tls { 5061 } else { 5060 }),
             bind: self.bind.or(ip).unwrap_or(everywhere),
@@ -292,8 +580,13 @@ impl Described {
             devices: filter("devices", self.devices)?,
             mailboxes: filter("mailboxes", self.mailboxes)?,
             password: self.password,
-            directory: directory.trim_end_matches('/').to_owned(),
+            directory,
             existing_transport: self.existing_transport,
+            nodes: self.nodes.unwrap_or_default(),
+            site: site(self.site)?,
+            rank: self.rank,
+            wide_devices: filter("wide_devices", self.wide_devices)?,
+            wide_mailboxes: filter("wide_mailboxes", self.wide_mailboxes)?,
         })
     }
 }
@@ -313,7 +606,7 @@ mod tests {
             ("[[peer]]\nname=\"a\"\n", "address"),
             ("topolgy=\"hub\"", "topolgy"),
             ("topology=\"star\"", "star"),
-            ("hub=\"a\"", "a mesh has none"),
+            ("hub=\"a\"", "only a hub has one"),
             ("topology=\"hub\"", "say which peer"),
             ("topology=\"hub\"\nhub=\"c\"", "no peer is called"),
             ("topology=\"hub\"\nhub=\"a\"", "passes nothing on"),

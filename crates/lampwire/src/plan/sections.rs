@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use super::peers::{Kind, Peer, Plan};
+use super::peers::{Cluster, Kind, Peer, Plan};
 use super::resource;
 use super::secrets::Secrets;
 
@@ -13,6 +13,9 @@ pub(super) fn of(plan: &Plan, peer: &Peer, secrets: &Secrets) -> String {
     if peer.kind == Kind::Lampwire {
         let relay = if plan.is_hub(peer) { "\nrelay=yes" } else { "" };
         let _ = write!(out, "\n[lampwire]\ntype=lampwire{relay}\n");
+        if let Some(cluster) = &plan.cluster {
+            share(&mut out, cluster, peer, secrets);
+        }
     }
     if !peer.existing_transport {
         transport(&mut out, plan, peer);
@@ -21,6 +24,43 @@ pub(super) fn of(plan: &Plan, peer: &Peer, secrets: &Secrets) -> String {
         relation(&mut out, plan, peer, other, secrets);
     }
     out
+}
+
+/// What a node shares with the others over NATS.
+fn share(out: &mut String, cluster: &Cluster, peer: &Peer, secrets: &Secrets) {
+    let urls: Vec<String> = cluster
+        .of_site(&peer.site)
+        .map(|server| {
+            format!(
+                "tls://{}",
+                super::nats::authority(&server.host, server.port)
+            )
+        })
+        .collect();
+    let (name, site) = (&peer.name, &peer.site);
+    let _ = write!(
+        out,
+        "\n[cluster]\ntype=cluster\ncluster={}\nnode={name}\nsite={site}\nurl={}\ntls=yes\nca_list_file={}/tls/authority.pem\nusername={name}\npassword={}\nreplicas={}\n",
+        cluster.name,
+        urls.join(","),
+        peer.directory,
+        secrets.of_node(name),
+        cluster.replicas(site)
+    );
+    if cluster.has_sites() {
+        let _ = writeln!(out, "domain={site}");
+    }
+    if let Some(rank) = peer.rank {
+        let _ = writeln!(out, "rank={rank}");
+    }
+    for (option, filter) in [
+        ("wide_device_state_filter", &peer.wide_devices),
+        ("wide_mailbox_state_filter", &peer.wide_mailboxes),
+    ] {
+        if let Some(filter) = filter {
+            let _ = writeln!(out, "{option}={filter}");
+        }
+    }
 }
 
 fn transport(out: &mut String, plan: &Plan, peer: &Peer) {

@@ -30,6 +30,9 @@ const RIGHT: Duration = Duration::from_secs(60);
 /// Who is right must stay so for this time: something old may still be on its way.
 const STEADY: Duration = Duration::from_secs(3);
 
+/// What is right only after this time, it is told what was wrong.
+const SLOW: Duration = Duration::from_secs(10);
+
 /// How long a fault lasts: longer than a node is taken to be there without a sign and its servers' states are held.
 const FAULT: Duration = Duration::from_secs(9);
 
@@ -107,6 +110,17 @@ const CASES: &[Case] = &[
     },
 ];
 
+/// Names a seed and how many rounds, as in `7:50`, for the case that is run by hand.
+const CHAOS: &str = "LAMPWIRE_CHAOS";
+const BY_HAND: Case = Case {
+    protocols: [3, 2, 1],
+    ..Case::of(
+        "chaos",
+        "in each round one to four of the nine are killed or stopped at any moment, and come back in any order",
+        chaos,
+    )
+};
+
 impl Case {
     const fn of(name: &'static str, shows: &'static str, run: fn(&mut World) -> Outcome) -> Self {
         Self {
@@ -122,11 +136,16 @@ impl Case {
 /// A case with servers and nodes only.
 type Small = fn(&mut Site) -> Outcome;
 
-const SMALL: [(&str, &str, Small); 2] = [
+const SMALL: [(&str, &str, Small); 3] = [
     (
         "two_nodes_and_a_late_one",
         "what is set over HTTP at one node shows on the other, also its end; a node that comes later has everything",
         two_nodes_and_a_late_one,
+    ),
+    (
+        "a_full_bucket",
+        "a bucket that is full, and servers that stand still: the node says so and goes on at its own speed, and both see everything when that is over",
+        a_full_bucket,
     ),
     (
         "logins",
@@ -162,7 +181,8 @@ pub(crate) fn trials(lab_: &Arc<Lab>, first_number: usize) -> Vec<Trial> {
             }
         });
     }
-    for case in CASES {
+    let by_hand = std::env::var_os(CHAOS).map(|_| &BY_HAND);
+    for case in CASES.iter().chain(by_hand) {
         let name = format!("mixed::cluster::{}", case.name);
         let number = first_number + trials.len();
         let missing = RELEASES.iter().find(|it| !lab_.found.contains_key(it));
@@ -417,17 +437,22 @@ impl World {
         let deadline = begun + RIGHT;
         let expected = self.expected();
         let mut since: Option<Instant> = None;
+        let mut last_wrong = String::new();
         loop {
             let looked = Instant::now();
             let wrong = self.what_is_wrong(&expected, on)?;
             if wrong.is_empty() {
                 let since = *since.get_or_insert(looked);
                 if since.elapsed() >= STEADY {
+                    if since - begun > SLOW {
+                        println!("{fault}: wrong for longest: {last_wrong}");
+                    }
                     self.right_after.push((fault, since - begun));
                     return Ok(());
                 }
             } else {
                 since = None;
+                last_wrong = wrong.join("; ");
             }
             if Instant::now() >= deadline {
                 return Err(Failure::Expectation(format!(
@@ -655,6 +680,75 @@ fn versions(world: &mut World) -> Outcome {
     world.is_right("the older one back", &[0, 1, 2])
 }
 
+/// Numbers by chance, the same for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: usize) -> usize {
+        // Knuth's multiplier; the high bits are good enough here.
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).expect("31 bits") % end
+    }
+
+    fn pause(&mut self, longest: Duration) {
+        let share = u32::try_from(self.below(1000)).expect("below 1000");
+        thread::sleep(longest * share / 1000);
+    }
+}
+
+fn chaos(world: &mut World) -> Outcome {
+    let asked = std::env::var(CHAOS).unwrap_or_default();
+    let (seed, rounds) = asked.split_once(':').unwrap_or((&asked, "10"));
+    let number = |text: &str| text.trim().parse::<u64>().unwrap_or(1);
+    let (mut dice, rounds) = (Dice(number(seed)), number(rounds));
+    for round in 1..=rounds {
+        let mut hit: Vec<(usize, bool)> = Vec::new();
+        for _ in 0..=dice.below(4) {
+            let (process, frozen) = (dice.below(9), dice.below(3) == 0);
+            if hit.iter().any(|it| it.0 == process) {
+                continue;
+            }
+            // An Asterisk that stands still takes the manager interface with it, by which it is seen.
+            let frozen = frozen && process < 6;
+            hit.push((process, frozen));
+            match (process / 3, frozen) {
+                (0, true) => world.servers[process % 3].freeze(),
+                (0, false) => world.servers[process % 3].kill()?,
+                (1, true) => world.nodes[process % 3].freeze(),
+                (1, false) => world.nodes[process % 3].kill()?,
+                _ => world.peers[process % 3].kill()?,
+            }
+            let there: Vec<usize> = (0..3)
+                .filter(|it| !hit.contains(&(6 + it, false)) && dice.below(2) == 0)
+                .collect();
+            world.change(&there)?;
+            dice.pause(Duration::from_secs(9));
+        }
+        println!("chaos: round {round}: {hit:?} (true: stopped, not killed)");
+        while !hit.is_empty() {
+            let chosen = dice.below(hit.len());
+            let (process, frozen) = hit.swap_remove(chosen);
+            match (process / 3, frozen) {
+                (0, true) => world.servers[process % 3].thaw(),
+                (0, false) => world.servers[process % 3].start()?,
+                (1, true) => world.nodes[process % 3].thaw(),
+                (1, false) => world.nodes[process % 3].start()?,
+                _ => world.peers[process % 3].start()?,
+            }
+            if process >= 6 {
+                // Its database is some seconds old.
+                world.change(&[process % 3])?;
+            }
+            dice.pause(Duration::from_secs(2));
+        }
+        world.is_right("a round of chaos", &[0, 1, 2])?;
+    }
+    Ok(())
+}
+
 // ---- servers and nodes only
 
 /// Where nodes stand that no Asterisk is attached to.
@@ -784,6 +878,60 @@ fn two_nodes_and_a_late_one(site: &mut Site) -> Outcome {
     }
     site.right_after
         .push(("the bucket lost, a node restarted", begun.elapsed()));
+    Ok(())
+}
+
+fn a_full_bucket(site: &mut Site) -> Outcome {
+    const MANY: usize = 300;
+    let server = site.server("s0", "")?;
+    let urls = [server.url()];
+    let mut one = site.node(0, &urls, "max_bytes=16384\n")?;
+    let mut other = site.node(1, &urls, "max_bytes=16384\n")?;
+    one.set_device("Custom:first", "INUSE")?;
+    wait_until(PATIENCE, "the first", &"INUSE".to_owned(), || {
+        other.device("Custom:first")
+    })?;
+    for number in 0..MANY {
+        one.set_device(&format!("Custom:m{number}"), "INUSE")?;
+    }
+    let said = |node: &Lampwire, what: &str| {
+        let bytes = std::fs::read(&node.logs()[0]).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).contains(what)
+    };
+    wait_until(PATIENCE, "that the bucket is full is told", &true, || {
+        Ok(Some(said(&one, "maximum bytes exceeded")))
+    })?;
+    let last = format!("Custom:m{}", MANY - 1);
+    wait_until(PATIENCE, "the last", &"INUSE".to_owned(), || {
+        one.device(&last)
+    })?;
+
+    // One that fits it has other settings, which every node takes as they are: a bucket of another cluster, so that this one stays as it is.
+    let roomy = format!("cluster={CLUSTER}-2\n");
+    one.kill()?;
+    other.kill()?;
+    let mut one = site.node(0, &urls, &roomy)?;
+    let mut other = site.node(1, &urls, &roomy)?;
+    one.set_device("Custom:first", "INUSE")?;
+    wait_until(PATIENCE, "the first again", &"INUSE".to_owned(), || {
+        other.device("Custom:first")
+    })?;
+    server.freeze();
+    for number in 0..MANY {
+        one.set_device(&format!("Custom:m{number}"), "RINGING")?;
+    }
+    for node in [&one, &other] {
+        let what = "the server stands still, and the node knows it";
+        wait_until(PATIENCE, what, &"down".to_owned(), || node.bus().map(Some))?;
+    }
+    one.set_device("Custom:first", "BUSY")?;
+    server.thaw();
+    let begun = Instant::now();
+    for (device, state) in [("Custom:first", "BUSY"), (&last, "RINGING")] {
+        wait_until(PATIENCE, device, &state.to_owned(), || other.device(device))?;
+    }
+    site.right_after
+        .push(("servers that stood still", begun.elapsed()));
     Ok(())
 }
 

@@ -33,8 +33,11 @@ pub(crate) struct Report {
     /// Of more than two nodes: by kind and case, what it shows and how it ended with each set of Asterisks.
     several: Mutex<BTreeMap<(&'static str, &'static str), Several>>,
     /// Of nodes of a cluster, with what each case shows, and how long it took after each fault until all was right.
-    clustered: Mutex<BTreeMap<(&'static str, &'static str), (Verdict, RightAfter)>>,
+    clustered: Mutex<Clustered>,
 }
+
+/// What nodes of a cluster came to, by case and what it shows.
+type Clustered = BTreeMap<(&'static str, &'static str), (Verdict, RightAfter)>;
 
 /// A case of more than two nodes.
 #[derive(Debug)]
@@ -269,10 +272,7 @@ fn print_several(
 }
 
 /// Nodes of a cluster.
-fn print_clustered(
-    out: &mut String,
-    clustered: &BTreeMap<(&'static str, &'static str), (Verdict, RightAfter)>,
-) -> std::fmt::Result {
+fn print_clustered(out: &mut String, clustered: &Clustered) -> std::fmt::Result {
     if clustered.is_empty() {
         return Ok(());
     }

@@ -632,6 +632,8 @@ fn each_route_refuses_as_described() {
         }
     }
     for (method, path, query, body, status) in [
+        // There is none.
+        ("GET", "/api/v1/cluster", "", None, 404),
         ("GET", "/api/v1/devices", "?limit=0", None, 400),
         ("GET", device, "", None, 404),
         ("PUT", device, "", Some("{"), 400),

@@ -104,6 +104,122 @@ fn the_kubernetes_example_agrees_with_itself_and_with_the_program() {
     assert_eq!(container["args"][0].as_str(), Some("run"));
 }
 
+/// The object of this kind and name.
+fn named<'a>(objects: &'a [Yaml], kind: &str, name: &str) -> &'a Yaml {
+    let is_it = |object: &&Yaml| {
+        object["kind"].as_str() == Some(kind) && object["metadata"]["name"].as_str() == Some(name)
+    };
+    let found = objects.iter().find(is_it);
+    found.unwrap_or_else(|| panic!("no {kind} {name}"))
+}
+
+/// The text of a file of a ConfigMap or a Secret.
+fn file<'a>(object: &'a Yaml, name: &str) -> &'a str {
+    let found = object["data"][name].as_str();
+    let found = found.or(object["stringData"][name].as_str());
+    found.unwrap_or_else(|| panic!("no {name}"))
+}
+
+/// The three nodes in Kubernetes: their files as they lie in the pods, looked at one by one and together.
+#[test]
+fn the_three_nodes_in_kubernetes_agree_with_each_other_and_with_the_program() {
+    let text = packaging("kubernetes/lampwire-cluster.yaml");
+    let objects = YamlLoader::load_from_str(&text).unwrap();
+    for object in &objects {
+        assert!(object["apiVersion"].as_str().is_some(), "{object:?}");
+    }
+    let configuration = named(&objects, "ConfigMap", "lampwire");
+    let secret = named(&objects, "Secret", "lampwire");
+    let users = file(named(&objects, "Secret", "nats"), "users.conf");
+    let directory = Directory::new();
+    let place = |text: &str| {
+        let at = |name: &str| directory.0.join(name).display().to_string();
+        text.replace("/etc/lampwire-secret/", &at("secret-"))
+            .replace("/etc/lampwire/", &at(""))
+    };
+    for (object, data, prefix) in [
+        (configuration, "data", ""),
+        (secret, "stringData", "secret-"),
+    ] {
+        for name in object[data].as_hash().unwrap().keys() {
+            let name = name.as_str().unwrap();
+            directory.write(&format!("{prefix}{name}"), &place(file(object, name)));
+        }
+    }
+    let mut together = vec!["check".to_owned()];
+    let mut attached = Vec::new();
+    for number in 0..3 {
+        let name = format!("lampwire-{number}");
+        let text = file(configuration, &format!("{name}.conf"));
+        assert!(text.contains(&format!("\nnode={name}\nusername={name}\n")));
+        assert!(text.contains(&format!("entity_id=02:00:00:00:00:9{number}\n")));
+        let password = file(secret, &format!("nats-{number}"));
+        assert!(users.contains(&format!("{{ user: \"{name}\", password: \"{password}\" }}")));
+        attached.extend(text.matches("/etc/lampwire/office").map(|_| number));
+        let path = directory.0.join(format!("{name}.conf"));
+        let path = path.display().to_string();
+        let (code, said, error) = run(&["check", &path]);
+        assert_eq!(code, 0, "{said}{error}");
+        assert!(said.ends_with(": 0 errors, 0 warnings\n"), "{said}{error}");
+        together.push(format!("192.0.2.9{number}={path}"));
+        // Each has an address of its own.
+        let selector = &named(&objects, "Service", &name)["spec"]["selector"];
+        let pod = selector["statefulset.kubernetes.io/pod-name"].as_str();
+        assert_eq!(pod, Some(&*name));
+    }
+    // Each Asterisk is attached to two.
+    assert_eq!(attached, [0, 0, 1, 1, 2, 2]);
+    let together: Vec<&str> = together.iter().map(String::as_str).collect();
+    let (code, said, error) = run(&together);
+    assert_eq!(code, 0, "{said}{error}");
+    assert!(said.contains(": 0 errors, 0 warnings"), "{said}{error}");
+
+    let nats = file(named(&objects, "ConfigMap", "nats"), "nats-server.conf");
+    let routes = file(named(&objects, "Secret", "nats"), "routes.conf");
+    let urls = file(configuration, "nats.conf");
+    for number in 0..3 {
+        assert!(urls.contains(&format!("tls://nats-{number}.nats:4222")));
+        assert!(routes.contains(&format!("@nats-{number}.nats:6222")));
+    }
+    for included in ["users.conf", "routes.conf"] {
+        assert!(nats.contains(&format!("include \"secret/{included}\"")));
+    }
+    for (name, replicas) in [("lampwire", 3), ("nats", 3)] {
+        let set = &named(&objects, "StatefulSet", name)["spec"];
+        assert_eq!(set["replicas"].as_i64(), Some(replicas));
+        let labels = &set["template"]["metadata"]["labels"];
+        assert_eq!(&set["selector"]["matchLabels"], labels);
+        let service = &named(&objects, "Service", name)["spec"];
+        assert_eq!(&service["selector"], labels);
+        assert_eq!(set["serviceName"].as_str(), Some(name));
+        let budget = &named(&objects, "PodDisruptionBudget", name)["spec"];
+        assert_eq!(budget["maxUnavailable"].as_i64(), Some(1));
+        assert_eq!(&budget["selector"]["matchLabels"], labels);
+        // Each volume that is mounted is there, and none beside.
+        let pod = &set["template"]["spec"];
+        let container = &pod["containers"][0];
+        let names = |list: &Yaml, of: &dyn Fn(&Yaml) -> String| -> Vec<String> {
+            list.as_vec().unwrap().iter().map(of).collect()
+        };
+        let own = |it: &Yaml| it["name"].as_str().unwrap().to_owned();
+        let mut volumes = names(&pod["volumes"], &own);
+        volumes.extend(names(&set["volumeClaimTemplates"], &|it| {
+            own(&it["metadata"])
+        }));
+        let mut mounted = names(&container["volumeMounts"], &own);
+        volumes.sort_unstable();
+        mounted.sort_unstable();
+        assert_eq!(mounted, volumes);
+    }
+    let container =
+        &named(&objects, "StatefulSet", "lampwire")["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["args"][0].as_str(), Some("run"));
+    assert_eq!(
+        container["args"][2].as_str(),
+        Some("/etc/lampwire/$(POD_NAME).conf")
+    );
+}
+
 #[test]
 fn the_container_and_the_unit_run_commands_that_are_there() {
     let container = packaging("container/Containerfile");

@@ -38,6 +38,37 @@ fn peer(number: usize, more: &str) -> String {
     )
 }
 
+/// PEERS.toml of a cluster: at each site two Lampwires and so many NATS servers, and three Asterisks, of which one is attached to both.
+fn cluster(sites: usize, servers: usize, digest: bool, tls: bool) -> String {
+    let auth = if digest { "digest" } else { "none" };
+    let mut text = format!(
+        "topology = \"cluster\"\ncluster = \"pbx\"\nauth = \"{auth}\"\ntls = {tls}\nhints = true\n"
+    );
+    for site in 1..=sites {
+        for number in 1..=servers {
+            text.push_str(&format!(
+                "[[nats]]\nname = \"nats{site}{number}\"\naddress = \"10.{site}.0.{number}\"\nsite = \"site{site}\"\n"
+            ));
+        }
+        for number in 1..=2 {
+            text.push_str(&format!(
+                "[[peer]]\nname = \"lamp{site}{number}\"\naddress = \"10.{site}.1.{number}\"\nkind = \"lampwire\"\nsite = \"site{site}\"\nrank = {number}\nwide_devices = \"^PJSIP/\"\n"
+            ));
+        }
+        for (number, nodes) in [(1, "1"), (2, "2"), (3, "12")] {
+            let nodes: Vec<String> = nodes
+                .chars()
+                .map(|node| format!("\"lamp{site}{node}\""))
+                .collect();
+            text.push_str(&format!(
+                "[[peer]]\nname = \"office{site}{number}\"\naddress = \"10.{site}.2.{number}\"\nnodes = [{}]\ndevices = \"^PJSIP/{site}{number}\"\n",
+                nodes.join(", ")
+            ));
+        }
+    }
+    text
+}
+
 /// Plans it in a directory of its own; gives what was printed.
 fn plan(directory: &Directory, text: &str) -> String {
     let file = directory.write("PEERS.toml", text);
@@ -118,6 +149,182 @@ fn what_is_written_has_no_finding() {
 }
 
 #[test]
+fn what_is_written_of_a_cluster_has_no_finding() {
+    for (sites, servers, replicas) in [(1, 1, 1), (1, 3, 3), (3, 3, 3), (3, 1, 1)] {
+        for variant in 0..4 {
+            let (digest, tls) = (variant & 1 > 0, variant & 2 > 0);
+            let directory = Directory::new();
+            plan(&directory, &cluster(sites, servers, digest, tls));
+            let (code, said) = check(&check_arguments(&directory));
+            let case = format!("{sites} sites, {servers} servers, digest {digest} tls {tls}");
+            assert_eq!(code, 0, "{case}: {said}");
+            assert!(
+                said.contains(": 0 errors, 0 warnings") && !said.contains("note:"),
+                "{case}: {said}"
+            );
+            let files = files(&directory.0.join("out"));
+            let node = &files["lamp12/lampwire.conf"];
+            for line in [
+                "cluster=pbx",
+                "node=lamp12",
+                "site=site1",
+                "tls=yes",
+                "rank=2",
+                "wide_device_state_filter=^PJSIP/",
+                "relay=yes",
+                "ca_list_file=/etc/lampwire/tls/authority.pem",
+                &format!("replicas={replicas}"),
+            ] {
+                assert!(
+                    node.contains(&format!("\n{line}\n")),
+                    "{case}: {line}\n{node}"
+                );
+            }
+            let urls = node.matches("tls://10.1.0.").count();
+            assert_eq!(urls, servers, "{case}: {node}");
+            assert_eq!(node.contains("\ndomain=site1\n"), sites > 1, "{case}");
+            assert_eq!(files.contains_key("lamp12/tls/key.pem"), tls, "{case}");
+            // Of the Asterisks a node knows those that are attached to it.
+            assert!(!node.contains("[lamp-office11]") && node.contains("[lamp-office13]"));
+            assert!(!node.contains("[lamp-lamp11]"));
+            nats_servers_know_each_other(&files, sites, servers, &case);
+        }
+    }
+}
+
+/// Each server lets in the nodes of its site and the servers that connect to it, and nobody else.
+fn nats_servers_know_each_other(
+    files: &BTreeMap<String, String>,
+    sites: usize,
+    servers: usize,
+    case: &str,
+) {
+    let passwords = |text: &str| -> Vec<String> {
+        let mut parts = text.split("password: \"");
+        parts.next();
+        parts
+            .map(|part| part.split('"').next().unwrap().to_owned())
+            .collect()
+    };
+    for site in 1..=sites {
+        for number in 1..=servers {
+            let text = &files[&format!("nats{site}{number}/nats-server.conf")];
+            let case = format!("{case}: {text}");
+            for node in 1..=2 {
+                let name = format!("lamp{site}{node}");
+                let configuration = &files[&format!("{name}/lampwire.conf")];
+                let password = configuration
+                    .split("\nusername=")
+                    .find_map(|part| part.strip_prefix(&format!("{name}\npassword=")))
+                    .and_then(|rest| rest.lines().next())
+                    .unwrap();
+                let user = format!("{{ user: \"{name}\", password: \"{password}\" }}");
+                assert!(password.len() >= 40 && text.contains(&user), "{case}");
+            }
+            assert_eq!(
+                text.contains("\ncluster {") && text.contains("nats-route://"),
+                servers > 1,
+                "{case}"
+            );
+            let routes = text.matches("nats-route://route:").count();
+            assert_eq!(routes, servers - 1, "{case}");
+            assert_eq!(text.contains("\nleafnodes {"), sites > 1, "{case}");
+            let leaves = text.matches("tls://leaf:").count();
+            assert_eq!(leaves, if site > 1 { servers } else { 0 }, "{case}");
+            let logins = 2 + usize::from(servers > 1) + usize::from(sites > 1 && site == 1);
+            assert_eq!(passwords(text).len(), logins, "{case}");
+            assert!(files.contains_key(&format!("nats{site}{number}/tls/key.pem")));
+        }
+    }
+}
+
+#[test]
+fn a_cluster_changes_only_what_must_change() {
+    let directory = Directory::new();
+    let out = directory.0.join("out");
+    let text = cluster(2, 3, true, false);
+    plan(&directory, &text);
+    let first = files(&out);
+    let said = plan(&directory, &text);
+    assert!(said.contains("\n0 of "), "{said}");
+    assert_eq!(files(&out), first);
+
+    // Another Asterisk concerns the nodes that it is attached to, and no NATS server.
+    let more =
+        format!("{text}[[peer]]\nname = \"new\"\naddress = \"10.9.9.9\"\nnodes = [\"lamp22\"]\n");
+    plan(&directory, &more);
+    let second = files(&out);
+    for (name, content) in &first {
+        let concerned = name == "lamp22/lampwire.conf"
+            || name == "README.md"
+            || name.ends_with("extensions.conf");
+        assert_eq!(second[name] != *content, concerned, "{name}");
+    }
+    // A NATS server that is gone is said.
+    let said = plan(&directory, &cluster(2, 1, true, false));
+    for name in ["nats12", "nats13", "nats22", "nats23", "new"] {
+        let path = out.join(name).display().to_string();
+        let line = said.lines().find(|line| line.contains(&path));
+        assert!(
+            line.is_some_and(|line| line.starts_with("left over")),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_bad_cluster_is_told() {
+    let text = cluster(1, 3, true, false);
+    let directory = Directory::new();
+    let two = cluster(1, 2, true, false);
+    for (text, words) in [
+        (two, "more than half"),
+        (
+            text.replace("[\"lamp11\"]", "[]"),
+            "say which of the Lampwires",
+        ),
+        (
+            text.replace("[\"lamp11\"]", "[\"office12\"]"),
+            "no Lampwire",
+        ),
+        (
+            text.replace("[\"lamp11\"]", "[\"lamp11\", \"lamp11\"]"),
+            "twice",
+        ),
+        (
+            text.replace("site = \"site1\"\nrank", "site = \"x\"\nrank"),
+            "no [[nats]]",
+        ),
+        (
+            text.replace("cluster = \"pbx\"", "cluster = \"a b\""),
+            "cluster:",
+        ),
+        (
+            text.replace("cluster = \"pbx\"", "replicas = 2"),
+            "replicas",
+        ),
+        (text.replace("cluster = \"pbx\"", "replicas = 5"), "only 3"),
+        (
+            text.replace("cluster = \"pbx\"", "hub = \"lamp11\""),
+            "only a hub",
+        ),
+        (
+            text.replace("topology = \"cluster\"", "topology = \"mesh\""),
+            "are for topology",
+        ),
+        (text.replace("\"10.1.0.2\"", "\"10.1.0.1\""), "same address"),
+        (text.replace("\"10.1.0.2\"", "\"10.1.0.2:65000\""), "port"),
+        (text.replace("nats12", "office11"), "are called"),
+    ] {
+        let file = directory.write("PEERS.toml", &text);
+        let out = directory.0.join("out");
+        let (code, _, error) = run(&["plan", &file, "-o", out.to_str().unwrap()]);
+        assert!(code == 1 && error.contains(words), "{words}: {error}");
+        assert!(!out.join("lamp11").exists());
+    }
+}
+
+#[test]
 fn peers_behind_one_address_are_told_apart() {
     for auth in ["digest", "none"] {
         let directory = Directory::new();
@@ -185,24 +392,31 @@ fn again_changes_only_what_must_change() {
 
 #[test]
 fn secrets_are_for_their_owner_and_never_printed() {
-    let directory = Directory::new();
-    let said = plan(&directory, &peers(3, false, true, true));
-    let out = directory.0.join("out");
-    let mut secrets = 0;
-    for (name, content) in files(&out) {
-        let mode = fs::metadata(out.join(&name)).unwrap().permissions().mode() & 0o777;
-        let holds = content.contains("password=") || content.contains("PRIVATE KEY");
-        assert_eq!(mode, if holds { 0o600 } else { 0o644 }, "{name}");
-        for line in content
-            .lines()
-            .filter_map(|line| line.strip_prefix("password="))
-        {
-            secrets += 1;
-            assert!(line.len() >= 40 && !said.contains(line), "{name}");
+    for (text, expected) in [
+        (peers(3, false, true, true), 3 * 2 * 2),
+        (cluster(1, 3, true, true), 4 * 2 * 2 + 2),
+    ] {
+        let directory = Directory::new();
+        let said = plan(&directory, &text);
+        let out = directory.0.join("out");
+        let mut secrets = 0;
+        for (name, content) in files(&out) {
+            let mode = fs::metadata(out.join(&name)).unwrap().permissions().mode() & 0o777;
+            let holds = ["password=", "password: ", "PRIVATE KEY"]
+                .iter()
+                .any(|word| content.contains(word));
+            assert_eq!(mode, if holds { 0o600 } else { 0o644 }, "{name}");
+            for line in content
+                .lines()
+                .filter_map(|line| line.strip_prefix("password="))
+            {
+                secrets += 1;
+                assert!(line.len() >= 40 && !said.contains(line), "{name}");
+            }
+            assert!(name != "README.md" || !holds);
         }
-        assert!(name != "README.md" || !holds);
+        assert_eq!(secrets, expected);
     }
-    assert_eq!(secrets, 3 * 2 * 2);
 }
 
 #[test]

@@ -93,6 +93,23 @@ const NO_EFFECT: &[(&str, &str)] = &[
         "says what `check` assumes where the files are silent",
     ),
     (
+        "cluster-bucket-differs",
+        "is about NATS: nothing of it is seen by SIP",
+    ),
+    (
+        "cluster-domain-differs",
+        "is about NATS: nothing of it is seen by SIP",
+    ),
+    ("cluster-node-twice", "is about names that people read"),
+    (
+        "cluster-wide-differs",
+        "is about NATS: nothing of it is seen by SIP",
+    ),
+    (
+        "cluster-without-domain",
+        "is about NATS: nothing of it is seen by SIP",
+    ),
+    (
         "entity-id-unset",
         "is about asterisk.conf, which no Lampwire reads",
     ),

@@ -1,7 +1,7 @@
-//! What the programs of others make of this one: a browser of the page, Prometheus of the figures, systemd of the unit, mdBook of the book.
+//! What the programs of others make of this one: a browser of the page, Prometheus of the figures, systemd of the unit, mdBook of the book, NATS of what is written for it.
 //!
 //! Environment:
-//! - LAMPWIRE_REQUIRE: comma list; `chromium`, `promtool`, `systemd-analyze` and `mdbook` in it make it a failure that one is missing
+//! - LAMPWIRE_REQUIRE: comma list; `chromium`, `promtool`, `systemd-analyze`, `mdbook` and `nats-server` in it make it a failure that one is missing
 //! - LAMPWIRE_SCREENSHOTS: a directory for pictures of the page (the build's own otherwise)
 
 #![allow(clippy::unwrap_used)]
@@ -20,6 +20,7 @@ mod cut;
 )]
 mod harness;
 mod mdbook;
+mod nats;
 mod page;
 #[path = "../it/pair.rs"]
 #[allow(
@@ -107,6 +108,14 @@ fn main() -> ExitCode {
             name: "mdbook",
             program: mdbook::find(),
             cases: &[("the_book_builds", mdbook::the_book_builds)],
+        },
+        Tool {
+            name: "nats-server",
+            program: nats::find(),
+            cases: &[
+                ("a_plan_is_for_it", nats::a_plan_is_for_it),
+                ("the_examples_are_for_it", nats::the_examples_are_for_it),
+            ],
         },
         Tool {
             name: "systemd-analyze",

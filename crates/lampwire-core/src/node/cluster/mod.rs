@@ -318,6 +318,31 @@ impl Node {
     }
 }
 
+#[cfg(test)]
+impl Node {
+    /// How much is kept of what others say on the bus, and how much of it there may be.
+    pub(crate) fn kept_of_bus(&self) -> Vec<(&'static str, usize, usize)> {
+        let Some(cluster) = &self.cluster else {
+            return Vec::new();
+        };
+        let ways = cluster.members.ways().map(|(_, ways)| ways.len());
+        let told = cluster.sites.values().map(|site| site.told.len());
+        vec![
+            ("nodes", cluster.members.iter().count(), limits::MEMBERS),
+            ("ways", ways.sum(), limits::WAYS),
+            ("sites", cluster.sites.len(), limits::SITES),
+            ("complete ones", told.max().unwrap_or(0), limits::HUBS),
+            (
+                "those heard of",
+                cluster.heard_of.len(),
+                limits::HUBS + limits::MEMBERS,
+            ),
+            ("reports", cluster.reported.len(), 2 * limits::MEMBERS),
+            ("states", self.table.len(), limits::CELLS),
+        ]
+    }
+}
+
 impl Cluster {
     /// Who hears of a name.
     fn scope_of(&self, kind: Kind, name: &str) -> Scope {

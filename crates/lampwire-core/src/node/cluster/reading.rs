@@ -674,11 +674,24 @@ impl Node {
             self.leases.restore(id, peer, state.lost, held_until);
             if let Some(cluster) = &mut self.cluster {
                 cluster.unasked.insert(eid);
+                cluster.unheard.insert(change.cell);
             }
             self.wait_for_losses();
         }
         self.fan_out(now, change);
         true
+    }
+
+    /// A server says again what an earlier life of this node had put into the bucket: it is stamped anew, once, above whatever that life told peers
+    /// without putting it there.
+    pub(in crate::node) fn hear_adopted(&mut self, assertion: &Assertion<'_>) -> Option<Change> {
+        let cluster = self.cluster.as_mut().filter(|it| !it.unheard.is_empty())?;
+        let Assertion {
+            kind, name, eid, ..
+        } = *assertion;
+        let cell = self.table.known_cell(kind, name, eid)?;
+        let is_ours = cluster.unheard.remove(&cell) && self.table.is_here(self.table.cell(cell));
+        is_ours.then(|| self.table.restamp(cell))
     }
 }
 

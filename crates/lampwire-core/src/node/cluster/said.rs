@@ -217,6 +217,9 @@ impl Node {
         let Some(site) = cluster.and_then(|it| it.sites.get_mut(name)) else {
             return;
         };
+        if site.told.len() >= limits::HUBS && !site.told.contains_key(&by) {
+            return; // there is no room for what it stamps either
+        }
         let told = site.told.entry(by).or_default();
         *told = seq.max(*told);
         self.leases.note_complete(by, site.peer, seq, full);
