@@ -62,7 +62,11 @@ pub(crate) fn write(report: &Report, file: &Path) {
     for curve in &report.curves {
         fs::write(images.join(format!("{}.svg", curve.name)), plot::svg(curve)).expect("a plot");
     }
-    fs::write(file, text(report)).expect("the document");
+    let text = match report.of_cluster {
+        true => text_of_cluster(report),
+        false => text(report),
+    };
+    fs::write(file, text).expect("the document");
 }
 
 fn text(report: &Report) -> String {
@@ -135,11 +139,7 @@ fn text(report: &Report) -> String {
             out.push('\n');
         }
     }
-    out.push_str("\n## The machine\n\n");
-    for line in &report.machine {
-        let _ = writeln!(out, "- {line}");
-    }
-    let _ = writeln!(out, "- the run took {:.0} s", report.took);
+    machine_told(report, &mut out);
     out.push_str(METHOD);
     for note in &report.notes {
         let _ = writeln!(out, "- {note}");
@@ -147,6 +147,47 @@ fn text(report: &Report) -> String {
     out.push_str(TRIED);
     out.push_str(REPEAT);
     out
+}
+
+/// The page of a run that measured a cluster only.
+fn text_of_cluster(report: &Report) -> String {
+    let mut out = String::from(
+        "# Figures of a cluster\n\n\
+         What it costs that nodes are one over NATS (`type=cluster`), and how fast it is, beside the same nodes related by SIP in the same minutes on the same\n\
+         machine. This page is written by the run itself: no figure is put right by hand. What it comes to for many servers stands in [A large cluster](scale.md).\n\n",
+    );
+    if report.quick {
+        out.push_str("This was a quick run: fewer repetitions, and fewer states.\n\n");
+    }
+    let _ = write!(
+        out,
+        "Two processors do everything here: the load, three nodes, up to three nats-servers; and they had other work at the time (the load below). So a figure is worth its ratio to\n\
+         that of SIP beside it, and its spread. Figures are medians of {RUNS} runs, with the least and the most in brackets; where there were fewer, that stands there.\n\n\
+         | figure | Lampwire | by SIP | ratio |\n|---|--:|--:|--:|\n"
+    );
+    for row in &report.rows {
+        let beside = row.other.as_ref();
+        let beside = beside.map_or_else(|| "-".to_owned(), |(_, sample)| sample.told());
+        let (figure, unit) = (&row.figure, row.unit);
+        let (told, ratio) = (row.ours.told(), row.ratio_told());
+        let _ = writeln!(out, "| {figure}, {unit} | {told} | {beside} | {ratio} |");
+    }
+    machine_told(report, &mut out);
+    out.push_str("\n## How it is measured\n\n");
+    out.push_str(METHOD_OF_CLUSTER);
+    for note in &report.notes {
+        let _ = writeln!(out, "- {note}");
+    }
+    out.push_str(REPEAT_OF_CLUSTER);
+    out
+}
+
+fn machine_told(report: &Report, out: &mut String) {
+    out.push_str("\n## The machine\n\n");
+    for line in &report.machine {
+        let _ = writeln!(out, "- {line}");
+    }
+    let _ = writeln!(out, "- the run took {:.0} s", report.took);
 }
 
 const METHOD: &str = "\n## How it is measured\n\n\
@@ -159,6 +200,20 @@ const METHOD: &str = "\n## How it is measured\n\n\
 - **The highest rate** is what `lampwire bench publish` finds: requests leave when they are due, and latency counts from then. A rate is held when all are\n  granted, 99 % within 50 ms, and at most one in a thousand was sent twice, in the first or a second try. Load and target share the processors, so it is a lower bound.\n  The run of a minute counts only where it held its rate in the same way; else the next lower rate is taken. A transaction is live for 32 s (RFC 3261, timer J).\n\
 - **From a change to its event** is the time from the first byte of the request (HTTP at a Lampwire, the manager interface at an Asterisk) to the line of the\n  event at the other node (event stream, manager interface). Nothing else happens at that time.\n\
 - **A fresh peer** knows nothing. Over loopback the time runs from its first state to its last, looked at every 2 ms; over a line from the first\n  request that gets through a relay which holds each datagram for half the round trip.\n";
+
+const METHOD_OF_CLUSTER: &str = "\
+- **A cluster** is three nodes that have nothing but each other; *R1* has one nats-server, *R3* three that are clustered, each node connected to one of its own, and a bucket that all\n  three keep. The buckets are files, as by default. *By SIP* the first node tells the two others, as hubs (`relay=yes`) with nothing set beyond a relation; *hangs*: that first\n  node is in a cluster too, and its nats-server was stopped (SIGSTOP) and stays so. All arrangements run at the same time and are measured in turn.\n\
+- **Changes all at once** are states of as many devices, each another than before, set at the first node over HTTP, a thousand a request; the time runs from the first request until the\n  second node has counted the last of them, looked at every 10 ms. CPU and bytes are of the same runs. **Bytes** are what the kernel counts of the connection to the nats-server (`ss`), so with\n  everything around a change but the headers of TCP and below; by SIP it is not counted.\n\
+- **Changes that a peer publishes** come from `lampwire bench publish` at a steady rate over 200 publications, to the first node. Fewer come at once then, so each costs more than of those\n  that come all at once: it is these figures that a capacity is reckoned with.\n\
+- **Peers that are not to hear of a change** have a `@device_state_filter` that no device matches; it is the CPU of such a node less that of the same one without peers, in the same\n  minutes.\n\
+- **A start** is that of the process, with nothing kept, to the moment at which it has all states and, over NATS, is `joined`; they were set at one node before. By SIP that node asks once\n  a second whether the late one is there, so up to a second of it is waiting. Memory is resident memory.\n";
+
+const REPEAT_OF_CLUSTER: &str = "\n## Repeat it\n\n\
+With a nats-server in the path, put there by `.ci/install-nats`, or named by `LAMPWIRE_NATS`:\n\n\
+```sh\n\
+cargo bench --profile release -p lampwire --bench figures -- --only cluster --document docs/cluster-figures.md\n\
+cargo bench --profile release -p lampwire --bench figures -- --only cluster --quick\n\
+```\n";
 
 /// What a profile shows, and what came of what was done about it.
 const TRIED: &str = "\n\
@@ -210,4 +265,4 @@ One's own server under load, from one's own place:\n\n\
 ```console\n\
 $ lampwire bench publish --to sip:bench@192.0.2.10 --rate 1000 --duration 30\n\
 ```\n\n\
-What a flood of strangers does, what a hub costs and what the store writes have benches of their own: `--bench flood`, `hub`, `store`, `restart`.\n";
+What a flood of strangers does, what a hub costs and what the store writes have benches of their own: `--bench flood`, `hub`, `store`, `restart`.\nWhat nodes cost that are one over NATS stands in [Figures of a cluster](cluster-figures.md).\n";

@@ -2,8 +2,8 @@
 //!
 //!     cargo bench --profile release -p lampwire --bench figures [-- [--quick] [--document docs/performance.md] [--only WORD]]
 //!
-//! `--document` writes the document with its plots beside what is printed. `--only` measures the parts whose name has the word in it. Asterisk and
-//! Kamailio are left out where they are not installed. It takes 25 minutes, with --quick four, and wants a machine that does nothing else.
+//! `--document` writes the document with its plots beside what is printed. `--only` measures the parts whose name has the word in it; `--only cluster`
+//! is measured by itself only, and has a page of its own, `docs/cluster-figures.md`. Asterisk and Kamailio are left out where they are not installed. It takes 25 minutes, with --quick four, and wants a machine that does nothing else.
 
 #[allow(dead_code)] // what other benches ask for
 #[path = "../common/mod.rs"]
@@ -33,6 +33,9 @@ mod lampwire;
 #[allow(dead_code)]
 #[path = "../../tests/interop/figures.rs"]
 mod line;
+#[allow(dead_code)]
+#[path = "../../tests/interop/nats.rs"]
+mod nats;
 #[allow(dead_code)]
 #[path = "../../tests/interop/relation.rs"]
 mod relation;
@@ -76,6 +79,9 @@ pub(crate) struct Scale {
     held: u64,
     /// Rates of the curve of latencies.
     rates: &'static [u64],
+    /// Changes that go through a cluster in one run, and states that a node finds there when it joins.
+    burst: usize,
+    joins: &'static [usize],
     /// Whether the curves are measured that take minutes.
     curves: bool,
 }
@@ -91,6 +97,8 @@ const FULL: Scale = Scale {
         100, 1_000, 2_000, 5_000, 10_000, 15_000, 20_000, 25_000, 30_000, 35_000, 40_000, 50_000,
         60_000, 80_000, 100_000,
     ],
+    burst: 50_000,
+    joins: &[100_000, 1_000_000],
     curves: true,
 };
 
@@ -102,6 +110,8 @@ const QUICK: Scale = Scale {
     seconds: 2,
     held: 10,
     rates: &[100, 5_000, 20_000, 30_000, 50_000],
+    burst: 10_000,
+    joins: &[20_000],
     curves: false,
 };
 
@@ -129,9 +139,11 @@ fn main() {
     }
     let lab = Lab { found, block: 95 };
     let began = Instant::now();
-    let mut report = Report::new(quick, document::machine(&lab));
+    let mut report = Report::new(quick, only == "cluster", document::machine(&lab));
     for (name, measure) in measures::ALL {
-        if name.contains(&only) {
+        // It has a page of its own.
+        let is_apart = only.is_empty() && name == "cluster";
+        if name.contains(&only) && !is_apart {
             let begin = Instant::now();
             measure(&lab, scale, &mut report);
             eprintln!("{name}: {:.0} s", begin.elapsed().as_secs_f64());

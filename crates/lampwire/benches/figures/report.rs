@@ -133,6 +133,8 @@ pub(crate) struct Curve {
 /// Everything of one run.
 pub(crate) struct Report {
     pub(crate) quick: bool,
+    /// Nothing but a cluster was measured, which has a page of its own.
+    pub(crate) of_cluster: bool,
     pub(crate) machine: Vec<String>,
     pub(crate) rows: Vec<Row>,
     pub(crate) curves: Vec<Curve>,
@@ -143,9 +145,10 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(quick: bool, machine: Vec<String>) -> Self {
+    pub(crate) fn new(quick: bool, of_cluster: bool, machine: Vec<String>) -> Self {
         Self {
             quick,
+            of_cluster,
             machine,
             rows: Vec::new(),
             curves: Vec::new(),

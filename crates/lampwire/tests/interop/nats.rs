@@ -67,7 +67,7 @@ impl NatsServer {
         fs::create_dir_all(&directory).map_err(lab(directory.display()))?;
         let mut text = format!(
             "server_name: {name}\nlisten: \"{address}:{PORT}\"\nhttp: \"{address}:{WATCH_PORT}\"\n\
-             jetstream {{ store_dir: \"{}\", max_memory_store: 64MB, max_file_store: 256MB }}\n{more}\n",
+             jetstream {{ store_dir: \"{}\", max_memory_store: 64MB, max_file_store: 2GB }}\n{more}\n",
             directory.join("store").display()
         );
         if cluster.len() > 1 {

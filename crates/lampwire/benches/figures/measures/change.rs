@@ -17,16 +17,16 @@ const B: &str = "127.95.5.2";
 /// Between two changes: both nodes are idle when one comes.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Changes before the measurement.
-const WARM: usize = 20;
+pub(super) const WARM: usize = 20;
 
-/// Medians and 99th percentiles of several runs, in milliseconds.
-fn latencies(
-    scale: &Scale,
+/// Medians and 99th percentiles of several runs, in milliseconds. `number`: of the last device that was set before.
+pub(super) fn latencies(
+    (runs, changes): (usize, usize),
+    mut number: usize,
     seen: &Receiver<(String, Instant)>,
     mut set: impl FnMut(&str),
 ) -> (Sample, Sample) {
     let (mut medians, mut tails) = (Sample::default(), Sample::default());
-    let mut number = 0;
     let mut one = || {
         number += 1;
         let device = format!("Custom:ping{number}e");
@@ -43,8 +43,8 @@ fn latencies(
     for _ in 0..WARM {
         one();
     }
-    for _ in 0..scale.runs {
-        let mut all: Vec<f64> = (0..scale.changes).map(|_| one()).collect();
+    for _ in 0..runs {
+        let mut all: Vec<f64> = (0..changes).map(|_| one()).collect();
         all.sort_by(f64::total_cmp);
         medians.0.push(all[all.len() / 2]);
         tails.0.push(all[all.len() * 99 / 100]);
@@ -57,19 +57,15 @@ pub(crate) fn change(lab: &Lab, scale: &Scale, report: &mut Report) {
     let own = |number| format!("entity_id=02:00:00:00:00:0{number}\nstate_dir=");
     let _a = Node::start(&directory, A, &own(1), &relation("a", "b", B, B, ""));
     let b = Node::start(&directory, B, &own(2), &relation("b", "a", A, A, ""));
-    let mut stream = TcpStream::connect((B, 7060)).expect("HTTP");
-    write!(
-        stream,
-        "GET /api/v1/events HTTP/1.1\r\nHost: {B}:7060\r\n\r\n"
-    )
-    .expect("a request");
-    let seen = lines(stream);
+    let seen = events(B);
     let mut put = Put::new(A);
     put.set("Custom:first");
     common::wait_for("a node that tells the other", PAUSE, || {
         b.get("/api/v1/devices/Custom:first").is_some()
     });
-    let (medians, tails) = latencies(scale, &seen, |device| put.set(device));
+    let (medians, tails) = latencies((scale.runs, scale.changes), 0, &seen, |device| {
+        put.set(device);
+    });
     let none = (Sample::default(), Sample::default());
     let of_asterisks = asterisks(lab, scale).unwrap_or(none);
     report.row(
@@ -92,6 +88,17 @@ pub(crate) fn change(lab: &Lab, scale: &Scale, report: &mut Report) {
     );
 }
 
+/// The lines of the events of a Lampwire.
+pub(super) fn events(host: &str) -> Receiver<(String, Instant)> {
+    let mut stream = TcpStream::connect((host, 7060)).expect("HTTP");
+    write!(
+        stream,
+        "GET /api/v1/events HTTP/1.1\r\nHost: {host}:7060\r\n\r\n"
+    )
+    .expect("a request");
+    lines(stream)
+}
+
 /// The same between two Asterisks: set and seen by their manager interfaces.
 fn asterisks(lab: &Lab, scale: &Scale) -> Option<(Sample, Sample)> {
     let addresses = Addresses::of_figures(lab.block);
@@ -105,7 +112,7 @@ fn asterisks(lab: &Lab, scale: &Scale) -> Option<(Sample, Sample)> {
     let mut manager = a.manager();
     // What it answers is not looked at.
     let _answers = lines(manager.try_clone().expect("a socket"));
-    Some(latencies(scale, &seen, |device| {
+    Some(latencies((scale.runs, scale.changes), 0, &seen, |device| {
         write!(
             manager,
             "Action: Setvar\r\nVariable: DEVICE_STATE({device})\r\nValue: INUSE\r\n\r\n"
@@ -115,13 +122,13 @@ fn asterisks(lab: &Lab, scale: &Scale) -> Option<(Sample, Sample)> {
 }
 
 /// Sets states over one HTTP connection.
-struct Put {
+pub(super) struct Put {
     stream: BufReader<TcpStream>,
     host: String,
 }
 
 impl Put {
-    fn new(host: &str) -> Self {
+    pub(super) fn new(host: &str) -> Self {
         let stream = TcpStream::connect((host, 7060)).expect("HTTP");
         stream.set_nodelay(true).expect("a socket");
         Self {
@@ -130,7 +137,7 @@ impl Put {
         }
     }
 
-    fn set(&mut self, device: &str) {
+    pub(super) fn set(&mut self, device: &str) {
         let body = r#"{"state":"INUSE"}"#;
         let request = format!(
             "PUT /api/v1/devices/{device} HTTP/1.1\r\nHost: {}:7060\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",

@@ -1,6 +1,7 @@
 //! What is measured, one subject a file.
 
 mod change;
+mod cluster;
 mod cost;
 mod dump;
 mod rate;
@@ -14,7 +15,7 @@ use crate::{Lab, Scale};
 type Measure = fn(&Lab, &Scale, &mut Report);
 
 /// Every part, by name, in the order of the document.
-pub(crate) const ALL: [(&str, Measure); 9] = [
+pub(crate) const ALL: [(&str, Measure); 10] = [
     ("cost", cost::cost),
     ("growth", states::growth),
     ("memory", states::memory),
@@ -24,6 +25,7 @@ pub(crate) const ALL: [(&str, Measure); 9] = [
     ("hub", small::hub),
     ("start", small::start),
     ("size", small::size),
+    ("cluster", cluster::cluster),
 ];
 
 /// Sections by which a node takes everything that comes from one address, as `who`; an Asterisk and Lampwire read the same.

@@ -23,8 +23,19 @@ const LIVE: u64 = 32;
 
 /// What `lampwire bench publish` measures at one rate.
 fn bench(target: &str, rate: u64, seconds: u64, lanes: u64) -> Option<Value> {
+    bench_from(LOAD, target, rate, seconds, lanes)
+}
+
+/// The same from another address.
+pub(super) fn bench_from(
+    from: &str,
+    target: &str,
+    rate: u64,
+    seconds: u64,
+    lanes: u64,
+) -> Option<Value> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lampwire"));
-    command.args(["bench", "publish", target, "--json", "--bind", LOAD]);
+    command.args(["bench", "publish", target, "--json", "--bind", from]);
     for (name, value) in [
         ("--rate", rate),
         ("--duration", seconds),
