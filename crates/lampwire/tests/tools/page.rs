@@ -198,14 +198,16 @@ pub(crate) fn mailboxes_come_change_and_go(program: &Path) {
     // This node merely knows the mailbox.
     assert_eq!(one.put(path, r#"{"new":0,"old":0}"#).status, 201);
     browser.click("[data-view=changes]");
-    browser.until("document.querySelectorAll('#view-changes tbody tr').length === 2");
+    browser.until(
+        "document.querySelectorAll('#view-changes tbody tr[data-kind=mailbox]').length === 2",
+    );
     browser.click("[data-view=mailboxes]");
     browser.until(&shows("3 new, 1 old"));
     assert_eq!(one.get(path).json["new"], 3);
     assert_eq!(one.delete(path).status, 204);
     browser.click("[data-view=changes]");
     browser
-        .until("document.querySelector('#view-changes tbody tr').innerText.includes('taken back')");
+        .until("document.querySelector('#view-changes tbody tr[data-kind=mailbox]').innerText.includes('taken back')");
     browser.click("[data-view=mailboxes]");
     browser.until(&shows("3 new, 1 old"));
     // The same without an owner elsewhere.
