@@ -381,8 +381,12 @@ pub const ORPHANS: usize = 100_000;
 /// The first pause after the bucket refused something, or could not be read. Doubled each time.
 pub const BUS_RETRY_FIRST: Duration = Duration::from_millis(250);
 
-/// The longest of these pauses.
-pub const BUS_RETRY_MAX: Duration = Duration::from_secs(10);
+/// The longest of these pauses: servers that have elected a leader meanwhile are found soon.
+pub const BUS_RETRY_MAX: Duration = Duration::from_secs(2);
+
+/// Puts on their way at once while the bucket refuses: few, so that one that is full is not kept busy with refusing, and more than one, so that
+/// a single record that it will never take holds up nothing.
+pub const BUS_PROBES: usize = 16;
 
 /// Characters of a reason phrase that are shown to whoever asks for a peer's last answer. Each escaped one counts as what is written for it.
 pub const REASON_SHOWN: usize = 128;

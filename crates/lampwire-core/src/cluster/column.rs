@@ -234,7 +234,11 @@ impl Column {
     /// message of the stream that was read.
     pub(crate) fn next(&mut self, now: Now, table: &Table, read: u64) -> Option<(u64, Job)> {
         let Now { at: now, wall } = now;
-        if self.retry_at.is_some_and(|at| at > now) || self.flights.len() >= limits::BUS_IN_FLIGHT {
+        let room = match self.failures {
+            0 => limits::BUS_IN_FLIGHT,
+            _ => limits::BUS_PROBES,
+        };
+        if self.retry_at.is_some_and(|at| at > now) || self.flights.len() >= room {
             return None;
         }
         self.retry_at = None;

@@ -49,7 +49,7 @@ use crate::publisher::{Context, Publisher, PublisherId};
 use crate::random::Random;
 use crate::rewrite::Rewrites;
 use crate::strangers::Strangers;
-use crate::table::{Change, Entry, Kind, Rules, Table};
+use crate::table::{Change, Entry, Kind, Rev, Rules, Table};
 use crate::time::{Now, Time};
 use crate::timers::{Timer, Timers};
 use crate::transaction::server::ServerTransactions;
@@ -644,9 +644,12 @@ impl Node {
             .chain(self.told_cluster(head))
             .min()
             .unwrap_or(head);
-        let told = self.publishers.iter().filter_map(Publisher::told).min();
-        self.table
-            .free_dead(confirmed, told.unwrap_or(head), now.wall);
+        // Another node that does not know yet may tell a server of ours that it is there, and then nobody else could say that it is not.
+        let told = match self.shares_servers() {
+            true => Rev::default(),
+            false => head,
+        };
+        self.table.free_dead(confirmed, told, now.wall);
         if self.table.dead() > 0 {
             self.timers
                 .set(Timer::Tombstones, now.at + limits::TOMBSTONE_SWEEP);

@@ -1346,11 +1346,6 @@ impl Publisher {
             .unwrap_or(head)
     }
 
-    /// The change up to which the peer has been told everything, by this node or by who speaks instead; `None`: this one speaks.
-    pub(crate) fn told(&self) -> Option<Rev> {
-        self.muted.map(Rev::before)
-    }
-
     /// From which change on the peer may not have confirmed all.
     pub(crate) fn oldest_unconfirmed(&self, table: &Table) -> Rev {
         self.confirmed(table.head()).next()

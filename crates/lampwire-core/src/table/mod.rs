@@ -1557,7 +1557,7 @@ impl Table {
     }
 
     /// Frees what was deleted and stands at or before `confirmed`, the revision up to which every peer has been told. What lies behind `told` waits
-    /// for a day: it may become this node's to tell.
+    /// for a day: it may have to be told once more.
     pub(crate) fn free_dead(&mut self, confirmed: Rev, told: Rev, now: WallTime) {
         let mut dead = std::mem::take(&mut self.dead);
         dead.retain(|&id| {

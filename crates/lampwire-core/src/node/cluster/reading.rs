@@ -371,7 +371,6 @@ impl Node {
             return;
         }
         self.wait_for_hubs();
-        let behind = self.is_reading_whole(heard.site);
         let known = self.table.known(kind, name, eid);
         if let Some(known) = &known {
             // Of the same version, what is there is more than what was taken to be gone, and what stands in for a value is less.
@@ -400,8 +399,6 @@ impl Node {
             }
         }
         let change = match value {
-            // Who has just come may be about to tell peers that do not know it: an earlier life told them otherwise.
-            Told::Gone if known.is_none() && !behind => return,
             Told::Gone => self
                 .table
                 .entomb(
@@ -473,12 +470,6 @@ impl Node {
         if known.version < older.version {
             *known = older;
         }
-    }
-
-    /// Whether a bucket is being read from its beginning.
-    fn is_reading_whole(&self, site: PeerId) -> bool {
-        let mut sites = self.cluster.iter().flat_map(|it| it.sites.values());
-        sites.any(|it| it.peer == site && it.reading == Reading::Behind { whole: true })
     }
 
     /// A node that does not hear a server has had the last word of what is heard here: it was cut off, and this node's word counts.

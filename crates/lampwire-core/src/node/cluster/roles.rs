@@ -271,6 +271,16 @@ impl Node {
         self.write_amis(now);
     }
 
+    /// Whether there is a server that another node may tell something as well.
+    pub(in crate::node) fn shares_servers(&self) -> bool {
+        let Some(cluster) = &self.cluster else {
+            return false;
+        };
+        let told = self.publishers.iter().filter_map(|it| it.peer);
+        let mut told = told.filter_map(|peer| self.peers.get(peer).entity_id);
+        told.any(|eid| cluster.members.may_be_told_elsewhere(eid))
+    }
+
     /// Whether this node puts others' states into a server that is reached by its manager interface: it is the speaker, or alone and was that.
     pub(in crate::node) fn writes_to(&self, peer: PeerId) -> bool {
         let (Some(cluster), Some(eid)) = (&self.cluster, self.peers.get(peer).entity_id) else {
