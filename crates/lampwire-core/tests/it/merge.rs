@@ -110,12 +110,17 @@ fn id(last: u8) -> EntityId {
 
 /// A node that reads the whole of a bucket in which these stand; what it then knows.
 fn read(told: &[Told]) -> Vec<String> {
+    read_and_hear(told, told.len())
+}
+
+/// A node that reads the whole of a bucket in which so many of these stand, and hears of the rest as they are put.
+fn read_and_hear(told: &[Told], standing: usize) -> Vec<String> {
     let mut bench = Bench::new(CONFIG);
     let now = bench.now;
     bench.node.handle_bus(now, BusInput::Up { server: "test" });
     let mut commands = std::iter::from_fn(|| bench.node.poll_bus());
     assert!(commands.any(|it| matches!(it, BusCommand::Read { .. })));
-    let mut pending = told.len() as u64;
+    let mut pending = standing as u64;
     let opened = BusInput::Opened {
         site: "main",
         incarnation: 1,
@@ -125,7 +130,7 @@ fn read(told: &[Told]) -> Vec<String> {
     };
     bench.node.handle_bus(now, opened);
     for (at, told) in (1..).zip(told) {
-        pending -= 1;
+        pending = pending.saturating_sub(1);
         let (key, value) = told.written();
         let record = BusInput::Record {
             site: "main",
@@ -169,6 +174,16 @@ proptest! {
         let twice: Vec<Told> = told.iter().copied().chain(more).collect();
         prop_assert!(told.iter().any(|it| it.gone) || once.iter().any(|it| it != "None"));
         prop_assert_eq!(once, read(&twice));
+    }
+
+    /// Nor does it whether they stood there before, or are put while the node is there: one that is gone may be heard of first.
+    #[test]
+    fn when_a_record_is_put_does_not_matter(
+        told in prop::collection::vec(Told::strategy(), 1..16),
+        standing in any::<prop::sample::Index>(),
+    ) {
+        let standing = standing.index(told.len());
+        prop_assert_eq!(read(&told), read_and_hear(&told, standing));
     }
 
     #[test]
