@@ -283,22 +283,18 @@ impl Node {
                 }
                 self.review_roles(now);
             }
-            (Record::State(state), Subject::Device { eid, name }) => {
-                let heard = Heard {
-                    site,
-                    node,
-                    kind: Kind::Device,
-                    name,
-                    eid: *eid,
-                    state,
+            (
+                Record::State(state),
+                subject @ (Subject::Device { eid, name } | Subject::Mailbox { eid, name }),
+            ) => {
+                let kind = match subject {
+                    Subject::Mailbox { .. } => Kind::Mailbox,
+                    _ => Kind::Device,
                 };
-                self.hear_on_bus(now, &heard);
-            }
-            (Record::State(state), Subject::Mailbox { eid, name }) => {
                 let heard = Heard {
                     site,
                     node,
-                    kind: Kind::Mailbox,
+                    kind,
                     name,
                     eid: *eid,
                     state,
