@@ -64,7 +64,6 @@ impl NatsServer {
         cluster: &[IpAddr],
         more: &str,
     ) -> Outcome<Self> {
-        fs::create_dir_all(&directory).map_err(lab(directory.display()))?;
         let mut text = format!(
             "server_name: {name}\nlisten: \"{address}:{PORT}\"\nhttp: \"{address}:{WATCH_PORT}\"\n\
              jetstream {{ store_dir: \"{}\", max_memory_store: 64MB, max_file_store: 2GB }}\n{more}\n",
@@ -80,6 +79,17 @@ impl NatsServer {
                 routes.join(", ")
             ));
         }
+        Self::configured(program, directory, (name, address), &text)
+    }
+
+    /// The same with a configuration as it is. It must listen where [`PORT`] says.
+    pub(crate) fn configured(
+        program: &Path,
+        directory: PathBuf,
+        (name, address): (&str, IpAddr),
+        text: &str,
+    ) -> Outcome<Self> {
+        fs::create_dir_all(&directory).map_err(lab(directory.display()))?;
         let file = directory.join("nats.conf");
         fs::write(&file, text).map_err(lab(file.display()))?;
         let http = ureq::Agent::config_builder()

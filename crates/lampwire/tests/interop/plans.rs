@@ -13,6 +13,7 @@ use libtest_mimic::{Failed, Trial};
 use crate::asterisk::{Asterisk, MAILBOXES, Release};
 use crate::instance::{Failure, Instance, Outcome, lab, wait_until};
 use crate::lampwire::{Lampwire, program};
+use crate::nats::{self, NatsServer};
 use crate::relation::{Addresses, NodePlan, Relation};
 use crate::report::Verdict;
 use crate::{Lab, PATIENCE, tails};
@@ -154,6 +155,15 @@ const BOOK: Shape = Shape {
     tls: false,
 };
 
+/// Two Lampwires that are one hub over NATS, and three Asterisks: the first at both of them.
+const CLUSTER: (&str, &str) = (
+    "cluster_of_two",
+    "2 Lampwires, their NATS server and 3 Asterisks, the first attached to both: each hears what the first and the last say",
+);
+const HUBS: [(&str, &str); 2] = [HUB, ("hub2", "02:00:00:00:00:0a")];
+/// The Lampwires of each Asterisk.
+const ATTACHED: [&str; 3] = ["\"hub1\", \"hub2\"", "\"hub1\"", "\"hub2\""];
+
 /// The trials: each shape with Asterisks of each release.
 pub(crate) fn trials(lab_: &Arc<Lab>, first_number: usize) -> Vec<Trial> {
     let mut trials = Vec::new();
@@ -174,21 +184,49 @@ pub(crate) fn trials(lab_: &Arc<Lab>, first_number: usize) -> Vec<Trial> {
                     .with_ignored_flag(true),
             });
         }
+        let number = first_number + trials.len();
+        let name = format!("{release}::plan::{}", CLUSTER.0);
+        let ignored =
+            |why: &str| Trial::test(format!("{name} ({why})"), || Ok(())).with_ignored_flag(true);
+        let lab_ = Arc::clone(lab_);
+        trials.push(match (nats::find(), lab_.found.contains_key(&release)) {
+            (Err(why), _) => ignored(&why),
+            (_, false) => ignored(&format!("{release} is missing")),
+            (Ok(program), true) => Trial::test(name, move || {
+                let case = |nodes: &mut Nodes| cluster(&lab_, release, &program, number, nodes);
+                judged(&lab_, release, CLUSTER, case).map_err(Failed::from)
+            }),
+        });
     }
     trials
 }
 
+/// All that run, so that their logs can be shown.
+type Nodes = Vec<Box<dyn Instance>>;
+
 fn run(lab_: &Lab, release: Release, shape: Shape, number: usize) -> Result<(), String> {
-    let begun = Instant::now();
-    let mut nodes: Vec<Box<dyn Instance>> = Vec::new();
-    let outcome = exchange(lab_, release, shape, number, &mut nodes);
     let shows = shape.shows();
+    judged(lab_, release, (shape.name, &shows), |nodes| {
+        exchange(lab_, release, shape, number, nodes)
+    })
+}
+
+/// Runs a case, and puts what becomes of it into the report.
+fn judged(
+    lab_: &Lab,
+    release: Release,
+    (case, shows): (&'static str, &str),
+    run: impl FnOnce(&mut Nodes) -> Outcome,
+) -> Result<(), String> {
+    let begun = Instant::now();
+    let mut nodes: Nodes = Vec::new();
+    let outcome = run(&mut nodes);
     let verdict = Verdict {
         passed: outcome.is_ok(),
         took: begun.elapsed(),
     };
     lab_.report
-        .add_of_several("plan", (shape.name, &shows), release.name(), verdict);
+        .add_of_several("plan", (case, shows), release.name(), verdict);
     let logs: Vec<PathBuf> = nodes.iter().flat_map(|node| node.logs()).collect();
     outcome.map_err(|failure| format!("{failure}\n{}", tails(&logs)))
 }
@@ -199,16 +237,10 @@ fn exchange(
     release: Release,
     shape: Shape,
     number: usize,
-    nodes: &mut Vec<Box<dyn Instance>>,
+    nodes: &mut Nodes,
 ) -> Outcome {
     let addresses = Addresses::new(lab_.block, number);
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join("interop")
-        .join(format!("{}-{release}-plan-{}", lab_.block, shape.name));
-    if directory.exists() {
-        fs::remove_dir_all(&directory).map_err(lab(directory.display()))?;
-    }
-    fs::create_dir_all(&directory).map_err(lab(directory.display()))?;
+    let directory = empty_directory(lab_, release, shape.name)?;
     let relation = Relation::default();
     let node_plan = |(name, entity_id), address| {
         let mut plan = relation.subject_plan(addresses, &directory);
@@ -256,6 +288,105 @@ fn exchange(
         copy_certificates(&out.join("hub1"), &hub_directory)?;
         nodes.push(Box::new(node));
     }
+    asterisks(lab_, release, (&directory, &out), addresses, plans, nodes)?;
+    for node in nodes.iter_mut() {
+        node.start()?;
+    }
+    // The phone system of these tests speaks UDP.
+    each_hears(nodes, shape.asterisks, !shape.tls)
+}
+
+/// The same of a cluster.
+fn cluster(
+    lab_: &Lab,
+    release: Release,
+    program: &Path,
+    number: usize,
+    nodes: &mut Nodes,
+) -> Outcome {
+    let addresses = Addresses::new(lab_.block, number);
+    let directory = empty_directory(lab_, release, CLUSTER.0)?;
+    let relation = Relation::default();
+    let node_plan = |(name, entity_id), address| {
+        let mut plan = relation.subject_plan(addresses, &directory);
+        (plan.name, plan.entity_id, plan.address) = (name, entity_id, address);
+        plan
+    };
+    let mut places = addresses.more();
+    let mut place = || places.next().expect("as many as there are nodes");
+    let hubs: Vec<NodePlan> = HUBS.map(|node| node_plan(node, place())).into();
+    let offices: Vec<NodePlan> = (0..ATTACHED.len())
+        .map(|index| node_plan(NODES[index], place()))
+        .collect();
+    let server_at = place();
+
+    let server_directory = directory.join("nats1");
+    let mut peers = format!(
+        "topology = \"cluster\"\nauth = \"digest\"\n[[nats]]\nname = \"nats1\"\naddress = \"{server_at}\"\ndirectory = \"{0}\"\nstore = \"{0}/store\"\n",
+        server_directory.display()
+    );
+    for plan in &hubs {
+        let _ = writeln!(
+            peers,
+            "[[peer]]\nname = \"{0}\"\naddress = \"{1}\"\nkind = \"lampwire\"\ndirectory = \"{2}\"",
+            plan.name,
+            plan.address,
+            directory.join(plan.name).display()
+        );
+    }
+    for (plan, attached) in offices.iter().zip(ATTACHED) {
+        let _ = writeln!(
+            peers,
+            "[[peer]]\nname = \"{}\"\naddress = \"{}\"\ndirectory = \"/mnt\"\ndevices = \"^Custom:\"\nnodes = [{attached}]",
+            plan.name, plan.address
+        );
+    }
+    let out = planned(&directory, &peers)?;
+
+    let configuration = text(&out.join("nats1/nats-server.conf"))?;
+    let of_server = ("nats1", server_at);
+    let mut server =
+        NatsServer::configured(program, server_directory.clone(), of_server, &configuration)?;
+    copy_certificates(&out.join("nats1"), &server_directory)?;
+    server.start()?;
+    for plan in hubs {
+        let (from, place) = (out.join(plan.name), directory.join(plan.name));
+        let node = Lampwire::new(place.clone(), plan)?;
+        node.configure(&text(&from.join("lampwire.conf"))?)?;
+        copy_certificates(&from, &place)?;
+        nodes.push(Box::new(node));
+    }
+    let count = offices.len();
+    asterisks(lab_, release, (&directory, &out), addresses, offices, nodes)?;
+    for node in nodes.iter_mut() {
+        node.start()?;
+    }
+    each_hears(nodes, count, true)?;
+    // The first Asterisk has another way when this one is gone.
+    nodes[0].kill()?;
+    let device = "Custom:after";
+    let last = nodes.len() - 1;
+    let first = nodes.len() - count;
+    for (from, to) in [(first, last), (last, first)] {
+        for state in ["INUSE", "NOT_INUSE"] {
+            nodes[from].set_device(device, state)?;
+            let what = format!("{device} at {}, one Lampwire killed", nodes[to].name());
+            let node = &mut nodes[to];
+            wait_until(PATIENCE, &what, &state.to_owned(), || node.device(device))?;
+        }
+    }
+    Ok(())
+}
+
+/// The Asterisks, each with what was planned for it.
+fn asterisks(
+    lab_: &Lab,
+    release: Release,
+    (directory, out): (&Path, &Path),
+    addresses: Addresses,
+    plans: Vec<NodePlan>,
+    nodes: &mut Nodes,
+) -> Outcome {
     let root = lab_
         .found
         .get(&release)
@@ -269,12 +400,13 @@ fn exchange(
         copy_certificates(&from, &place)?;
         nodes.push(Box::new(node));
     }
-    for node in nodes.iter_mut() {
-        node.start()?;
-    }
+    Ok(())
+}
 
+/// What the first and the last of the Asterisks say is heard by all others; they are the last `count` of the nodes.
+fn each_hears(nodes: &mut Nodes, count: usize, mailboxes: bool) -> Outcome {
     let last = nodes.len() - 1;
-    let first = nodes.len() - shape.asterisks;
+    let first = nodes.len() - count;
     for (from, device) in [(first, "Custom:there"), (last, "Custom:back")] {
         for state in ["INUSE", "RINGING", "NOT_INUSE"] {
             nodes[from].set_device(device, state)?;
@@ -285,14 +417,25 @@ fn exchange(
             }
         }
     }
-    // The phone system of these tests speaks UDP.
-    if !shape.tls {
+    if mailboxes {
         let (mailbox, counts) = (MAILBOXES[0], (3, 4));
         nodes[first].set_mailbox(mailbox, counts)?;
         let node = &mut nodes[last];
         wait_until(PATIENCE, mailbox, &counts, || node.mailbox(mailbox))?;
     }
     Ok(())
+}
+
+/// A directory of a case's own, empty.
+fn empty_directory(lab_: &Lab, release: Release, case: &str) -> Outcome<PathBuf> {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("interop")
+        .join(format!("{}-{release}-plan-{case}", lab_.block));
+    if directory.exists() {
+        fs::remove_dir_all(&directory).map_err(lab(directory.display()))?;
+    }
+    fs::create_dir_all(&directory).map_err(lab(directory.display()))?;
+    Ok(directory)
 }
 
 /// `peers.toml` of the book's first chapter, with the addresses and directories of these nodes.
@@ -349,7 +492,8 @@ fn copy_certificates(from: &Path, to: &Path) -> Outcome {
         return Ok(());
     }
     fs::create_dir_all(&to).map_err(lab(to.display()))?;
-    for name in ["certificate.pem", "key.pem", "authority.pem"] {
+    let all = ["certificate.pem", "key.pem", "authority.pem"];
+    for name in all.into_iter().filter(|name| from.join(name).exists()) {
         fs::copy(from.join(name), to.join(name)).map_err(lab(name))?;
     }
     Ok(())
