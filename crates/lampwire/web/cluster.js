@@ -16,13 +16,13 @@ const nodes = (all) => all.map((it) => [
 /** Who of the nodes that are there has such a way, with the one that has the role in bold. */
 const by = (server, which, role) => {
   const names = server.ways.filter((way) => way.up && way[which]).map((way) => way.node);
-  if (names.length === 0) return h("span", { class: "bad" }, "nobody");
+  if (names.length === 0) return null;
   return h("span", null, names.map((name, index) => [index ? ", " : "", name === role ? h("b", null, name) : name]).flat());
 };
 
 const servers = (all) => all.map((it) => [
   h("b", null, [...new Set(it.ways.map((way) => way.peer).filter(Boolean))].sort().join(", ") || "–"), h("span", { class: "mono" }, it.entity_id),
-  it.home ?? h("span", { class: "bad" }, "nobody"), it.speaker ?? h("span", { class: "bad" }, "nobody"), by(it, "hears", it.home), by(it, "tells", it.speaker),
+  it.home ?? h("span", { class: "bad" }, "nobody"), it.speaker, by(it, "hears", it.home), by(it, "tells", it.speaker),
 ]);
 
 const sites = (all) => all.map((it) => [
