@@ -1,5 +1,7 @@
 //! What a node shows of the cluster.
 
+use std::collections::BTreeMap;
+
 use lampwire_bus::Protocol;
 use lampwire_sip::EntityId;
 
@@ -53,12 +55,16 @@ impl Node {
     }
 
     fn cluster_nodes(&self, now: Now, cluster: &Cluster) -> Vec<NodeView> {
-        let roles = |node: EntityId, role: Role| {
-            let servers = cluster.members.ways().map(|(eid, _)| eid);
-            servers
-                .filter(|eid| cluster.members.holder(*eid, role) == Some(node))
-                .count()
-        };
+        // Once for each server, not for each node and server: there may be a thousand of both.
+        let mut held: BTreeMap<(EntityId, Role), usize> = BTreeMap::new();
+        for (eid, _) in cluster.members.ways() {
+            for role in Role::ALL {
+                if let Some(node) = cluster.members.holder(eid, role) {
+                    *held.entry((node, role)).or_default() += 1;
+                }
+            }
+        }
+        let roles = |node: EntityId, role: Role| held.get(&(node, role)).copied().unwrap_or(0);
         let own = NodeView {
             name: cluster.name.clone(),
             entity_id: cluster.own,
